@@ -1,0 +1,1 @@
+"""One package a file: (context) -> nodes. Data in, data out; nothing here reads a disk."""
