@@ -97,7 +97,6 @@ class Node:
     files: tuple[File, ...] = ()
     platform: str = ""
     """Where a Run executes, e.g. linux-x86_64; empty where the action gives the same bytes anywhere."""
-    needs_network: bool = False
 
     @property
     def kind(self) -> str:

@@ -1,0 +1,150 @@
+"""What recipes share: their context, the names of nodes, and the nodes that every package has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Mapping
+
+from graph.errors import PlanError
+from graph.lock import Lock, Source
+from graph.node import Fetch, File, Input, Node, Run, Step, Unpack
+from graph.target import Cell
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The machine that executes nodes."""
+
+    platform: str
+    """os-arch, e.g. linux-x86_64: names the zig wheel and stands in the keys of Run nodes."""
+    triple: str
+    """The target whose programs it runs natively."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """All that a recipe may know."""
+
+    cell: Cell
+    host: Host
+    lock: Lock
+    files: Mapping[str, File]
+    """Files of the repository under patches/, toolchains/ and graph/runtime/, by their path there."""
+
+    @property
+    def triple(self) -> str:
+        return self.cell.target.triple
+
+    def source(self, name: str) -> Source:
+        """The lock's entry. Raises PlanError when there is none."""
+        try:
+            return self.lock.sources[name]
+        except KeyError:
+            raise PlanError(f"no source named {name!r}", place="sources.lock", hint=f"add [sources.{name}], then doit lock") from None
+
+    def file(self, path: str, at: str, *, executable: bool | None = None) -> File:
+        """The repository's file `path`, to be placed at /build/<at>."""
+        try:
+            file = self.files[path]
+        except KeyError:
+            raise PlanError(f"no file {path}", place="recipe", hint="git status") from None
+        return File(at, file.data, file.executable if executable is None else executable)
+
+    def folder(self, path: str, at: str) -> tuple[File, ...]:
+        """All files of the repository under `path`, placed under /build/<at>."""
+        prefix = path.rstrip("/") + "/"
+        found = tuple(
+            File(f"{at}/{name.removeprefix(prefix)}", file.data, file.executable)
+            for name, file in sorted(self.files.items())
+            if name.startswith(prefix)
+        )
+        if not found:
+            raise PlanError(f"no files under {path}", place="recipe", hint="git status")
+        return found
+
+
+def fetch_node(ctx: Context, name: str) -> Node:
+    """fetch:NAME"""
+    source = ctx.source(name)
+    return Node(f"fetch:{name}", Fetch(name, source.filename, source.sha256, source.size))
+
+
+def patches_for(ctx: Context, package: str, version: str) -> tuple[File, ...]:
+    """patches/PACKAGE/*.patch that apply to `version` (header `Versions:`, e.g. `3.13` or `all`), in the order of their names."""
+    found = []
+    for path, file in sorted(ctx.files.items()):
+        if path.startswith(f"patches/{package}/") and path.endswith(".patch") and _applies(file.data, version):
+            found.append(File(path, file.data))
+    return tuple(found)
+
+
+def _applies(patch: bytes, version: str) -> bool:
+    """A patch names the versions it is for in its header; each is a prefix of the version at a dot."""
+    for line in patch.split(b"\n--- ", 1)[0].decode().splitlines():
+        if line.startswith("Versions:"):
+            wanted = line.removeprefix("Versions:").replace(",", " ").split()
+            return "all" in wanted or any((version + ".").startswith(w + ".") for w in wanted)
+    return True
+
+
+def source_node(
+    ctx: Context, name: str, *, package: str = "", strip: int = 1, only: tuple[str, ...] = (), without: tuple[str, ...] = ()
+) -> Node:
+    """source:NAME, the unpacked and patched tree; patches come from patches/<package or name>/."""
+    version = ctx.source(name).version
+    return Node(
+        f"source:{name}",
+        Unpack(strip, only, without),
+        inputs=(Input(f"fetch:{name}", "archive"),),
+        files=patches_for(ctx, package or name, version),
+    )
+
+
+def environment(ctx: Context, **more: str) -> tuple[tuple[str, str], ...]:
+    """The whole environment of a step that compiles for the target: drivers first on PATH, C locale, UTC, fixed date."""
+    target = ctx.cell.target
+    base = {
+        "PATH": "/build/tc/bin:/usr/bin:/bin",
+        "HOME": "/build/tmp",
+        "TMPDIR": "/build/tmp",
+        "LC_ALL": "C",
+        "TZ": "UTC",
+        "SOURCE_DATE_EPOCH": str(ctx.lock.epoch),
+        "PKG_CONFIG_LIBDIR": "/build/none",
+        "ZIG": "/build/zig/zig",
+        "ZIG_TARGET": target.zig,
+        "ZIG_TARGET_FLAGS": " ".join(target.cpu_flags),
+        "ZIG_GLOBAL_CACHE_DIR": "/build/libc",
+        "ZIG_LOCAL_CACHE_DIR": "/build/tmp/zig",
+        "CC": "cc",
+        "CXX": "c++",
+        "AR": "ar",
+        "RANLIB": "ranlib",
+    }
+    return tuple(sorted({**base, **more}.items()))
+
+
+def toolchain_inputs(ctx: Context) -> tuple[Input, ...]:
+    """zig's tree and the target's libc cache."""
+    return (Input("toolchain:zig", "zig"), Input(f"libc:{ctx.triple}", "libc", writable=True))
+
+
+def compile_node(
+    ctx: Context,
+    name: str,
+    steps: tuple[Step, ...],
+    *,
+    inputs: tuple[Input, ...] = (),
+    files: tuple[File, ...] = (),
+    tools: tuple[str, ...] = ("posix", "make"),
+    output: str = "out",
+    env: Mapping[str, str] | None = None,
+) -> Node:
+    """A Run node with the toolchain, its drivers at /build/tc and the target's environment."""
+    return Node(
+        name,
+        Run(steps, environment(ctx, **(env or {})), output, tools),
+        inputs=toolchain_inputs(ctx) + inputs,
+        files=ctx.folder("toolchains/driver", "tc/bin") + files,
+        platform=ctx.host.platform,
+    )
