@@ -73,12 +73,12 @@ def patches_for(ctx: Context, package: str, version: str) -> tuple[File, ...]:
     """patches/PACKAGE/*.patch that apply to `version` (header `Versions:`, e.g. `3.13` or `all`), in the order of their names."""
     found = []
     for path, file in sorted(ctx.files.items()):
-        if path.startswith(f"patches/{package}/") and path.endswith(".patch") and _applies(file.data, version):
+        if path.startswith(f"patches/{package}/") and path.endswith(".patch") and patch_applies(file.data, version):
             found.append(File(path, file.data))
     return tuple(found)
 
 
-def _applies(patch: bytes, version: str) -> bool:
+def patch_applies(patch: bytes, version: str) -> bool:
     """A patch names the versions it is for in its header; each is a prefix of the version at a dot."""
     for line in patch.split(b"\n--- ", 1)[0].decode().splitlines():
         if line.startswith("Versions:"):
