@@ -10,6 +10,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import Iterator, Mapping
 
+FIXED_MTIME = 946684800
+"""Seconds: 2000-01-01 UTC, the mtime of every file in the store and in a staged tree, so that make sees all of them as one age."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Digest:

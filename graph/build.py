@@ -1,0 +1,247 @@
+"""Realising nodes: the only place where the pure plan meets store, sandbox and network."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from graph import archive, patch
+from graph.digest import Digest
+from graph.errors import Interrupted, PatchError, PlanError, StepFailed
+from graph.fetch import FetcherProtocol
+from graph.jobserver import Jobserver
+from graph.lock import Lock
+from graph.node import Fetch, Input, Manifest, Node, Run, Unpack, key, manifest
+from graph.plan import Plan
+from graph.sandbox import Job, Mount, Runner, explain_failure
+from graph.store import ActionResult, StoreProtocol
+
+TAIL_LINES = 25
+"""Lines of a failed step's log that are shown."""
+
+
+class Observer(Protocol):
+    """Told what happens to nodes; calls come from many threads."""
+
+    def started(self, name: str) -> None: ...
+
+    def finished(self, name: str, seconds: float) -> None: ...
+
+    def cached(self, name: str) -> None: ...
+
+    def progress(self, name: str, done: int, total: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One executed node of a run, in seconds of the wall clock."""
+
+    node: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """The effects that a build works with."""
+
+    store: StoreProtocol
+    runner: Runner
+    fetcher: FetcherProtocol
+    jobserver: Jobserver
+    observer: Observer
+    lock: Lock
+
+
+class Build:
+    """Realises the nodes of one plan. Every method may be called from many threads; a node's inputs must be realised before it."""
+
+    def __init__(self, plan: Plan, workshop: Workshop) -> None:
+        self.plan = plan
+        self.spans: list[Span] = []
+        self._shop = workshop
+        self._store = workshop.store
+        self._results: dict[str, ActionResult] = {}
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """Start no further node and end the running steps."""
+        self._stop.set()
+
+    def manifest(self, name: str) -> Manifest:
+        """The node's manifest. Its inputs must be realised."""
+        return manifest(self.plan[name], self._input_digests(self.plan[name]))
+
+    def result(self, name: str) -> ActionResult:
+        """What a realised node gave."""
+        return self._results[name]
+
+    def is_cached(self, name: str) -> bool:
+        """Whether the store has the node's result; if so it counts as realised. False when an input is not realised."""
+        if name in self._results:
+            return True
+        if any(given.node not in self._results for given in self.plan[name].inputs):
+            return False
+        result = self._find(key(self.manifest(name)))
+        if result is None:
+            return False
+        self._keep(name, result)
+        self._shop.observer.cached(name)
+        return True
+
+    def realise(self, name: str) -> ActionResult:
+        """The node's result, from the store or by executing it; published when it is whole."""
+        lines = self.manifest(name)
+        with self._store.lock(key(lines)):
+            result = self._find(key(lines))
+            if result is None:
+                result = self._timed(name, lines)
+                self._store.publish(result)
+            else:
+                self._shop.observer.cached(name)
+        self._keep(name, result)
+        return result
+
+    def execute(self, name: str) -> ActionResult:
+        """Execute the node whatever the store holds, and publish nothing: what `doit verify` compares with."""
+        return self._timed(name, self.manifest(name))
+
+    def _find(self, node_key: str) -> ActionResult | None:
+        result = self._store.result(node_key)
+        # a result made outside the sandbox is good enough only for a host that has none
+        if result is not None and self._shop.runner.hermetic and not result.hermetic:
+            return None
+        return result
+
+    def _keep(self, name: str, result: ActionResult) -> None:
+        self._results[name] = result
+        self._store.remember(name, result.key)
+
+    def _timed(self, name: str, lines: Manifest) -> ActionResult:
+        with self._slot(self.plan[name]):
+            if self._stop.is_set():
+                raise Interrupted(f"{name} was not started")
+            self._shop.observer.started(name)
+            start = time.time()
+            result = self._execute(self.plan[name], lines)
+            end = time.time()
+        self.spans.append(Span(name, start, end))
+        self._shop.observer.finished(name, end - start)
+        return replace(result, seconds=round(end - start, 3))
+
+    @contextmanager
+    def _slot(self, node: Node) -> Iterator[None]:
+        # a download waits for the network, not for a core
+        if isinstance(node.action, Fetch):
+            yield
+        else:
+            with self._shop.jobserver.slot(self._stop):
+                yield
+
+    def _execute(self, node: Node, lines: Manifest) -> ActionResult:
+        with self._store.workdir() as root:
+            if isinstance(node.action, Fetch):
+                tree, hermetic, log = self._fetch(node.name, node.action, root), True, None
+            elif isinstance(node.action, Unpack):
+                tree, hermetic, log = self._unpack(node, node.action, root), True, None
+            else:
+                tree, hermetic, log = self._run(node, node.action, root)
+        return ActionResult(
+            node=node.name, key=key(lines), tree=tree, seconds=0.0, hermetic=hermetic, manifest=lines, log=log
+        )
+
+    def _fetch(self, name: str, action: Fetch, root: Path) -> Digest:
+        out = root / "out"
+        out.mkdir()
+        source = replace(self._shop.lock.sources[action.source], filename=action.filename, sha256=action.sha256, size=action.size)
+        self._shop.fetcher.fetch(source, out / action.filename, lambda done, total: self._shop.observer.progress(name, done, total))
+        return self._store.put_tree(out, move=True)
+
+    def _unpack(self, node: Node, action: Unpack, root: Path) -> Digest:
+        out = root / "out"
+        [(packed, _)] = self._files(self._filtered(node.inputs[0]))
+        archive.unpack(packed, out, strip=action.strip, only=action.only, without=action.without)
+        for file in node.files:
+            _apply_patch(out, file.path, file.data)
+        return self._store.put_tree(out, move=True)
+
+    def _files(self, tree: Digest) -> list[tuple[Path, str]]:
+        """Paths in the store, and names, of the files at the top of a tree."""
+        found = []
+        for name, digest, executable in self._store.directory(tree).files:
+            path = self._store.blob_path(digest, executable)
+            if path is not None:
+                found.append((path, name))
+        return found
+
+    def _run(self, node: Node, action: Run, root: Path) -> tuple[Digest, bool, Digest]:
+        job = self.stage(node, root)
+        outcome = self._shop.runner.run(job, self._shop.jobserver, self._stop)
+        log = self._store.keep_log(node.name, job.log)
+        if self._stop.is_set():
+            raise Interrupted(f"{node.name} was interrupted")
+        if outcome.status != 0:
+            raise _step_failed(node, action, outcome.failed_step or 0, outcome.status, log)
+        out = job.root / action.output
+        if not out.is_dir():
+            raise StepFailed(f"the steps ended well but made no {action.output}/", place=node.name, hint=f"doit shell {node.name}")
+        return self._store.put_tree(out, move=True), outcome.hermetic, self._store.put_file(log, executable=False)
+
+    def stage(self, node: Node, root: Path) -> Job:
+        """Lay out /build under `root`: writable copies and files in place, the other inputs as mounts."""
+        if not isinstance(node.action, Run):
+            raise PlanError("only nodes that run steps have a sandbox", place=node.name)
+        build = root / "build"
+        for name in ("work", "tmp", "out"):
+            (build / name).mkdir(parents=True)
+        mounts = []
+        for given in node.inputs:
+            digest = self._filtered(given)
+            if given.writable:
+                self._store.copy_tree(digest, build / given.at)
+            else:
+                mounts.append(Mount(self._store.checkout(digest), given.at))
+        for file in node.files:
+            self._store.write_file(build / file.path, file.data, executable=file.executable)
+        return Job(build, tuple(mounts), node.action.steps, node.action.env, node.action.tools, root / "log")
+
+    def _input_digests(self, node: Node) -> Mapping[Input, Digest]:
+        return {given: self._filtered(given) for given in node.inputs}
+
+    def _filtered(self, given: Input) -> Digest:
+        tree = self._results[given.node].tree
+        if not (given.only or given.without or given.subdir):
+            return tree
+        return self._store.filter(tree, subdir=given.subdir, only=given.only, without=given.without, place=given.node)
+
+
+def _apply_patch(tree: Path, name: str, data: bytes) -> None:
+    def read(path: str) -> bytes | None:
+        file = tree / path
+        return file.read_bytes() if file.is_file() else None
+
+    for path, content in patch.apply_patch(data, name, read).items():
+        file = tree / path
+        if tree.resolve() not in file.resolve().parents:
+            raise PatchError(f"{path} leads outside the source tree", place=name)
+        if content is None:
+            file.unlink()
+        else:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+
+
+def _step_failed(node: Node, action: Run, number: int, status: int, log: Path) -> StepFailed:
+    tail = log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+    step = action.steps[number]
+    what = [f"step {number + 1} of {len(action.steps)} ended with status {status}: {' '.join(step.argv)}", *("  | " + line for line in tail)]
+    undeclared = explain_failure("\n".join(tail), action.tools)
+    if undeclared:
+        what.append(f"  {undeclared}")
+    what.append(f"  log: {log}")
+    return StepFailed("\n".join(what), place=node.name, hint=f"doit shell {node.name}")

@@ -1,0 +1,290 @@
+"""Content-addressed blobs on the local disk, and the few disk operations that the store needs: guarded, locked, atomic.
+
+Layout: cas/ab/<sha256> (mode 0444), cas/ab/<sha256>.x (0555: a hard link shares its mode, so the executable form is an inode of its own),
+tmp/<name> (work in progress, with tmp/<name>.lock held by its owner). A blob is written under tmp/ and renamed, so it is whole or absent.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from graph.digest import FIXED_MTIME, Digest, Directory
+from graph.errors import DiskFull, StoreError
+from graph.trees import check
+
+_CHUNK = 1 << 20
+_UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+@contextmanager
+def guarded(place: Path) -> Iterator[None]:
+    """Turn an OSError into DiskFull or StoreError."""
+    try:
+        yield
+    except OSError as error:
+        raise store_error(error, place) from error
+
+
+def store_error(error: OSError, place: Path) -> StoreError:
+    """The error to show for `error`, which came up at `place`."""
+    where = str(error.filename or place)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull("no space left for the store", place=where, hint="free some space, or: doit store gc --max-size 10G")
+    if error.errno in _UNWRITABLE:
+        return StoreError(
+            f"the store cannot be written: {error.strerror}", place=where, hint="make it writable, or set FREESTANDING_STORE to another folder"
+        )
+    return StoreError(f"the store failed: {error.strerror or error}", place=where, hint="doit store verify")
+
+
+def hash_file(path: Path) -> Digest:
+    """sha256 and size of a file's bytes. Raises OSError."""
+    state, size = hashlib.sha256(), 0
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK):
+            state.update(chunk)
+            size += len(chunk)
+    return Digest(state.hexdigest(), size)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """A copy of the bytes; on a file system that can, a reflink (copy_file_range makes one). Raises OSError."""
+    with source.open("rb", buffering=0) as old, target.open("xb", buffering=0) as new:
+        try:
+            while os.copy_file_range(old.fileno(), new.fileno(), 1 << 30):
+                pass
+        except (AttributeError, OSError) as error:
+            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            old.seek(0)
+            new.seek(0)
+            shutil.copyfileobj(old, new, _CHUNK)
+
+
+def remove_tree(path: Path) -> None:
+    """Delete a folder, read-only folders in it included; one that is not there is fine. Raises OSError."""
+    with suppress(FileNotFoundError):
+        try:
+            shutil.rmtree(path)
+        except PermissionError:
+            for folder, _, _ in os.walk(path):
+                Path(folder).chmod(0o700)
+            shutil.rmtree(path)
+
+
+@contextmanager
+def flocked(path: Path, *, shared: bool = False, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock file; `on_wait` is called once if another process or thread has it. Raises OSError."""
+    fd = lock(path, shared=shared, on_wait=on_wait)
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+def lock(path: Path, *, shared: bool = False, on_wait: Callable[[], None] | None = None, wait: bool = True) -> int:
+    """A descriptor that holds the lock until it is closed. Raises BlockingIOError if `wait` is false and another has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            try:
+                fcntl.flock(fd, kind | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not wait:
+                    raise
+                if on_wait:
+                    on_wait()
+                fcntl.flock(fd, kind)
+            if _is_still(fd, path):
+                return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+def _is_still(fd: int, path: Path) -> bool:
+    """Between open and lock, whoever held the lock may have deleted the file."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+class Cas:
+    """The blobs of one store. Its folder is made by the first write."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.cas = root / "cas"
+        self.tmp = root / "tmp"
+        self._scratch: tuple[int, Path, int] | None = None
+        self._directories: dict[Digest, Directory] = {}
+
+    def name(self, digest: Digest, executable: bool = False) -> Path:
+        """Where the blob lies, if it is there."""
+        return self.cas / digest.hash[:2] / (digest.hash + (".x" if executable else ""))
+
+    def has(self, digest: Digest, executable: bool = False) -> bool:
+        """Whether the blob is there with its full length; its bytes are not read."""
+        try:
+            return self.name(digest, executable).stat().st_size == digest.size
+        except OSError:
+            return False
+
+    def path(self, digest: Digest, executable: bool = False) -> Path | None:
+        """The blob's file in the wanted form, made from the other form if only that is there; None if there is neither."""
+        if self.has(digest, executable):
+            return self.name(digest, executable)
+        if not self.has(digest, not executable):
+            return None
+        with guarded(self.root):
+            copy = self.scratch() / secrets.token_hex(8)
+            copy_file(self.name(digest, not executable), copy)
+            return self.install(copy, digest, executable)
+
+    def get(self, digest: Digest) -> bytes:
+        """The blob's bytes, hashed again. Raises StoreError if it is missing or wrong."""
+        for executable in (False, True):
+            if self.has(digest, executable):
+                with guarded(self.root):
+                    data = self.name(digest, executable).read_bytes()
+                if Digest.of(data) != digest:
+                    raise StoreError("a blob has wrong bytes", place=str(self.name(digest, executable)), hint="doit store verify")
+                return data
+        raise missing(digest, self.root)
+
+    def put(self, data: bytes, executable: bool = False) -> Digest:
+        digest = Digest.of(data)
+        if not self.has(digest, executable):
+            with guarded(self.root):
+                copy = self.scratch() / secrets.token_hex(8)
+                try:
+                    copy.write_bytes(data)
+                    self.install(copy, digest, executable)
+                finally:
+                    copy.unlink(missing_ok=True)
+        return digest
+
+    def put_file(self, path: Path, executable: bool, *, move: bool = False) -> Digest:
+        """Keep a file's bytes. `move` allows taking the file itself; it must be the caller's own, and closed."""
+        with guarded(path):
+            if move and path.stat().st_nlink == 1:
+                return self._take(path, executable)
+            digest = hash_file(path)
+            if not self.has(digest, executable):
+                copy = self.scratch() / secrets.token_hex(8)
+                try:
+                    copy_file(path, copy)
+                    if hash_file(copy) != digest:
+                        raise StoreError("the file changed while it was read", place=str(path), hint="run again")
+                    self.install(copy, digest, executable)
+                finally:
+                    copy.unlink(missing_ok=True)
+            return digest
+
+    def _take(self, path: Path, executable: bool) -> Digest:
+        digest = hash_file(path)
+        if self.has(digest, executable):
+            return digest
+        try:
+            self.install(path, digest, executable)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            copy = self.scratch() / secrets.token_hex(8)
+            copy_file(path, copy)
+            self.install(copy, digest, executable)
+        return digest
+
+    def install(self, path: Path, digest: Digest, executable: bool) -> Path:
+        """Make the file (on the store's file system) the blob of this digest: last step of every put. Raises OSError."""
+        target = self.name(digest, executable)
+        path.chmod(0o555 if executable else 0o444)
+        os.utime(path, (FIXED_MTIME, FIXED_MTIME))
+        try:
+            path.rename(target)
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+        return target
+
+    def directory(self, digest: Digest) -> Directory:
+        """The decoded Directory, its bytes and names checked. Raises StoreError."""
+        found = self._directories.get(digest)
+        if found is None:
+            try:
+                found = Directory.decode(self.get(digest))
+            except ValueError as error:
+                raise StoreError(f"not a directory: {error}", place=str(self.name(digest)), hint="doit store verify") from error
+            self._directories[digest] = check(found, str(digest))
+        return found
+
+    def put_directory(self, directory: Directory) -> Digest:
+        return self.put(directory.encode())
+
+    def forget_directories(self) -> None:
+        """Drop what is held in memory, so that the disk is read again."""
+        self._directories.clear()
+
+    def scratch(self) -> Path:
+        """This process's own folder under tmp/, for files that are about to be renamed. Raises OSError."""
+        if self._scratch is None or self._scratch[0] != os.getpid() or not self._scratch[1].is_dir():
+            folder, fd = self.claim()
+            self._scratch = (os.getpid(), folder, fd)
+        return self._scratch[1]
+
+    def claim(self) -> tuple[Path, int]:
+        """A fresh folder under tmp/ and the descriptor whose lock says that its owner lives. Raises OSError."""
+        name = f"{os.getpid()}-{secrets.token_hex(6)}"
+        fd = lock(self.tmp / f"{name}.lock")
+        (self.tmp / name).mkdir()
+        return self.tmp / name, fd
+
+    def release(self, folder: Path, fd: int) -> None:
+        """Delete a claimed folder. What cannot be deleted (another user's files) stays for sweep()."""
+        with suppress(OSError):
+            remove_tree(folder)
+            folder.with_name(folder.name + ".lock").unlink(missing_ok=True)
+        os.close(fd)
+
+    def close(self) -> None:
+        """Give back this process's scratch folder."""
+        if self._scratch and self._scratch[0] == os.getpid():
+            self.release(*self._scratch[1:])
+        self._scratch = None
+
+    def sweep(self) -> int:
+        """Delete what dead processes left under tmp/; never a live one's. Returns how many folders went."""
+        names = {p.name.removesuffix(".lock") for p in self.tmp.iterdir()} if self.tmp.is_dir() else set()
+        return sum(self._sweep_one(self.tmp / name) for name in sorted(names))
+
+    def _sweep_one(self, folder: Path) -> bool:
+        mark = folder.with_name(folder.name + ".lock")
+        try:
+            fd = lock(mark, wait=False)
+        except OSError:
+            return False
+        self.release(folder, fd)
+        return not folder.exists()
+
+
+def missing(digest: Digest, root: Path) -> StoreError:
+    """The error for a blob that a tree names and the store does not hold."""
+    return StoreError(f"blob {digest} is missing", place=str(root), hint="doit store verify, then run again")
+
+
+def owner_executable(mode: int) -> bool:
+    """The one mode bit that a tree keeps."""
+    return bool(mode & stat.S_IXUSR)

@@ -1,0 +1,308 @@
+"""doit's commands: run and list as this project wants them, and matrix, graph, explain, shell, verify, trace, store, lock."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from doit.cmd_base import Command
+from doit.cmd_list import List as DoitList
+from doit.cmd_run import Run as DoitRun
+
+from graph import picture, trace
+from graph.errors import FreestandingError, Interrupted, LockDrift, NotReproducible, StoreError, UsageError
+from graph.explain import diff
+from graph.session import Session, find_root, session
+from graph.target import Cell
+from graph.verify import verify_nodes
+
+
+def guarded(action: Callable[[], int | None]) -> int:
+    """Run a command; a user error becomes its text on stderr and its exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return action() or 0
+    except KeyboardInterrupt:
+        error: FreestandingError = Interrupted("interrupted; nodes that had ended are kept", hint="type the same command to go on")
+    except FreestandingError as caught:
+        error = caught
+    print(f"ERROR: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def here() -> Session:
+    """The session of the checkout in the working directory."""
+    return session(find_root(Path.cwd()))
+
+
+class Run(DoitRun):  # type: ignore[misc]
+    """doit's run: unknown names get a suggestion, failures their own exit code, Ctrl-C ends the steps."""
+
+    name = "run"
+    cmd_options = (
+        *DoitRun.cmd_options,
+        {"name": "offline", "long": "offline", "type": bool, "default": False, "help": "fetch from the store and mirror folders only"},
+    )
+
+    def parse_execute(self, in_args: list[str]) -> int:
+        return guarded(lambda: super(Run, self).parse_execute(in_args))
+
+    def execute(self, params: Any, args: list[str]) -> int:
+        current = here()
+        current.offline = current.offline or params["offline"]
+        current.check_names(args)
+        if not args:
+            print("nothing chosen; doit list shows what there is, e.g. doit " + next(iter(current.groups)))
+        try:
+            status = super().execute(params, args)
+        except KeyboardInterrupt:
+            current.build.stop()
+            current.runner.kill_all()
+            raise
+        if current.failures:
+            return min(failure.exit_code for failure in current.failures)
+        return int(status or 0)
+
+
+class List(DoitList):  # type: ignore[misc]
+    """doit's list: the groups and the distributions; --all adds every node."""
+
+    name = "list"
+
+    def parse_execute(self, in_args: list[str]) -> int:
+        return guarded(lambda: super(List, self).parse_execute(in_args))
+
+
+class Own(Command):  # type: ignore[misc]
+    """A command that needs no doit task."""
+
+    def parse_execute(self, in_args: list[str]) -> int:
+        return guarded(lambda: super(Own, self).parse_execute(in_args))
+
+
+def _flag(name: str, help_: str, default: Any = False, long: str = "") -> dict[str, Any]:
+    return {"name": name, "long": long or name.replace("_", "-"), "type": type(default), "default": default, "help": help_}
+
+
+class Matrix(Own):
+    """doit matrix: every cell that can be built, printed from the platform table."""
+
+    name = "matrix"
+    doc_purpose = "show every target, Python version and option set"
+    doc_usage = ""
+    doc_description = None
+    cmd_options = (_flag("json", "print JSON"),)
+
+    def execute(self, opt_values: Any, pos_args: list[str]) -> int:
+        current = here()
+        rows = [_row(current, cell) for cell in current.cells]
+        if opt_values["json"]:
+            print(json.dumps(rows, indent=1))
+            return 0
+        for line in columns([list(rows[0]), *([str(value) for value in row.values()] for row in rows)]):
+            print(line)
+        return 0
+
+
+def _row(current: Session, cell: Cell) -> dict[str, str]:
+    target = cell.target
+    floor = f"{target.libc} {target.libc_floor}".strip()
+    default = "default" if cell == current.matrix.default(target) else ""
+    return {"target": str(target), "python": cell.version, "options": "+".join(cell.options), "libc": floor, "run": target.run, "": default}
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines with aligned columns."""
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+class Graph(Own):
+    """doit graph [NODE...]: the nodes and their edges."""
+
+    name = "graph"
+    doc_purpose = "draw the graph of a node, or of all nodes"
+    doc_usage = "[NODE...]"
+    doc_description = None
+    cmd_options = (_flag("output", "write here: .svg for a picture, else DOT (default: DOT to the terminal)", ""),)
+
+    def execute(self, opt_values: Any, pos_args: list[str]) -> int:
+        plan = here().plan
+        names = plan.closure(here().resolve(pos_args)) if pos_args else tuple(plan.nodes)
+        output = opt_values["output"]
+        text = picture.svg(plan, names) if output.endswith(".svg") else picture.dot(plan, names)
+        if output:
+            Path(output).write_text(text, encoding="utf-8")
+        else:
+            print(text, end="")
+        return 0
+
+
+class Explain(Own):
+    """doit explain NODE: why it will run, or why not."""
+
+    name = "explain"
+    doc_purpose = "say why a node will run, or why not"
+    doc_usage = "NODE..."
+    doc_description = None
+
+    def execute(self, opt_values: Any, pos_args: list[str]) -> int:
+        current = here()
+        for name in _named(current, pos_args):
+            missing = current.look_up([name])
+            for line in explanation(current, name, missing):
+                print(line)
+        return 0
+
+
+def _named(current: Session, names: list[str]) -> tuple[str, ...]:
+    if not names:
+        raise UsageError("name at least one node", hint="doit list --all shows all")
+    return current.resolve(names)
+
+
+def explanation(current: Session, name: str, missing: tuple[str, ...]) -> list[str]:
+    """What `doit explain` says of a node, `missing` being those of its inputs and itself that would run."""
+    if name not in missing:
+        result = current.build.result(name)
+        return [f"{name}: in the store ({result.seconds:.1f} s when it was built)", f"  key  {result.key}", f"  tree {result.tree}"]
+    waiting = [given.node for given in current.plan[name].inputs if given.node in missing]
+    if waiting:
+        others = len(missing) - 1
+        return [
+            f"{name}: depends on {others} nodes that will run; it runs unless they give the bytes they gave before",
+            *(line for first in missing if _is_root(current, first, missing) for line in explanation(current, first, missing)),
+        ]
+    last = current.store.last(name)
+    if last is None:
+        return [f"{name}: will run, it was never built with this store"]
+    return [f"{name}: will run, its manifest changed:", *("  " + line for line in diff(last.manifest, current.build.manifest(name)))]
+
+
+def _is_root(current: Session, name: str, missing: tuple[str, ...]) -> bool:
+    return not any(given.node in missing for given in current.plan[name].inputs)
+
+
+class Shell(Own):
+    """doit shell NODE: a shell in the node's sandbox, laid out as before its first step."""
+
+    name = "shell"
+    doc_purpose = "open a shell in a node's sandbox, with its inputs and environment"
+    doc_usage = "NODE"
+    doc_description = None
+
+    def execute(self, opt_values: Any, pos_args: list[str]) -> int:
+        current = here()
+        [name] = _named(current, pos_args) if len(pos_args) == 1 else [""]
+        if not name:
+            raise UsageError("name one node", hint="doit shell NODE")
+        ready(current, [given.node for given in current.plan[name].inputs])
+        with current.store.workdir() as root:
+            job = current.build.stage(current.plan[name], root)
+            print(f"{name}: {len(job.steps)} steps, /build/work is where they begin; exit leaves and removes it all")
+            for step in job.steps:
+                print(f"  (cd /build/{step.cwd}) {' '.join(step.argv)}")
+            return int(current.runner.shell(job))
+
+
+def ready(current: Session, names: Sequence[str]) -> None:
+    """Realise from the store what `names` need. Raises UsageError when something was not built yet."""
+    missing = current.look_up(names)
+    if missing:
+        raise UsageError(f"{len(missing)} nodes must be built first", hint=f"doit {' '.join(names)}")
+
+
+class Verify(Own):
+    """doit verify NODE: build it again, compare the digests."""
+
+    name = "verify"
+    doc_purpose = "build nodes a second time and compare their bytes"
+    doc_usage = "NODE..."
+    doc_description = None
+    cmd_options = (_flag("closure", "verify also everything that the nodes are made from"),)
+
+    def execute(self, opt_values: Any, pos_args: list[str]) -> int:
+        current = here()
+        names = _named(current, pos_args)
+        ready(current, names)
+        chosen = current.plan.closure(names) if opt_values["closure"] else names
+        reports = verify_nodes(current.plan, current.build, current.store, chosen, current.jobs)
+        current.reporter.end(0)
+        for report in reports:
+            print(report)
+        unlike = [report for report in reports if not report.same]
+        print(f"{len(reports) - len(unlike)} nodes gave the same bytes twice, {len(unlike)} did not")
+        if unlike:
+            raise NotReproducible(f"{', '.join(report.node for report in unlike)}", hint=f"doit shell {unlike[0].node}")
+        return 0
+
+
+class Trace(Own):
+    """doit trace: the node times of the last run, for chrome://tracing or Perfetto."""
+
+    name = "trace"
+    doc_purpose = "write the last run's node times as a Chrome trace"
+    doc_usage = ""
+    doc_description = None
+    cmd_options = (_flag("output", "write here instead of to the terminal", ""),)
+
+    def execute(self, opt_values: Any, pos_args: list[str]) -> int:
+        text = json.dumps(trace.chrome(here().store.last_run()))
+        if opt_values["output"]:
+            Path(opt_values["output"]).write_text(text, encoding="utf-8")
+        else:
+            print(text)
+        return 0
+
+
+class StoreCommand(Own):
+    """doit store gc|verify|size."""
+
+    name = "store"
+    doc_purpose = "clean up, check or measure the store"
+    doc_usage = "gc|verify|size"
+    doc_description = None
+    cmd_options = (
+        _flag("keep_days", "gc: drop results not used for this many days", 30),
+        _flag("max_size", "gc: then drop the oldest until the store is at most this large, e.g. 20G", ""),
+    )
+
+    def execute(self, opt_values: Any, pos_args: list[str]) -> int:
+        verbs: dict[str, Callable[[], None]] = {
+            "gc": lambda: print(here().store.gc(opt_values["keep_days"], parse_size(opt_values["max_size"]))),
+            "verify": _verify_store,
+            "size": lambda: print(here().store.size()),
+        }
+        verb = verbs.get(pos_args[0] if len(pos_args) == 1 else "")
+        if verb is None:
+            raise UsageError("say what to do with the store", hint="doit store gc, doit store verify or doit store size")
+        verb()
+        return 0
+
+
+def _verify_store() -> None:
+    problems = here().store.verify()
+    for problem in problems:
+        print(problem)
+    if problems:
+        raise StoreError(f"{len(problems)} problems; wrong blobs were set aside", hint="run the build again: it makes them anew")
+    print("every blob, result and checkout is whole")
+
+
+def parse_size(text: str) -> int | None:
+    """`20G` -> bytes (powers of 1024); empty -> None. Raises UsageError."""
+    if not text:
+        return None
+    number, unit = (text[:-1], text[-1].upper()) if not text[-1].isdigit() else (text, "")
+    scale = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}.get(unit)
+    if scale is None or not number.isdecimal():
+        raise UsageError(f"{text!r} is no size", hint="e.g. --max-size 20G")
+    return int(number) * 1024**scale

@@ -1,0 +1,145 @@
+"""Facts about a shipped archive: what is in it and what its binaries say of themselves. Values only; policy.py judges them.
+
+ELF, Mach-O and PE share one shape: a field that a format lacks keeps its default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Format(Enum):
+    """Object file format."""
+
+    ELF = "ELF"
+    MACHO = "Mach-O"
+    PE = "PE"
+
+
+class Kind(Enum):
+    """What a binary is for; OBJECT is a relocatable file (ET_REL) that is only ever linked."""
+
+    EXECUTABLE = "executable"
+    SHARED = "shared"
+    OBJECT = "object"
+
+
+class Flavour(Enum):
+    """The three archives of one distribution, by the end of their name."""
+
+    FULL = "full"
+    INSTALL_ONLY = "install_only"
+    STRIPPED = "install_only_stripped"
+
+
+MAGIC: tuple[tuple[bytes, Format], ...] = (
+    (b"\x7fELF", Format.ELF),
+    (b"\xcf\xfa\xed\xfe", Format.MACHO),
+    (b"\xca\xfe\xba\xbe", Format.MACHO),
+    (b"MZ", Format.PE),
+)
+
+
+def format_of(head: bytes) -> Format | None:
+    """The object file format whose magic number `head` (the first bytes of a file) begins with."""
+    return next((found for magic, found in MAGIC if head.startswith(magic)), None)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Symbol:
+    """A dynamic symbol; version (GLIBC_2.17) and the library that is to give it are empty where the file does not say."""
+
+    name: str
+    version: str = ""
+    library: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of the file that is mapped at run time."""
+
+    flags: str
+    """Of r, w and x, in this order."""
+    align: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """One executable, shared library or object file."""
+
+    path: str
+    format: Format
+    kind: Kind
+    machine: str
+    """As the format names it, lower case: x86_64, aarch64, i386, ..."""
+    name: str = ""
+    """DT_SONAME, install name or DLL name."""
+    interpreter: str = ""
+    """PT_INTERP: set for a dynamic ELF executable."""
+    dynamic: bool = False
+    """Is loaded by a dynamic linker (has PT_DYNAMIC)."""
+    needed: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    """RPATH and RUNPATH entries, or LC_RPATH."""
+    imports: tuple[Symbol, ...] = ()
+    exports: tuple[Symbol, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    stack: str = ""
+    """Flags of PT_GNU_STACK; empty when there is no such header (the kernel then makes the stack executable)."""
+    relro: bool = False
+    bind_now: bool = False
+    text_relocations: bool = False
+    position_independent: bool = False
+    symbols: bool = False
+    """Has a full symbol table (.symtab)."""
+    debug: tuple[str, ...] = ()
+    """Names of its debug sections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One member of an archive, as its header says."""
+
+    path: str
+    kind: str
+    """file, directory, symlink, hardlink or other."""
+    mode: int = 0o644
+    """Permission bits, set-id bits included."""
+    size: int = 0
+    mtime: float = 0
+    """Seconds since the epoch."""
+    owner: tuple[int, int, str, str] = (0, 0, "", "")
+    """uid, gid, user name, group name."""
+    link: str = ""
+    """Target of a symlink or hard link."""
+    pax: tuple[str, ...] = ()
+    """Keywords of its pax header."""
+    head: bytes = b""
+    """The first 64 bytes of a file."""
+    leaks: tuple[str, ...] = ()
+    """Passages that look like a path of the build, one of a kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Everything that is judged of one archive."""
+
+    filename: str
+    entries: tuple[Entry, ...]
+    binaries: tuple[Binary, ...] = ()
+    metadata: str = ""
+    """Text of python/PYTHON.json; empty where there is none."""
+    stamp: tuple[int, bool] = (0, False)
+    """Of a gzip file: its header's mtime, and whether the header holds a file name."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """A limit that is broken: which rule, by which file of which archive, and how."""
+
+    rule: str
+    path: str
+    message: str
+    archive: str = ""

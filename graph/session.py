@@ -1,0 +1,235 @@
+"""One process of freestanding: the repository it works on, the plan, and the effects, each made when first asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from graph.build import Build, Workshop
+from graph.errors import FreestandingError, LockError, UsageError, did_you_mean
+from graph.fetch import Fetcher
+from graph.jobserver import Jobserver
+from graph.lock import Lock, parse_lock
+from graph.matrix import Matrix, parse_cell, parse_matrix
+from graph.node import File
+from graph.plan import Plan, check_patches, make_plan
+from graph.recipes.common import Context, Host
+from graph.recipes.registry import RECIPES
+from graph.report import PlainReporter, make_reporter
+from graph.sandbox import Runner, select_runner
+from graph.store import Store
+from graph.target import Cell
+
+REPOSITORY_FOLDERS = ("patches", "toolchains", "graph/runtime")
+"""Folders whose files recipes may put into nodes."""
+
+OS_GROUPS = {"linux": "linux", "macos": "darwin", "windows": "windows"}
+"""zig's name of an OS -> the name of its group of distributions."""
+
+
+class Session:
+    """Everything that a command needs, for the repository at `root`."""
+
+    def __init__(self, root: Path, environ: Mapping[str, str] = os.environ) -> None:
+        self.root = root
+        self.environ = environ
+        self.offline = bool(environ.get("FREESTANDING_OFFLINE"))
+        self.failures: list[FreestandingError] = []
+
+    @cached_property
+    def lock(self) -> Lock:
+        return parse_lock(self.read("sources.lock"))
+
+    @cached_property
+    def matrix(self) -> Matrix:
+        return parse_matrix(self.read("toolchains/targets.toml"))
+
+    @cached_property
+    def files(self) -> Mapping[str, File]:
+        """The repository's files that nodes may hold, by path."""
+        return {file.path: file for folder in REPOSITORY_FOLDERS for file in _read_folder(self.root, folder)}
+
+    @cached_property
+    def host(self) -> Host:
+        """The build host's row of the platform table. Raises UsageError when it has none."""
+        name = f"{_OS_NAMES.get(platform.system(), platform.system().lower())}-{_ARCH_NAMES.get(platform.machine(), platform.machine())}"
+        triple = self.matrix.hosts.get(name)
+        if triple is None:
+            raise UsageError(f"cannot build on {name}", hint=f"build hosts: {', '.join(self.matrix.hosts)} (toolchains/targets.toml)")
+        return Host(name, triple)
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        return self.matrix.cells()
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan of the whole matrix."""
+        contexts = [Context(cell, self.host, self.lock, self.files) for cell in self.cells]
+        for context in contexts[:1]:
+            check_patches(context)
+        return make_plan(contexts, RECIPES)
+
+    @cached_property
+    def groups(self) -> Mapping[str, tuple[str, ...]]:
+        """Short names -> the dist nodes they stand for: dist:TRIPLE, dist:linux, dist:all."""
+        groups: dict[str, tuple[str, ...]] = {}
+        for target in self.matrix.targets.values():
+            node = f"dist:{self.matrix.default(target)}"
+            for name in (f"dist:{target}", f"dist:{OS_GROUPS[target.os]}", "dist:all"):
+                groups[name] = (*groups.get(name, ()), node)
+        return groups
+
+    def cell(self, name: str) -> Cell:
+        """dist:TRIPLE[:VERSION[:OPTIONS]] or without `dist:` -> Cell. Raises UsageError."""
+        return parse_cell(name.removeprefix("dist:"), self.matrix)
+
+    def resolve(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Node names that typed names stand for. Raises UsageError with the closest known names."""
+        found: list[str] = []
+        for name in names:
+            if name in self.plan.nodes:
+                found.append(name)
+            elif name in self.groups:
+                found.extend(self.groups[name])
+            elif name.startswith("dist:"):
+                found.append(f"dist:{self.cell(name)}")
+            else:
+                known = [*self.groups, *self.plan.nodes]
+                raise UsageError(f"unknown node {name!r}", hint=f"{did_you_mean(name, known)} (doit list --all shows all)")
+        return tuple(dict.fromkeys(found))
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """Raise UsageError unless every name is a node, a group, or a check: or test: of a cell offered."""
+        for name in names:
+            kind, _, cell = name.partition(":")
+            if kind in ("check", "test"):
+                self.cell(cell)
+            else:
+                self.resolve([name])
+
+    @cached_property
+    def store(self) -> Store:
+        given = self.environ.get("FREESTANDING_STORE")
+        return Store(Path(given).expanduser().absolute() if given else self.root / ".store")
+
+    @cached_property
+    def fetcher(self) -> Fetcher:
+        mirrors = tuple(Path(part) for part in self.environ.get("FREESTANDING_MIRROR", "").split(os.pathsep) if part)
+        return Fetcher(mirrors=mirrors, offline=self.offline, cache=self.store.downloads)
+
+    @cached_property
+    def jobs(self) -> int:
+        """Jobs that may run at once: FREESTANDING_JOBS, or the cores this process may use."""
+        given = self.environ.get("FREESTANDING_JOBS", "")
+        if given and not (given.isdecimal() and int(given)):
+            raise UsageError(f"FREESTANDING_JOBS is {given!r}, not a number above 0", hint="unset FREESTANDING_JOBS")
+        return int(given) if given else _cores()
+
+    @cached_property
+    def runner(self) -> Runner:
+        return select_runner(self.read("toolchains/host-tools.toml"), self.environ)
+
+    @cached_property
+    def reporter(self) -> PlainReporter:
+        return make_reporter()
+
+    @cached_property
+    def build(self) -> Build:
+        workshop = Workshop(self.store, self.runner, self.fetcher, Jobserver(self.jobs), self.reporter, self.lock)
+        return Build(self.plan, workshop)
+
+    def read(self, path: str) -> str:
+        """Text of a repository file. Raises LockError when it is absent or not UTF-8."""
+        try:
+            return (self.root / path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise LockError(f"cannot be read: {error}", place=path, hint=f"git checkout -- {path}") from error
+
+    def look_up(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Realise from the store alone what it has of `names` and their inputs; the nodes that would run, in order."""
+        return tuple(name for name in self.plan.closure(names) if not self.build.is_cached(name))
+
+    def is_delivered(self, name: str) -> bool:
+        """Whether dist/ holds the files of a realised dist node, as they were put there."""
+        record = self._delivered()
+        return all(record.get(file) == [digest.hash, *_stamp(self.dist / file)] for file, digest, _ in self._outputs(name))
+
+    def deliver(self, name: str) -> tuple[Path, ...]:
+        """Copy the files of a realised dist node to dist/, each whole or not at all."""
+        self.dist.mkdir(exist_ok=True)
+        record = self._delivered()
+        delivered = []
+        for file, digest, executable in self._outputs(name):
+            path, part = self.dist / file, self.dist / f".{file}.part"
+            shutil.copyfile(self.store.blob(digest, executable), part)
+            part.replace(path)
+            record[file] = [digest.hash, *_stamp(path)]
+            delivered.append(path)
+        note = self.dist / ".delivered.json.part"
+        note.write_text(json.dumps(record, indent=1, sort_keys=True))
+        note.replace(self.dist / ".delivered.json")
+        return tuple(delivered)
+
+    @property
+    def dist(self) -> Path:
+        return self.root / "dist"
+
+    def archives(self, name: str) -> tuple[Path, ...]:
+        """Where the files of a dist node lie once delivered."""
+        return tuple(self.dist / file for file, _, _ in self._outputs(name))
+
+    def _outputs(self, name: str) -> Iterator[tuple[str, object, bool]]:
+        yield from self.store.directory(self.build.result(name).tree).files
+
+    def _delivered(self) -> dict[str, list[object]]:
+        try:
+            return dict(json.loads((self.dist / ".delivered.json").read_text()))
+        except (OSError, ValueError):
+            return {}
+
+
+_OS_NAMES = {"Linux": "linux", "Darwin": "macos", "Windows": "windows"}
+_ARCH_NAMES = {"AMD64": "x86_64", "arm64": "aarch64"}
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return (-1, -1)
+    return (status.st_size, status.st_mtime_ns)
+
+
+def _read_folder(root: Path, folder: str) -> Iterator[File]:
+    for path in sorted((root / folder).rglob("*")):
+        relative = path.relative_to(root)
+        if path.is_file() and not any(part.startswith((".", "__pycache__")) for part in relative.parts):
+            yield File(relative.as_posix(), path.read_bytes(), bool(path.stat().st_mode & 0o111))
+
+
+def find_root(start: Path) -> Path:
+    """The checkout that holds `start`: the nearest folder upwards with dodo.py and sources.lock. Raises UsageError."""
+    for folder in (start, *start.parents):
+        if (folder / "dodo.py").is_file() and (folder / "graph").is_dir():
+            return folder
+    raise UsageError(f"no freestanding checkout at or above {start}", hint="cd into the checkout")
+
+
+_sessions: dict[Path, Session] = {}
+
+
+def session(root: Path) -> Session:
+    """The process's one session for the checkout at `root`."""
+    return _sessions.setdefault(root, Session(root))

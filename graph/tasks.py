@@ -1,0 +1,145 @@
+"""The doit side of the graph: one task a node, groups, checks and tests; doit orders them and is asked for nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from doit.exceptions import TaskFailed
+from doit.task import Task
+
+from graph.checks import check_cell, test_cell
+from graph.errors import FreestandingError
+from graph.session import Session
+
+
+def tasks(session: Session) -> Iterator[Task]:
+    """All tasks of the session's plan."""
+    for name, node in session.plan.nodes.items():
+        dist = node.kind == "dist"
+        yield _task(
+            name,
+            _guarded(session, _realise_and_deliver if dist else _realise),
+            uptodate=[(_is_delivered if dist else _is_cached, [session, name])],
+            task_dep=[given.node for given in node.inputs],
+        )
+    for name, members in session.groups.items():
+        yield Task(name, None, task_dep=list(members), doc=f"{len(members)} distributions" if len(members) > 1 else members[0])
+    for cell in session.cells:
+        for kind, action in (("check", check_cell), ("test", test_cell)):
+            names = [f"{kind}:{cell}", *([f"{kind}:{cell.target}"] if cell == session.matrix.default(cell.target) else [])]
+            for name in names:
+                yield _task(name, _guarded(session, action, cell), task_dep=[f"dist:{cell}"])
+
+
+def config(session: Session) -> dict[str, Any]:
+    """doit's settings for this session."""
+    return {
+        "backend": "none",
+        "dep_file": "none",
+        "default_tasks": [],
+        "num_process": session.jobs + 4,
+        "par_type": "thread",
+        "reporter": Reporter(session),
+        "verbosity": 2,
+    }
+
+
+def _task(name: str, action: Callable[[str], object], **more: Any) -> Task:
+    # doit swaps sys.stdout to capture output, which threads would share
+    return Task(name, [(action, [name])], io={"capture": False}, subtask_of="node", **more)
+
+
+def _guarded(session: Session, action: Callable[..., object], *args: Any) -> Callable[[str], object]:
+    """The action with its user errors turned into doit's failure, and kept for the exit code."""
+
+    def run(name: str) -> object:
+        try:
+            action(session, *(args or (name,)))
+        except FreestandingError as error:
+            session.failures.append(error)
+            return TaskFailed(str(error))
+        return True
+
+    return run
+
+
+def _realise(session: Session, name: str) -> None:
+    session.build.realise(name)
+
+
+def _realise_and_deliver(session: Session, name: str) -> None:
+    session.build.realise(name)
+    for path in session.deliver(name):
+        session.reporter.line(f"dist {path.relative_to(session.root)}")
+
+
+def _is_cached(session: Session, name: str) -> bool:
+    return session.build.is_cached(name)
+
+
+def _is_delivered(session: Session, name: str) -> bool:
+    return session.build.is_cached(name) and session.is_delivered(name)
+
+
+class Reporter:
+    """doit's reporter, as far as a build needs it: totals, failures as they come, the summary."""
+
+    desc = "freestanding's own"
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._failed = 0
+
+    def initialize(self, tasks: dict[str, Task], selected_tasks: list[str]) -> None:
+        nodes = [name for name in selected_tasks if name in self._session.plan.nodes]
+        groups = [member for name in selected_tasks for member in tasks[name].task_dep if member in self._session.plan.nodes]
+        self._session.reporter.begin(len(self._session.plan.closure([*nodes, *groups])))
+
+    def add_failure(self, task: Task, fail: Any) -> None:
+        if type(fail).__name__ == "UnmetDependency":
+            return
+        self._failed += 1
+        self._session.reporter.line(f"FAILED {task.name}\n{fail.get_msg() if hasattr(fail, 'get_msg') else fail}")
+
+    def runtime_error(self, msg: str) -> None:
+        self._session.reporter.line(msg)
+
+    def cleanup_error(self, exception: Exception) -> None:
+        self._session.reporter.line(str(exception))
+
+    def complete_run(self) -> None:
+        self._session.reporter.end(self._failed)
+        self._session.store.write_run(self._session.build.spans)
+
+    def _nothing(self, task: Task) -> None:
+        """Nodes report themselves: they know when they wait and when they work."""
+
+    get_status = execute_task = add_success = skip_uptodate = skip_ignore = teardown_task = _nothing
+
+
+class NoDatabase:
+    """doit's backend: nothing is kept. Whether a node is done is the store's knowledge alone."""
+
+    desc = "keeps nothing"
+
+    def __init__(self, name: str, codec: object) -> None:
+        self._values: dict[str, dict[str, Any]] = {}
+
+    def dump(self) -> None:
+        pass
+
+    def set(self, task_id: str, dependency: str, value: Any) -> None:
+        self._values.setdefault(task_id, {})[dependency] = value
+
+    def get(self, task_id: str, dependency: str) -> Any:
+        return self._values.get(task_id, {}).get(dependency)
+
+    def in_(self, task_id: str) -> bool:
+        return task_id in self._values
+
+    def remove(self, task_id: str) -> None:
+        self._values.pop(task_id, None)
+
+    def remove_all(self) -> None:
+        self._values.clear()
