@@ -40,9 +40,8 @@ def store_error(error: OSError, place: Path) -> StoreError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull("no space left for the store", place=where, hint="free some space, or: doit store gc --max-size 10G")
     if error.errno in _UNWRITABLE:
-        return StoreError(
-            f"the store cannot be written: {error.strerror}", place=where, hint="make it writable, or set FREESTANDING_STORE to another folder"
-        )
+        hint = "make it writable, or set FREESTANDING_STORE to another folder"
+        return StoreError(f"the store cannot be written: {error.strerror}", place=where, hint=hint)
     return StoreError(f"the store failed: {error.strerror or error}", place=where, hint="doit store verify")
 
 
@@ -125,10 +124,12 @@ def _is_still(fd: int, path: Path) -> bool:
 class Cas:
     """The blobs of one store. Its folder is made by the first write."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, on_wait: Callable[[str], None] | None = None) -> None:
         self.root = root
         self.cas = root / "cas"
         self.tmp = root / "tmp"
+        self._on_wait = on_wait or (lambda _: None)
+        self._use: tuple[int, int] | None = None
         self._scratch: tuple[int, Path, int] | None = None
         self._directories: dict[Digest, Directory] = {}
 
@@ -238,6 +239,30 @@ class Cas:
         """Drop what is held in memory, so that the disk is read again."""
         self._directories.clear()
 
+    def in_use(self) -> None:
+        """Hold the store's lock, shared, until close() or the end of the process: gc and verify wait for it to be free. Raises OSError."""
+        if self._use is None or self._use[0] != os.getpid():
+            self._use = (os.getpid(), lock(self._store_lock, shared=True, on_wait=lambda: self._on_wait("the store is being cleaned")))
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Be the only process that uses the store. Raises StoreError at once if there is another."""
+        with guarded(self.root):
+            self.in_use()
+            assert self._use is not None
+            try:
+                fcntl.flock(self._use[1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreError("another doit uses the store", place=str(self.root), hint="wait until it ends, then try again") from None
+        try:
+            yield
+        finally:
+            fcntl.flock(self._use[1], fcntl.LOCK_SH)
+
+    @property
+    def _store_lock(self) -> Path:
+        return self.root / "locks" / "store"
+
     def scratch(self) -> Path:
         """This process's own folder under tmp/, for files that are about to be renamed. Raises OSError."""
         if self._scratch is None or self._scratch[0] != os.getpid() or not self._scratch[1].is_dir():
@@ -247,6 +272,7 @@ class Cas:
 
     def claim(self) -> tuple[Path, int]:
         """A fresh folder under tmp/ and the descriptor whose lock says that its owner lives. Raises OSError."""
+        self.in_use()
         name = f"{os.getpid()}-{secrets.token_hex(6)}"
         fd = lock(self.tmp / f"{name}.lock")
         (self.tmp / name).mkdir()
@@ -260,10 +286,12 @@ class Cas:
         os.close(fd)
 
     def close(self) -> None:
-        """Give back this process's scratch folder."""
+        """Give back this process's scratch folder and its hold on the store."""
         if self._scratch and self._scratch[0] == os.getpid():
             self.release(*self._scratch[1:])
-        self._scratch = None
+        if self._use and self._use[0] == os.getpid():
+            os.close(self._use[1])
+        self._scratch = self._use = None
 
     def sweep(self) -> int:
         """Delete what dead processes left under tmp/; never a live one's. Returns how many folders went."""

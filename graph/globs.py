@@ -7,10 +7,10 @@ An empty directory is the path of the folder with a trailing `/`: `a/e/` is matc
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
-from collections.abc import Iterable
 
 from graph.errors import PlanError
 

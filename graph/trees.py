@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from graph.digest import Digest, Directory
 from graph.errors import StoreError
@@ -55,7 +55,10 @@ def check(directory: Directory, place: str) -> Directory:
 
 
 def flatten(load: Load, root: Digest, prefix: str = "") -> Iterator[Entry]:
-    """Every entry below `root`, a directory before what it holds; in one directory files, symlinks, directories, each by name. Raises StoreError on a symlink that leads outside."""
+    """Every entry below `root`: in each folder the files, the symlinks, then each subfolder followed by what it holds.
+
+    Raises StoreError on a symlink that leads outside.
+    """
     directory = load(root)
     for name, digest, executable in directory.files:
         yield Entry(prefix + name, "file", digest, executable)
