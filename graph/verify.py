@@ -30,7 +30,7 @@ class Report:
     def __str__(self) -> str:
         if self.same:
             return f"same {self.node} {self.first.hash}"
-        return "\\n".join([f"DIFFERS {self.node} {self.first.hash} {self.second.hash}", *("  " + path for path in self.differing)])
+        return "\n".join([f"DIFFERS {self.node} {self.first.hash} {self.second.hash}", *("  " + path for path in self.differing)])
 
 
 def verify_nodes(plan: Plan, build: Build, store: StoreProtocol, names: Sequence[str], jobs: int) -> tuple[Report, ...]:

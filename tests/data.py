@@ -1,0 +1,21 @@
+"""Small values that many tests use."""
+
+from __future__ import annotations
+
+from graph.target import Target
+
+TARGET = Target(
+    triple="x86_64-unknown-linux-gnu",
+    os="linux",
+    arch="x86_64",
+    libc="gnu",
+    libc_floor="2.17",
+    zig="x86_64-linux-gnu.2.17",
+    cpu_flags=(),
+    page_size=4096,
+    multiarch="x86_64-linux-gnu",
+    platform_tag="linux-x86_64",
+    openssl="linux-x86_64",
+    run="native",
+    options=("noopt",),
+)

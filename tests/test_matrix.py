@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+
+from graph.errors import LockError, UsageError
+from graph.matrix import Matrix, parse_cell, parse_matrix
+from graph.target import Cell
+from tests.data import TARGET
+
+ROW = """
+[targets.x86_64-unknown-linux-gnu]
+os = "linux"
+arch = "x86_64"
+libc = "gnu"
+libc_floor = "2.17"
+zig = "x86_64-linux-gnu.2.17"
+cpu_flags = []
+page_size = 4096
+multiarch = "x86_64-linux-gnu"
+platform_tag = "linux-x86_64"
+openssl = "linux-x86_64"
+run = "native"
+options = ["noopt"]
+"""
+TEXT = f'[python]\nversions = ["3.13.15", "3.11.2"]\n[hosts]\nlinux-x86_64 = "x86_64-unknown-linux-gnu"\n{ROW}'
+MATRIX = Matrix({TARGET.triple: TARGET}, ("3.13.15", "3.11.2"), {"linux-x86_64": TARGET.triple})
+CELL = Cell(TARGET, "3.13.15", ("noopt",))
+
+
+def test_the_table_is_read() -> None:
+    assert parse_matrix(TEXT) == MATRIX
+    assert MATRIX.default(TARGET) == CELL
+    assert [str(cell) for cell in MATRIX.cells()] == [f"{TARGET}:3.13.15:noopt", f"{TARGET}:3.11.2:noopt"]
+
+
+@pytest.mark.parametrize(
+    "text", ["x86_64-unknown-linux-gnu", "x86_64-unknown-linux-gnu:3.13", "x86_64-unknown-linux-gnu::noopt", "x86_64-unknown-linux-gnu:3.13.15:noopt"]
+)
+def test_a_cell_is_parsed_with_defaults_for_what_is_left_out(text: str) -> None:
+    assert parse_cell(text, MATRIX) == CELL
+    assert parse_cell(str(CELL), MATRIX) == CELL
+    assert CELL.minor == "3.13"
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "hint"),
+    [
+        ("x86_64-unknown-linux-gun", "unknown target", "did you mean x86_64-unknown-linux-gnu"),
+        ("x86_64-unknown-linux-gnu:3.1", "unknown Python version", "3.13.15, 3.11.2"),
+        ("x86_64-unknown-linux-gnu:3.13:nopt", "does not offer the option", "did you mean noopt"),
+        ("x86_64-unknown-linux-gnu:3.13:zzz", "does not offer the option", "known: noopt"),
+    ],
+)
+def test_a_mistyped_cell_gets_a_suggestion(text: str, what: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=what) as caught:
+        parse_cell(text, MATRIX)
+    assert hint in caught.value.hint
+    assert caught.value.exit_code == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("[targets", "not TOML"),
+        ("", "needs"),
+        (ROW, "needs"),
+        (TEXT + "colour = 1\n", "unknown key 'colour'"),
+        (TEXT.replace("page_size = 4096\n", ""), "missing key 'page_size'"),
+    ],
+)
+def test_a_broken_table_is_refused_with_its_place(text: str, what: str) -> None:
+    with pytest.raises(LockError, match=what) as caught:
+        parse_matrix(text)
+    assert "toolchains/targets.toml" in caught.value.place

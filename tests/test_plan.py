@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from graph.errors import PatchError, PlanError, UsageError
+from graph.lock import Lock, Source
+from graph.node import File, Input, Node, Run, Step
+from graph.plan import check_patches, make_plan
+from graph.recipes.common import Context, Host
+from graph.target import Cell
+from tests.data import TARGET
+
+SOURCE = Source("zlib", "1.3.1", "zlib.tar.gz", "0" * 64, 1, "Zlib", ())
+CONTEXT = Context(
+    Cell(TARGET, "3.13.15", ("noopt",)), Host("linux-x86_64", TARGET.triple), Lock("20260101", 0, {"zlib": SOURCE}), {}
+)
+
+
+def node(name: str, *inputs: str) -> Node:
+    return Node(name, Run((Step(("true",)),)), tuple(Input(given, given) for given in inputs))
+
+
+def plan_of(*nodes: Node):  # type: ignore[no-untyped-def]
+    return make_plan([CONTEXT], [lambda context: nodes])
+
+
+def test_nodes_come_after_their_inputs() -> None:
+    plan = plan_of(node("c", "b", "a"), node("b", "a"), node("a"))
+    assert list(plan.nodes) == ["a", "b", "c"]
+    assert plan.closure(["b"]) == ("a", "b")
+    assert plan.dependents("a") == ("b", "c")
+
+
+def test_a_node_that_two_recipes_give_alike_is_one() -> None:
+    assert list(make_plan([CONTEXT, CONTEXT], [lambda context: (node("a"),)]).nodes) == ["a"]
+
+
+def test_two_different_nodes_of_one_name_are_refused() -> None:
+    with pytest.raises(PlanError, match="two different nodes are named a"):
+        plan_of(node("a"), replace(node("a"), platform="other"))
+
+
+def test_a_cycle_is_named_with_its_members() -> None:
+    with pytest.raises(PlanError, match="cycle: b -> c -> b"):
+        plan_of(node("a", "b"), node("b", "c"), node("c", "b"))
+
+
+def test_a_long_chain_does_not_exhaust_the_stack() -> None:
+    chain = [node("n0")] + [node(f"n{i}", f"n{i - 1}") for i in range(1, 3000)]
+    assert len(plan_of(*reversed(chain)).nodes) == 3000
+
+
+def test_an_unknown_input_gets_a_suggestion() -> None:
+    with pytest.raises(PlanError) as caught:
+        plan_of(node("make:zlib"), node("b", "make:zlb"))
+    assert caught.value.place == "b"
+    assert "make:zlib" in caught.value.hint
+
+
+def test_two_inputs_at_one_place_are_refused() -> None:
+    with pytest.raises(PlanError, match="two inputs are placed at 'x'"):
+        plan_of(node("a"), node("b"), Node("c", Run(()), (Input("a", "x"), Input("b", "x"))))
+
+
+def test_an_unknown_name_gets_a_suggestion() -> None:
+    with pytest.raises(UsageError) as caught:
+        plan_of(node("make:zlib"))["make:zlb"]
+    assert "did you mean make:zlib?" in caught.value.hint
+
+
+PATCH = b"What: x\nVersions: %s\n--- a/f\n+++ b/f\n"
+
+
+def with_patch(path: str, versions: bytes) -> Context:
+    return replace(CONTEXT, files={path: File(path, PATCH % versions)})
+
+
+@pytest.mark.parametrize("versions", [b"all", b"1.3", b"1.2, 1.3.1"])
+def test_a_patch_that_serves_a_version_in_the_lock_is_fine(versions: bytes) -> None:
+    check_patches(with_patch("patches/zlib/0001-x.patch", versions))
+
+
+def test_other_files_beside_patches_are_left_alone() -> None:
+    check_patches(with_patch("patches/zlib/README.md", b"9"))
+    check_patches(with_patch("toolchains/x.patch", b"9"))
+
+
+@pytest.mark.parametrize(("path", "versions"), [("patches/zlib/0001-x.patch", b"1.2"), ("patches/zlob/0001-x.patch", b"all")])
+def test_an_unused_patch_is_an_error(path: str, versions: bytes) -> None:
+    with pytest.raises(PatchError) as caught:
+        check_patches(with_patch(path, versions))
+    assert caught.value.place == path

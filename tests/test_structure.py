@@ -1,0 +1,122 @@
+"""The shape of the code: floors of imports, sizes of functions and files, frozen dataclasses, names of places."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+FLOORS: tuple[frozenset[str], ...] = (
+    frozenset({"errors", "digest", "target", "facts"}),
+    frozenset({"node", "lock", "matrix", "policy", "globs", "patch", "result"}),
+    frozenset({"recipes"}),
+    frozenset({"plan", "explain", "picture", "trace"}),
+    frozenset({"store", "cas", "trees", "fetch", "relock", "sandbox", "jobserver", "hosttools", "binaries", "archive", "audit", "testrun", "report"}),
+    frozenset({"build", "verify"}),
+    frozenset({"session"}),
+    frozenset({"checks", "tasks", "commands"}),
+)
+"""A file imports from lower floors only; floor 4 is the effects."""
+
+TOGETHER = {("store", "cas"), ("store", "trees"), ("trees", "cas"), ("verify", "build"), ("relock", "fetch"), ("audit", "binaries"), ("tasks", "checks")}
+"""Halves of one module that was split for its size: the left one stands on the right one."""
+
+ALONE = {"nsinit"}
+"""Run as programs of their own: they import nothing of ours."""
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted((ROOT / "graph").rglob("*.py")):
+        parts = path.relative_to(ROOT / "graph").parts
+        if path.name != "__init__.py" and parts[0] != "runtime":
+            yield (parts[0] if len(parts) > 1 else path.stem), path
+
+
+def imported(path: Path) -> set[str]:
+    found = set()
+    for statement in ast.walk(ast.parse(path.read_text())):
+        if isinstance(statement, ast.ImportFrom) and statement.module and statement.module.split(".")[0] == "graph":
+            names = [statement.module.split(".")[1]] if "." in statement.module else [alias.name for alias in statement.names]
+            found.update(names)
+        elif isinstance(statement, ast.Import):
+            found.update(alias.name.split(".")[1] for alias in statement.names if alias.name.startswith("graph."))
+    return found
+
+
+def floor(name: str) -> int:
+    for number, names in enumerate(FLOORS):
+        if name in names:
+            return number
+    raise AssertionError(f"graph/{name}.py stands on no floor: add it to FLOORS")
+
+
+@pytest.mark.parametrize(("name", "path"), [pytest.param(*pair, id=str(pair[1].relative_to(ROOT))) for pair in modules()])
+def test_a_module_imports_from_lower_floors_only(name: str, path: Path) -> None:
+    if name in ALONE:
+        assert imported(path) == set()
+        return
+    for other in imported(path):
+        if (name, other) in TOGETHER or name == other == "recipes":
+            continue
+        assert floor(other) < floor(name), f"{path.name} (floor {floor(name)}) imports {other} (floor {floor(other)})"
+
+
+def test_the_runtime_imports_nothing_of_ours() -> None:
+    for path in (ROOT / "graph/runtime").rglob("*.py"):
+        assert imported(path) == set(), path
+
+
+def sources(*folders: str) -> Iterator[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in listed.split("\0"):
+        if name and (ROOT / name).is_file() and (not folders or name.startswith(folders)):
+            yield ROOT / name
+
+
+def functions(path: Path) -> Iterator[tuple[str, int]]:
+    for item in ast.walk(ast.parse(path.read_text())):
+        if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert item.end_lineno is not None
+            yield f"{path.relative_to(ROOT)}:{item.name}", item.end_lineno - item.lineno + 1
+
+
+def test_functions_are_short() -> None:
+    lengths = {name: lines for path in sources("graph/", "toolchains/", "benchmarks/", "dodo.py") for name, lines in functions(path)}
+    ordered = sorted(lengths.values())
+    assert {name: lines for name, lines in lengths.items() if lines > 60} == {}
+    assert ordered[len(ordered) * 9 // 10] < 40
+    assert statistics.median(ordered) <= 12
+
+
+def test_test_functions_are_short_too() -> None:
+    assert {name: n for path in sources("tests/") for name, n in functions(path) if n > 60} == {}
+
+
+def test_files_are_short() -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in sources()}
+    assert {name: lines for name, lines in lengths.items() if lines >= 500} == {}
+
+
+def test_every_dataclass_is_frozen() -> None:
+    for path in sources("graph/", "toolchains/", "benchmarks/"):
+        for item in ast.walk(ast.parse(path.read_text())):
+            if isinstance(item, ast.ClassDef):
+                for decorator in item.decorator_list:
+                    text = ast.unparse(decorator)
+                    assert not text.startswith("dataclass") or "frozen=True" in text, f"{path}: {item.name}"
+
+
+def test_public_functions_of_the_package_have_docstrings() -> None:
+    missing = []
+    for path in sources("graph/"):
+        for item in ast.parse(path.read_text()).body:
+            public = isinstance(item, ast.FunctionDef | ast.ClassDef) and not item.name.startswith("_")
+            if public and not ast.get_docstring(item):  # type: ignore[arg-type]
+                missing.append(f"{path.relative_to(ROOT)}:{item.name}")  # type: ignore[union-attr]
+    assert missing == []
