@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -11,15 +13,16 @@ from pathlib import Path
 from typing import Protocol
 
 from graph import archive, patch
-from graph.digest import Digest
+from graph.digest import FIXED_MTIME, Digest
 from graph.errors import Interrupted, PatchError, PlanError, StepFailed
 from graph.fetch import FetcherProtocol
 from graph.jobserver import Jobserver
 from graph.lock import Lock
-from graph.node import Fetch, Input, Manifest, Node, Run, Unpack, key, manifest
+from graph.node import Fetch, File, Input, Manifest, Node, Run, Unpack, key, manifest
 from graph.plan import Plan
+from graph.result import ActionResult
 from graph.sandbox import Job, Mount, Runner, explain_failure
-from graph.store import ActionResult, StoreProtocol
+from graph.store import StoreProtocol
 
 TAIL_LINES = 25
 """Lines of a failed step's log that are shown."""
@@ -182,7 +185,7 @@ class Build:
     def _run(self, node: Node, action: Run, root: Path) -> tuple[Digest, bool, Digest]:
         job = self.stage(node, root)
         outcome = self._shop.runner.run(job, self._shop.jobserver, self._stop)
-        log = self._store.keep_log(node.name, job.log)
+        log = self._keep_log(node.name, job.log)
         if self._stop.is_set():
             raise Interrupted(f"{node.name} was interrupted")
         if outcome.status != 0:
@@ -192,13 +195,17 @@ class Build:
             raise StepFailed(f"the steps ended well but made no {action.output}/", place=node.name, hint=f"doit shell {node.name}")
         return self._store.put_tree(out, move=True), outcome.hermetic, self._store.put_file(log, executable=False)
 
+    def _keep_log(self, name: str, log: Path) -> Path:
+        kept = self._store.logs / f"{name.replace(':', '_')}.log"
+        shutil.copyfile(log, kept)
+        return kept
+
     def stage(self, node: Node, root: Path) -> Job:
         """Lay out /build under `root`: writable copies and files in place, the other inputs as mounts."""
         if not isinstance(node.action, Run):
             raise PlanError("only nodes that run steps have a sandbox", place=node.name)
         build = root / "build"
-        for name in ("work", "tmp", "out"):
-            (build / name).mkdir(parents=True)
+        build.mkdir()
         mounts = []
         for given in node.inputs:
             digest = self._filtered(given)
@@ -207,7 +214,9 @@ class Build:
             else:
                 mounts.append(Mount(self._store.checkout(digest), given.at))
         for file in node.files:
-            self._store.write_file(build / file.path, file.data, executable=file.executable)
+            _write(build / file.path, file)
+        for name in ("work", "tmp", "out"):
+            (build / name).mkdir(exist_ok=True)
         return Job(build, tuple(mounts), node.action.steps, node.action.env, node.action.tools, root / "log")
 
     def _input_digests(self, node: Node) -> Mapping[Input, Digest]:
@@ -217,7 +226,17 @@ class Build:
         tree = self._results[given.node].tree
         if not (given.only or given.without or given.subdir):
             return tree
-        return self._store.filter(tree, subdir=given.subdir, only=given.only, without=given.without, place=given.node)
+        filtered = self._store.filter(tree, given.subdir, given.only, given.without)
+        if filtered.unmatched:
+            raise PlanError(f"no path of {given.node} matches {', '.join(filtered.unmatched)}", place=f"input {given.at}")
+        return filtered.tree
+
+
+def _write(path: Path, file: File) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(file.data)
+    path.chmod(0o755 if file.executable else 0o644)
+    os.utime(path, (FIXED_MTIME, FIXED_MTIME))
 
 
 def _apply_patch(tree: Path, name: str, data: bytes) -> None:

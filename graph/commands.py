@@ -181,7 +181,7 @@ def explanation(current: Session, name: str, missing: tuple[str, ...]) -> list[s
             f"{name}: depends on {others} nodes that will run; it runs unless they give the bytes they gave before",
             *(line for first in missing if _is_root(current, first, missing) for line in explanation(current, first, missing)),
         ]
-    last = current.store.last(name)
+    last = current.last(name)
     if last is None:
         return [f"{name}: will run, it was never built with this store"]
     return [f"{name}: will run, its manifest changed:", *("  " + line for line in diff(last.manifest, current.build.manifest(name)))]
@@ -255,7 +255,7 @@ class Trace(Own):
     cmd_options = (_flag("output", "write here instead of to the terminal", ""),)
 
     def execute(self, opt_values: Any, pos_args: list[str]) -> int:
-        text = json.dumps(trace.chrome(here().store.last_run()))
+        text = json.dumps(trace.chrome(here().last_run()))
         if opt_values["output"]:
             Path(opt_values["output"]).write_text(text, encoding="utf-8")
         else:

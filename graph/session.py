@@ -9,9 +9,11 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from graph.build import Build, Workshop
-from graph.errors import FreestandingError, LockError, UsageError, did_you_mean
+from graph.digest import Digest
+from graph.errors import FreestandingError, LockError, StoreError, UsageError, did_you_mean
 from graph.fetch import Fetcher
 from graph.jobserver import Jobserver
 from graph.lock import Lock, parse_lock
@@ -21,6 +23,7 @@ from graph.plan import Plan, check_patches, make_plan
 from graph.recipes.common import Context, Host
 from graph.recipes.registry import RECIPES
 from graph.report import PlainReporter, make_reporter
+from graph.result import ActionResult
 from graph.sandbox import Runner, select_runner
 from graph.store import Store
 from graph.target import Cell
@@ -151,6 +154,26 @@ class Session:
         except (OSError, UnicodeDecodeError) as error:
             raise LockError(f"cannot be read: {error}", place=path, hint=f"git checkout -- {path}") from error
 
+    def last(self, name: str) -> ActionResult | None:
+        """What the node of this name gave when it was last made or used."""
+        last = self.store.last(name)
+        return self.store.result(last) if last else None
+
+    def write_run(self) -> None:
+        """Keep the node times of this process's build as the last run, if it executed any."""
+        if self.build.spans:
+            spans = [{"node": span.node, "start": span.start, "end": span.end} for span in self.build.spans]
+            part = self.store.runs / f".last.{os.getpid()}"
+            part.write_text(json.dumps(spans, indent=1))
+            part.replace(self.store.runs / "last.json")
+
+    def last_run(self) -> list[dict[str, Any]]:
+        """Node times of the last run that executed something: node, start, end (seconds of the epoch)."""
+        try:
+            return list(json.loads((self.store.runs / "last.json").read_text()))
+        except (OSError, ValueError):
+            raise UsageError("no run is recorded in this store", hint="doit " + next(iter(self.groups))) from None
+
     def look_up(self, names: Iterable[str]) -> tuple[str, ...]:
         """Realise from the store alone what it has of `names` and their inputs; the nodes that would run, in order."""
         return tuple(name for name in self.plan.closure(names) if not self.build.is_cached(name))
@@ -167,7 +190,7 @@ class Session:
         delivered = []
         for file, digest, executable in self._outputs(name):
             path, part = self.dist / file, self.dist / f".{file}.part"
-            shutil.copyfile(self.store.blob(digest, executable), part)
+            self._copy(digest, executable, part)
             part.replace(path)
             record[file] = [digest.hash, *_stamp(path)]
             delivered.append(path)
@@ -184,7 +207,13 @@ class Session:
         """Where the files of a dist node lie once delivered."""
         return tuple(self.dist / file for file, _, _ in self._outputs(name))
 
-    def _outputs(self, name: str) -> Iterator[tuple[str, object, bool]]:
+    def _copy(self, digest: Digest, executable: bool, dest: Path) -> None:
+        blob = self.store.blob_path(digest, executable)
+        if blob is None:
+            raise StoreError(f"blob {digest} is gone", place=str(self.store.root), hint="doit store verify")
+        shutil.copyfile(blob, dest)
+
+    def _outputs(self, name: str) -> Iterator[tuple[str, Digest, bool]]:
         yield from self.store.directory(self.build.result(name).tree).files
 
     def _delivered(self) -> dict[str, list[object]]:

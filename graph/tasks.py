@@ -110,7 +110,7 @@ class Reporter:
 
     def complete_run(self) -> None:
         self._session.reporter.end(self._failed)
-        self._session.store.write_run(self._session.build.spans)
+        self._session.write_run()
 
     def _nothing(self, task: Task) -> None:
         """Nodes report themselves: they know when they wait and when they work."""
