@@ -1,0 +1,260 @@
+"""The engine, on a small graph of the real one's shape: what runs when what changes, and what becomes of failures."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from graph.build import Build, Workshop
+from graph.errors import FetchError, Interrupted, PatchError, PlanError, StepFailed
+from graph.fetch import MemoryFetcher
+from graph.jobserver import Jobserver
+from graph.node import Input, Node, Run, Step
+from graph.plan import Plan, make_plan
+from graph.recipes.common import Context
+from graph.store import Store
+from graph.verify import verify_nodes
+from tests.fakes import ARCHIVES, CPYTHON, CatRunner, context_of, tar_of, tiny, tiny_plan
+
+
+class Notes:
+    """An observer that counts."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+        self.from_store: list[str] = []
+
+    def started(self, name: str) -> None:
+        self.ran.append(name)
+
+    def finished(self, name: str, seconds: float) -> None:
+        pass
+
+    def cached(self, name: str) -> None:
+        self.from_store.append(name)
+
+    def progress(self, name: str, done: int, total: int) -> None:
+        pass
+
+
+class World:
+    """One store, many builds."""
+
+    def __init__(self, root: Path) -> None:
+        self.store = Store(root)
+        self.runner = CatRunner()
+
+    def build(self, context: Context, plan: Plan | None = None) -> tuple[Build, Notes]:
+        notes = Notes()
+        archives = {source.filename: ARCHIVES[source.name] for source in context.lock if source.name in ARCHIVES}
+        workshop = Workshop(self.store, self.runner, MemoryFetcher(archives), Jobserver(2), notes, context.lock)
+        return Build(plan or tiny_plan(context), workshop), notes
+
+    def run(self, context: Context, plan: Plan | None = None) -> list[str]:
+        """Realise everything, as doit would; the names of the nodes that were executed."""
+        build, notes = self.build(context, plan)
+        for name in build.plan.nodes:
+            if not build.is_cached(name):
+                build.realise(name)
+        return notes.ran
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path / "store")
+
+
+EVERYTHING = list(tiny_plan(context_of()).nodes)
+
+
+def test_the_first_build_runs_every_node_and_the_second_none(world: World) -> None:
+    assert sorted(world.run(context_of())) == sorted(EVERYTHING)
+    assert world.run(context_of()) == []
+
+
+def test_the_law_stored_manifests_equal_recomputed_ones_and_inputs_are_untouched(world: World) -> None:
+    world.run(context_of())
+    build, _ = world.build(context_of())
+    for name in build.plan.nodes:
+        assert build.is_cached(name)
+        assert build.result(name).manifest == build.manifest(name)
+        assert world.store.last(name) == build.result(name).key
+    assert world.store.verify() == ()
+
+
+PATCH_SSL = b"What: x\nVersions: all\n--- a/ssl.c\n+++ b/ssl.c\n@@ -1 +1,2 @@\n ssl\n+more\n"
+PATCH_CRYPTO = b"What: x\nVersions: all\n--- a/crypto.c\n+++ b/crypto.c\n@@ -1 +1,2 @@\n crypto\n+more\n"
+PATCH_COMMENT = PATCH_CRYPTO.replace(b"+more", b"+# more")
+PATCH_README = b"What: x\nVersions: all\n--- a/README\n+++ b/README\n@@ -1 +1 @@\n-r\n+R\n"
+SSL_UP = ["ext:_ssl", "assemble:cpython", "dist:cpython"]
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        pytest.param({"README.md": b"text"}, [], id="README"),
+        pytest.param({"patches/cpython/1.patch": PATCH_SSL}, ["source:cpython", *SSL_UP], id="a patch of _ssl.c"),
+        pytest.param({"patches/cpython/1.patch": PATCH_README}, ["source:cpython"], id="a patch of a file nobody reads"),
+        pytest.param({"patches/openssl/1.patch": PATCH_CRYPTO}, ["source:openssl", "make:openssl", *SSL_UP], id="a patch of OpenSSL"),
+        pytest.param({"patches/openssl/1.patch": PATCH_COMMENT}, ["source:openssl", "make:openssl"], id="a comment in OpenSSL"),
+    ],
+)
+def test_the_change_table(world: World, files: dict[str, bytes], expected: list[str]) -> None:
+    world.run(context_of())
+    assert world.run(context_of(files=files)) == expected
+    assert world.run(context_of(files=files)) == []
+    assert world.run(context_of()) == [], "the state before is still in the store"
+
+
+def test_a_target_flag_runs_the_compile_nodes_and_no_fetch_or_source(world: World) -> None:
+    world.run(context_of())
+    ran = world.run(context_of(flags=("-march=x86-64-v3",)))
+    assert sorted(ran) == ["configure:cpython", "core:cpython", "ext:_ssl", "ext:zlib", "make:openssl", "make:zlib"]
+
+
+def test_another_zig_runs_every_compile_node(world: World) -> None:
+    world.run(context_of())
+    changed = {**ARCHIVES, "zig": tar_of({"zig": "zig 2\n"})}
+    context = context_of(changed)
+    notes = Notes()
+    fetcher = MemoryFetcher({source.filename: changed[source.name] for source in context.lock})
+    build = Build(tiny_plan(context), Workshop(world.store, world.runner, fetcher, Jobserver(2), notes, context.lock))
+    for name in build.plan.nodes:
+        if not build.is_cached(name):
+            build.realise(name)
+    compiled = {"configure:cpython", "core:cpython", "ext:_ssl", "ext:zlib", "make:openssl", "make:zlib"}
+    assert set(notes.ran) == compiled | {"fetch:zig", "toolchain:zig"}
+
+
+def failing(*argv: str) -> Plan:
+    return make_plan([context_of()], [lambda context: (Node("make:bad", Run((Step(argv),))),)])
+
+
+def test_a_failed_step_shows_its_log_and_publishes_nothing(world: World) -> None:
+    with pytest.raises(StepFailed) as caught:
+        world.run(context_of(), failing("fail", "3"))
+    text = str(caught.value)
+    assert "make:bad: step 1 of 1 ended with status 3: fail 3" in text
+    assert "| + fail 3" in text
+    assert "next: doit shell make:bad" in text
+    log = Path(text.split("log: ")[1].splitlines()[0])
+    assert log.read_text() == "+ fail 3\n"
+    build, _ = world.build(context_of(), failing("fail", "3"))
+    assert not build.is_cached("make:bad")
+
+
+def test_a_step_without_output_is_a_failure(world: World) -> None:
+    plan = make_plan([context_of()], [lambda context: (Node("make:bad", Run((), output="nowhere")),)])
+    with pytest.raises(StepFailed, match="made no nowhere/"):
+        world.run(context_of(), plan)
+
+
+def test_a_pattern_that_matches_nothing_is_an_error(world: World) -> None:
+    def recipe(context: Context) -> tuple[Node, ...]:
+        return (*tiny(context), Node("make:x", Run(()), (Input("source:zlib", "src", only=("gone.c",)),)))
+
+    with pytest.raises(PlanError, match=r"no path of source:zlib matches gone\.c"):
+        world.run(context_of(), make_plan([context_of()], [recipe]))
+
+
+def test_a_patch_that_does_not_apply_names_file_and_hunk(world: World) -> None:
+    stale = PATCH_SSL.replace(b" ssl\n", b" tls\n")
+    with pytest.raises(PatchError) as caught:
+        world.run(context_of(files={"patches/cpython/1.patch": stale}))
+    assert "patches/cpython/1.patch" in str(caught.value)
+    assert "ssl.c" in str(caught.value)
+
+
+def test_a_source_that_cannot_be_had_is_a_fetch_error_and_the_rest_is_kept(world: World) -> None:
+    context = context_of({**ARCHIVES, "gone": b"?"})
+
+    def recipe(context: Context) -> tuple[Node, ...]:
+        from graph.recipes.common import fetch_node
+
+        return (*tiny(context), fetch_node(context, "gone"))
+
+    plan = make_plan([context], [recipe])
+    with pytest.raises(FetchError):
+        world.run(context, plan)
+    assert world.run(context_of()) == []
+
+
+def test_a_result_from_outside_the_sandbox_does_not_serve_a_host_that_has_one(world: World) -> None:
+    world.runner.hermetic = False
+    world.run(context_of())
+    world.runner.hermetic = True
+    assert "make:openssl" in world.run(context_of())
+    assert world.run(context_of()) == []
+
+
+def test_after_stop_no_node_is_started(world: World) -> None:
+    build, notes = world.build(context_of())
+    build.stop()
+    with pytest.raises(Interrupted):
+        build.realise("fetch:zlib")
+    assert notes.ran == []
+
+
+def test_a_node_whose_inputs_are_not_realised_is_not_cached(world: World) -> None:
+    world.run(context_of())
+    build, _ = world.build(context_of())
+    assert not build.is_cached("source:zlib")
+    assert build.is_cached("fetch:zlib")
+    assert build.is_cached("source:zlib")
+
+
+def test_two_builds_at_once_on_one_store_run_each_node_once(world: World) -> None:
+    ran: list[str] = []
+    problems: list[BaseException] = []
+
+    def go() -> None:
+        try:
+            ran.extend(World.run(world, context_of()))
+        except BaseException as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=go) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    assert sorted(ran) == sorted(EVERYTHING)
+
+
+def test_verify_builds_again_and_compares(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.run(context_of())
+    build, _ = world.build(context_of())
+    assert all(build.is_cached(name) for name in build.plan.nodes)
+    reports = verify_nodes(build.plan, build, world.store, list(build.plan.nodes), 2)
+    assert len(reports) == len([name for name in EVERYTHING if not name.startswith("fetch:")])
+    assert all(report.same for report in reports)
+    original: Callable[..., None] = CatRunner._cat
+    monkeypatch.setattr(CatRunner, "_cat", lambda self, job, names, out: (original(self, job, names, out), out.write_text(str(id(job)))))
+    [report] = verify_nodes(build.plan, build, world.store, ["make:zlib"], 1)
+    assert not report.same
+    assert report.differing == ("libz",)
+    assert "DIFFERS make:zlib" in str(report)
+
+
+def test_a_liar_is_refused_an_undeclared_input_is_not_there(world: World) -> None:
+    """`ext:_ssl` was given ssl.c alone: reading main.c, which the tree has, must fail."""
+
+    def recipe(context: Context) -> tuple[Node, ...]:
+        source = Input("source:cpython", "src", only=("ssl.c",))
+        return (*tiny(context), Node("ext:liar", Run((Step(("cat", "src/main.c", "out/x")),)), (source,)))
+
+    with pytest.raises(StepFailed, match=r"cat: src/main\.c: No such file"):
+        world.run(context_of(), make_plan([context_of()], [recipe]))
+    assert "main.c" in CPYTHON
+
+
+def test_a_changed_patch_is_in_the_key(world: World) -> None:
+    plan = tiny_plan(context_of(files={"patches/cpython/1.patch": PATCH_SSL}))
+    other = tiny_plan(context_of(files={"patches/cpython/1.patch": PATCH_SSL.replace(b"+more", b"+mare")}))
+    assert plan["source:cpython"] != other["source:cpython"]
+    assert replace(plan["source:cpython"], files=()) == replace(other["source:cpython"], files=())
