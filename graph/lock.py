@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Iterator, Mapping
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
@@ -225,23 +225,23 @@ def _no_shared_names(top: _Table, lock: Lock) -> None:
 
 
 def _line(text: str, path: tuple[str, ...], key: str) -> int:
-    """Number, from 1, of the line of `key` in the table `path` (or of the table); where the text is laid out oddly, of the nearest thing above."""
-    names, way = (path[:-1], path[-1]) if path and path[-1].startswith("ways[") else (path, key)
+    """Number, from 1, of the line of `key` in the table `path`, or of the table; where the text is laid out oddly, of what opens it."""
     lines = text.split("\n")
-    start = _header_line(lines, names)
-    end = next((n for n in range(start + 1, len(lines)) if lines[n].lstrip().startswith("[")), len(lines)) if names else len(lines)
-    own = way.split("[", 1)[0] if way.startswith("ways[") else key
-    at = next((n for n in range(start, end) if own and re.match(rf'\s*"?{re.escape(own)}"?\s*=', lines[n])), start)
-    if way.startswith("ways["):
-        opened = [n for n in range(at, end) for _ in range(lines[n].count("{"))]
-        at = (opened[int(way[5:-1])] if int(way[5:-1]) < len(opened) else at)
-    return at + 1
+    way = next((part for part in (*path, key) if part.startswith("ways[")), "")
+    names = path[:2] if way or not key else (*path, key)
+    start = _header_line(lines, names) or _header_line(lines, path[:2]) or 0
+    end = next((n for n in range(start + 1, len(lines)) if lines[n].startswith("[")), len(lines))
+    body = lines[start:end]
+    if way:
+        opened = [n for n, line in enumerate(body) for _ in range(line.count("{"))]
+        return start + 1 + (opened[int(way[5:-1])] if int(way[5:-1]) < len(opened) else 0)
+    return start + 1 + next((n for n, line in enumerate(body) if key and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line)), 0)
 
 
-def _header_line(lines: list[str], names: tuple[str, ...]) -> int:
+def _header_line(lines: list[str], names: tuple[str, ...]) -> int | None:
     """Index of the line that opens table `names`: [a."b"], spaces and either quote allowed."""
     wanted = r"\s*\.\s*".join(rf"[\"']?{re.escape(name)}[\"']?" for name in names)
-    return next((n for n, line in enumerate(lines) if names and re.match(rf"\s*\[\s*{wanted}\s*\]", line)), 0)
+    return next((n for n, line in enumerate(lines) if names and re.match(rf"\s*\[\s*{wanted}\s*\]", line)), None)
 
 
 def _dump_source(table: str, source: Source) -> str:
