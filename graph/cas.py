@@ -13,6 +13,7 @@ import os
 import secrets
 import shutil
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -131,6 +132,7 @@ class Cas:
         self._on_wait = on_wait or (lambda _: None)
         self._use: tuple[int, int] | None = None
         self._scratch: tuple[int, Path, int] | None = None
+        self._mutex = threading.RLock()
         self._directories: dict[Digest, Directory] = {}
 
     def name(self, digest: Digest, executable: bool = False) -> Path:
@@ -241,8 +243,9 @@ class Cas:
 
     def in_use(self) -> None:
         """Hold the store's lock, shared, until close() or the end of the process: gc and verify wait for it to be free. Raises OSError."""
-        if self._use is None or self._use[0] != os.getpid():
-            self._use = (os.getpid(), lock(self._store_lock, shared=True, on_wait=lambda: self._on_wait("the store is being cleaned")))
+        with self._mutex:
+            if self._use is None or self._use[0] != os.getpid():
+                self._use = (os.getpid(), lock(self._store_lock, shared=True, on_wait=lambda: self._on_wait("the store is being cleaned")))
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -265,10 +268,10 @@ class Cas:
 
     def scratch(self) -> Path:
         """This process's own folder under tmp/, for files that are about to be renamed. Raises OSError."""
-        if self._scratch is None or self._scratch[0] != os.getpid() or not self._scratch[1].is_dir():
-            folder, fd = self.claim()
-            self._scratch = (os.getpid(), folder, fd)
-        return self._scratch[1]
+        with self._mutex:
+            if self._scratch is None or self._scratch[0] != os.getpid():
+                self._scratch = (os.getpid(), *self.claim())
+            return self._scratch[1]
 
     def claim(self) -> tuple[Path, int]:
         """A fresh folder under tmp/ and the descriptor whose lock says that its owner lives. Raises OSError."""

@@ -1,7 +1,8 @@
 """The local store: trees and results on disk, each kept only when it is whole.
 
 Layout under the root: cas/ and tmp/ (graph/cas.py); ac/ab/<key>.json results; last/<node> the key a node had last; trees/<hash> read-only
-checkouts (hard links to blobs) and filtered/ab/<hash>.json, both memos that can be made again; locks/, logs/, runs/.
+checkouts (hard links to blobs) and filtered/ab/<hash>.json, both memos that can be made again; locks/, logs/, runs/, downloads/.
+Every method may be called from many threads and processes.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
+from graph import upkeep
 from graph.cas import Cas, copy_file, flocked, guarded, missing, owner_executable, remove_tree
 from graph.digest import FIXED_MTIME, Digest, Directory, canonical
 from graph.errors import StepFailed, StoreError
 from graph.globs import Selection
 from graph.result import ActionResult
 from graph.trees import Entry, Filtered, escapes, filter_tree, flatten
+from graph.upkeep import Cleaned, Size
+
+__all__ = ["ActionResult", "Cleaned", "Filtered", "Size", "Store", "StoreProtocol"]
 
 _DAY = 86400
 
@@ -75,6 +80,29 @@ class Store:
     def runs(self) -> Path:
         """Folder for one record per run."""
         return self._folder("runs")
+
+    @property
+    def downloads(self) -> Path:
+        """Folder where downloads are resumed."""
+        return self._folder("downloads")
+
+    def size(self) -> Size:
+        """What the store holds. Raises StoreError."""
+        return upkeep.size(self.cas)
+
+    def gc(self, keep_days: float, max_size: int | None = None) -> Cleaned:
+        """Drop results not used for `keep_days`, then the oldest until the store has at most `max_size` bytes, and what only they needed.
+
+        Raises StoreError if another process uses the store.
+        """
+        return upkeep.gc(self.cas, keep_days, max_size)
+
+    def verify(self) -> list[str]:
+        """One line for each thing that is wrong; wrong blobs and results are set aside.
+
+        Raises StoreError if another process uses the store.
+        """
+        return upkeep.verify(self.cas)
 
     # blobs
 
@@ -282,13 +310,16 @@ def _link(blob: Path, path: Path, executable: bool) -> None:
         if error.errno != errno.EMLINK:
             raise
         copy_file(blob, path)
-        path.chmod(0o555 if executable else 0o444)
-        os.utime(path, (FIXED_MTIME, FIXED_MTIME))
+        _finish(path, 0o555 if executable else 0o444)
 
 
 def _copy(blob: Path, path: Path, executable: bool) -> None:
     copy_file(blob, path)
-    path.chmod(0o755 if executable else 0o644)
+    _finish(path, 0o755 if executable else 0o644)
+
+
+def _finish(path: Path, mode: int) -> None:
+    path.chmod(mode)
     os.utime(path, (FIXED_MTIME, FIXED_MTIME))
 
 
