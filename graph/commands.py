@@ -65,7 +65,6 @@ class Run(DoitRun):  # type: ignore[misc]
             status = super().execute(params, args)
         except KeyboardInterrupt:
             current.build.stop()
-            current.runner.kill_all()
             raise
         if current.failures:
             return min(failure.exit_code for failure in current.failures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import platform
@@ -13,20 +14,21 @@ from typing import Any
 
 from graph.build import Build, Workshop
 from graph.digest import Digest
-from graph.errors import FreestandingError, LockError, StoreError, UsageError, did_you_mean
+from graph.errors import FreestandingError, LockError, PlanError, StoreError, UsageError, did_you_mean
 from graph.fetch import Fetcher
 from graph.jobserver import Jobserver
 from graph.lock import Lock, parse_lock
-from graph.matrix import Matrix, parse_cell, parse_matrix
+from graph.matrix import Matrix, parse_cell, parse_matrix, tomllib
 from graph.node import File
-from graph.plan import Plan, check_patches, make_plan
+from graph.plan import Plan, Recipe, check_patches, make_plan
 from graph.recipes.common import Context, Host
-from graph.recipes.registry import RECIPES
 from graph.report import PlainReporter, make_reporter
 from graph.result import ActionResult
 from graph.sandbox import Runner, select_runner
 from graph.store import Store
 from graph.target import Cell
+
+RECIPES = "graph.recipes.registry:RECIPES"
 
 REPOSITORY_FOLDERS = ("patches", "toolchains", "graph/runtime")
 """Folders whose files recipes may put into nodes."""
@@ -76,7 +78,17 @@ class Session:
         contexts = [Context(cell, self.host, self.lock, self.files) for cell in self.cells]
         for context in contexts[:1]:
             check_patches(context)
-        return make_plan(contexts, RECIPES)
+        return make_plan(contexts, self._recipes())
+
+    def _recipes(self) -> tuple[Recipe, ...]:
+        """[tool.freestanding] recipes = "module:ATTRIBUTE" in pyproject.toml; without it the project's own."""
+        place = "pyproject.toml: [tool.freestanding] recipes"
+        named = tomllib.loads(self.read("pyproject.toml")).get("tool", {}).get("freestanding", {}).get("recipes", RECIPES)
+        module, _, attribute = named.partition(":")
+        try:
+            return tuple(getattr(importlib.import_module(module), attribute))
+        except (ImportError, AttributeError, ValueError) as error:
+            raise PlanError(f"{named!r} cannot be imported: {error}", place=place, hint=f'e.g. recipes = "{RECIPES}"') from error
 
     @cached_property
     def groups(self) -> Mapping[str, tuple[str, ...]]:
