@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Mapping
 
 from graph.errors import PlanError
 from graph.lock import Lock, Source
@@ -112,10 +112,8 @@ def environment(ctx: Context, **more: str) -> tuple[tuple[str, str], ...]:
         "SOURCE_DATE_EPOCH": str(ctx.lock.epoch),
         "PKG_CONFIG_LIBDIR": "/build/none",
         "ZIG": "/build/zig/zig",
-        "ZIG_TARGET": target.zig,
-        "ZIG_TARGET_FLAGS": " ".join(target.cpu_flags),
-        "ZIG_GLOBAL_CACHE_DIR": "/build/libc",
-        "ZIG_LOCAL_CACHE_DIR": "/build/tmp/zig",
+        "CLANG_TARGET": target.triple,
+        "CLANG_TARGET_FLAGS": " ".join(target.cpu_flags),
         "CC": "cc",
         "CXX": "c++",
         "AR": "ar",
@@ -125,8 +123,8 @@ def environment(ctx: Context, **more: str) -> tuple[tuple[str, str], ...]:
 
 
 def toolchain_inputs(ctx: Context) -> tuple[Input, ...]:
-    """zig's tree and the target's libc cache."""
-    return (Input("toolchain:zig", "zig"), Input(f"libc:{ctx.triple}", "libc", writable=True))
+    """zig's program (clang, lld, ar in one file) and the target's sysroot."""
+    return (Input("toolchain:zig", "zig", only=("zig",)), Input(f"libc:{ctx.triple}", "libc"))
 
 
 def compile_node(

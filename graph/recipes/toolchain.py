@@ -1,0 +1,28 @@
+"""toolchain:zig and libc:TRIPLE: the compiler, and a plain sysroot of the target that it and lld use (docs/toolchain.md)."""
+
+from __future__ import annotations
+
+from graph.node import Input, Node, Run, Step, Unpack
+from graph.recipes.common import Context, environment, fetch_node
+
+
+def nodes(ctx: Context) -> tuple[Node, ...]:
+    """The zig wheel of the build host, its tree (zig, lib/), and the target's libc: usr/include, usr/lib, clang/ (resource folder)."""
+    wheel = f"zig-{ctx.host.platform}"
+    return (
+        fetch_node(ctx, wheel),
+        Node("toolchain:zig", Unpack(strip=1, only=("zig", "LICENSE", "lib/**")), inputs=(Input(f"fetch:{wheel}", "archive"),)),
+        _libc(ctx),
+    )
+
+
+def _libc(ctx: Context) -> Node:
+    target = ctx.cell.target
+    step = Step(("sh", "/build/make.sh", target.zig, target.triple, "/build/out"))
+    return Node(
+        f"libc:{ctx.triple}",
+        Run((step,), environment(ctx), tools=("posix",)),
+        inputs=(Input("toolchain:zig", "zig"),),
+        files=(ctx.file("toolchains/sysroot/make.sh", "make.sh"),),
+        platform=ctx.host.platform,
+    )

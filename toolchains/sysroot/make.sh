@@ -1,0 +1,66 @@
+#!/bin/sh
+# Makes a plain sysroot for clang and lld out of zig's tree, so that later steps need neither zig's headers nor its caches.
+# usage: make.sh ZIG_TARGET CLANG_TARGET OUT   (ZIG names the zig program; the current folder is scratch space)
+# gives: OUT/usr/include, OUT/usr/lib (start files, stub libraries), OUT/clang (resource folder: builtin headers, libclang_rt)
+set -eu
+zig_target=$1 clang_target=$2 out=$3
+zig_lib=${ZIG%/*}/lib
+export ZIG_GLOBAL_CACHE_DIR="$PWD/global" ZIG_LOCAL_CACHE_DIR="$PWD/local"
+include=$out/usr/include lib=$out/usr/lib rt=$out/clang/lib/$clang_target
+mkdir -p "$include" "$lib" "$rt"
+
+# Headers: zig's list in search order; the first folder wins, so it is copied last. zig's own list starts with clang's builtin headers.
+: > empty.c
+"$ZIG" cc -target "$zig_target" -E -v empty.c > /dev/null 2> search.txt
+sed -n '/^#include <...> search starts here:/,/^End of search list/s/^ //p' search.txt > folders.txt
+reversed=
+while read -r folder; do
+    case $folder in
+    "$zig_lib"/include) cp -R "$folder" "$out/clang/" ;;
+    "$zig_lib"/libc/include/*) reversed="$folder $reversed" ;;
+    *) echo "make.sh: unexpected header folder $folder" >&2; exit 1 ;;
+    esac
+done < folders.txt
+for folder in $reversed; do
+    cp -R "$folder/." "$include/"
+done
+# zig gives the glibc version on each command line; in a sysroot it is a fact of the headers.
+minor=${zig_target##*.}
+sed "s|^/\\* zig patch: we pass .*__GLIBC_MINOR__.*|#define	__GLIBC_MINOR__	$minor|" "$include/features.h" > features.h
+grep -q "^#define	__GLIBC_MINOR__	$minor\$" features.h || { echo 'make.sh: features.h has no place for __GLIBC_MINOR__' >&2; exit 1; }
+cp features.h "$include/features.h"
+
+# Start files and stubs: zig makes them for a first link. -s keeps debug sections, and so paths, out of them.
+echo 'int main(void) { return 0; }' > main.c
+for kind in -no-pie -pie; do
+    "$ZIG" cc -target "$zig_target" -O2 -s $kind main.c -o main
+done
+find "$ZIG_GLOBAL_CACHE_DIR/o" \( -name '*crt1.o' -o -name 'libc_nonshared.a' -o -name 'lib*.so.*' \) -exec cp {} "$lib/" \;
+for stub in "$lib"/lib*.so.*; do
+    name=${stub##*/}
+    ln -s "$name" "$lib/${name%%.so.*}.so"
+done
+rm "$lib/libc.so" "$lib/libld.so"
+# Packed anew: zig's members are named by paths in its cache.
+mkdir -p members
+(cd members && "$ZIG" ar x "$lib/libc_nonshared.a" && rm "$lib/libc_nonshared.a" && "$ZIG" ar rcsD "$lib/libc_nonshared.a" ./*.o)
+echo "GROUP ( /usr/lib/libc.so.6 /usr/lib/libc_nonshared.a AS_NEEDED ( /usr/lib/libld.so.2 ) )" > "$lib/libc.so"
+# zig's crt1.o holds what others keep in crti, crtn, crtbegin and crtend; clang still names those four.
+"$ZIG" clang --target="$clang_target" -c -x assembler - -o nothing.o < empty.c
+for name in "$lib/crti.o" "$lib/crtn.o" "$rt/clang_rt.crtbegin.o" "$rt/clang_rt.crtend.o"; do
+    cp nothing.o "$name"
+done
+
+# compiler-rt less its own memcpy, exp, __stack_chk_fail and the like (names of libc, math and ssp): in one object file with
+# the builtins, they would replace glibc's in every library that divides an __int128.
+mkdir -p rt
+cp -R "$zig_lib/compiler_rt" rt/
+sed -e '/compiler_rt\/\(cos\|exp\|exp2\|fabs\|floor_ceil\|fma\|fmax\|fmin\|fmod\|log\|log10\|log2\|round\|sin\|sincos\|sqrt\|tan\|trunc\)\.zig/d' \
+    -e '/compiler_rt\/\(memcpy\|memmove\|ssp\)\.zig/d' \
+    -e 's/if (!builtin.is_test) @export/if (!builtin.is_test and name[0] == 0x5f) @export/' "$zig_lib/compiler_rt.zig" > rt/compiler_rt.zig
+"$ZIG" build-obj -target "$zig_target" -O ReleaseFast -fPIC -lc -ffunction-sections -fdata-sections -fstrip --name builtins \
+    -femit-bin=builtins.o rt/compiler_rt.zig
+"$ZIG" ar rcsD "$rt/libclang_rt.builtins.a" builtins.o
+mkdir -p "$out/licenses"
+cp "${ZIG%/*}/LICENSE" "$out/licenses/LICENSE.zig.txt"
+cp "$zig_lib/libc/glibc/LICENSES" "$out/licenses/LICENSE.glibc.txt"
