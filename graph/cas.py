@@ -19,11 +19,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from graph.digest import FIXED_MTIME, Digest, Directory
-from graph.errors import DiskFull, StoreError
+from graph.errors import StoreError, os_error
 from graph.trees import check
 
 _CHUNK = 1 << 20
-_UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextmanager
@@ -32,18 +31,7 @@ def guarded(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise store_error(error, place) from error
-
-
-def store_error(error: OSError, place: Path) -> StoreError:
-    """The error to show for `error`, which came up at `place`."""
-    where = str(error.filename or place)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull("no space left for the store", place=where, hint="free some space, or: doit store gc --max-size 10G")
-    if error.errno in _UNWRITABLE:
-        hint = "make it writable, or set FREESTANDING_STORE to another folder"
-        return StoreError(f"the store cannot be written: {error.strerror}", place=where, hint=hint)
-    return StoreError(f"the store failed: {error.strerror or error}", place=where, hint="doit store verify")
+        raise os_error(error, place) from error
 
 
 def hash_file(path: Path) -> Digest:

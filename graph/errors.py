@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import ClassVar, Iterable
+from typing import ClassVar
 
 
 class FreestandingError(Exception):
@@ -124,6 +126,17 @@ class Interrupted(FreestandingError):
     """Ctrl-C."""
 
     exit_code = 130
+
+
+def os_error(error: OSError, place: object) -> StoreError:
+    """The error to show for an OSError that came up while the store, or work on its file system, was at `place`."""
+    where = str(error.filename or place)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull("no space left for the store", place=where, hint="free some space, or: doit store gc --max-size 10G")
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        hint = "make it writable, or set FREESTANDING_STORE to another folder"
+        return StoreError(f"the store cannot be written: {error.strerror}", place=where, hint=hint)
+    return StoreError(f"the store failed: {error.strerror or error}", place=where, hint="doit store verify")
 
 
 def did_you_mean(typed: str, known: Iterable[str]) -> str:
