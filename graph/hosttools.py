@@ -131,7 +131,7 @@ class HostTools:
         self._known: dict[tuple[str, ...], Mapping[str, str]] = {}
         self._needs: dict[Path, Mapping[str, str]] = {}
 
-    def binds(self, names: tuple[str, ...]) -> Mapping[str, str]:
+    def __call__(self, names: tuple[str, ...]) -> Mapping[str, str]:
         """{path inside: path on the host} of the tools, at /usr/bin/NAME, and of all files they need. Raises HostToolMissing."""
         with self._guard:
             if names not in self._known:

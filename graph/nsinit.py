@@ -12,6 +12,7 @@ Linux kills the runner with the watcher, and the watcher with its parent (PR_SET
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import marshal
 import os
 import resource
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 UID = 1000
 """User and group inside, whoever calls: not root, so a step has no capability, as on a developer's machine."""
+HIGH = 200
+"""Descriptors of our own are kept from here on, clear of the numbers that `descriptors` names."""
 OPEN_FILES = 4096
 STACK_BYTES = 8 << 20
 
@@ -80,6 +83,7 @@ def call(name: str, *arguments: object) -> None:
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
+    """mount(2)."""
     call("mount", source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data.encode())
 
 
@@ -91,6 +95,7 @@ def bind(source: str, target: str, flags: int) -> None:
 
 
 def write(path: str, text: str) -> None:
+    """Make or fill a small file."""
     with open(path, "w") as file:
         file.write(text)
 
@@ -131,6 +136,7 @@ def make_root(spec: Spec) -> None:
 
 
 def make_mount_point(source: str, at: str) -> None:
+    """A directory or an empty file, whatever `source` is, to bind it on."""
     if os.path.isdir(source):
         os.makedirs(at, exist_ok=True)
     elif not os.path.exists(at):
@@ -139,6 +145,7 @@ def make_mount_point(source: str, at: str) -> None:
 
 
 def make_system_folders() -> None:
+    """/proc of the sandbox's own processes, the harmless devices, a devpts and scratch folders of its own, and the fixed /etc."""
     for folder in ("/proc", "/dev/pts", "/dev/shm", "/etc", "/tmp"):
         os.makedirs(folder, exist_ok=True)
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
@@ -164,9 +171,17 @@ def set_limits() -> None:
 
 
 def place_descriptors(spec: Spec) -> None:
-    for fd, inside in spec["descriptors"]:
+    """Give the steps' descriptors their numbers; by way of high ones, as the two ranges may overlap."""
+    moved = [(move_up(fd), inside) for fd, inside in spec["descriptors"]]
+    for fd, inside in moved:
         os.dup2(fd, inside)
-        os.close(fd)
+
+
+def move_up(fd: int) -> int:
+    """The descriptor under a number from HIGH on, closed when a step starts."""
+    high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, HIGH)
+    os.close(fd)
+    return high
 
 
 def run_steps(spec: Spec, control: int) -> int:
@@ -222,8 +237,13 @@ def wait_for(pid: int) -> int:
     while True:
         ended, status = os.wait()
         if ended == pid:
-            code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else 128 - code
+            return exit_status(status)
+
+
+def exit_status(status: int) -> int:
+    """Of a wait status: the exit status, or 128 + signal, as a shell has it."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
 
 
 def kill_rest(namespaces: bool) -> None:
@@ -265,14 +285,14 @@ def run_shell(spec: Spec) -> int:
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(spec["env"])
-    return os.waitstatus_to_exitcode(sys.modules["pty"].spawn(argv, relay))
+    return exit_status(sys.modules["pty"].spawn(argv, relay))
 
 
 def resize(terminal: int) -> None:
     """Give the terminal the size of ours."""
     columns, lines = os.get_terminal_size(0)
     shape = sys.modules["struct"].pack("HHHH", lines, columns, 0, 0)
-    sys.modules["fcntl"].ioctl(terminal, sys.modules["termios"].TIOCSWINSZ, shape)
+    fcntl.ioctl(terminal, sys.modules["termios"].TIOCSWINSZ, shape)
 
 
 def runner(spec: Spec, control: int) -> None:
@@ -280,7 +300,7 @@ def runner(spec: Spec, control: int) -> None:
     if LINUX:
         call("prctl", PR_SET_PDEATHSIG, SIGKILL)
     # the caller may have died before that line
-    if select.select([control], [], [], 0)[0]:
+    if ready([control], 0):
         return
     os.umask(0o022)
     if spec["namespaces"]:
@@ -300,7 +320,7 @@ def watcher(spec: Spec, control: int) -> None:
         call("prctl", PR_SET_PDEATHSIG, SIGKILL)
     if spec["shell"]:
         # once the root is replaced, nothing more can be imported
-        for name in ("pty", "fcntl", "termios", "struct"):
+        for name in ("pty", "termios", "struct"):
             __import__(name)
     if spec["namespaces"]:
         enter_namespaces()
@@ -317,15 +337,23 @@ def watcher(spec: Spec, control: int) -> None:
         finally:
             os._exit(0)
     os.close(held)
-    ready = select.select([control, alive], [], [])[0]
-    if control in ready:
+    if control in ready([control, alive], None):
         kill(pid, spec)
     os.waitpid(pid, 0)
     if not spec["namespaces"]:
         kill_rest(False)
 
 
+def ready(fds: list[int], milliseconds: int | None) -> list[int]:
+    """Those of `fds` that have something to read or were closed at the other end."""
+    poller = select.poll()
+    for fd in fds:
+        poller.register(fd, select.POLLIN)
+    return [fd for fd, _ in poller.poll(milliseconds)]
+
+
 def kill(pid: int, spec: Spec) -> None:
+    """Kill the runner, and with it all it has started."""
     if spec["namespaces"] or spec["shell"]:
         os.kill(pid, SIGKILL)
     else:
@@ -341,6 +369,7 @@ def guarded(body: Callable[[Spec, int], None], spec: Spec, control: int) -> None
 
 
 def read_exactly(fd: int, size: int) -> bytes:
+    """`size` bytes. Exits when the caller has gone."""
     data = b""
     while len(data) < size:
         part = os.read(fd, size - len(data))
@@ -350,8 +379,9 @@ def read_exactly(fd: int, size: int) -> bytes:
     return data
 
 
-def main(control: int) -> None:
-    os.set_inheritable(control, False)
+def main(inherited: int) -> None:
+    """Read the spec and carry it out."""
+    control = move_up(inherited)
     size = int.from_bytes(read_exactly(control, 8), "big")
     spec: Spec = marshal.loads(read_exactly(control, size))
     guarded(watcher, spec, control)

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -241,6 +241,8 @@ def _run(log: Path, spec: dict[str, object], jobserver: Tokens | None, cancel: t
         spec = {**spec, "env": env, "descriptors": list(zip(fds, JOBSERVER_FDS, strict=True))}
     with log.open("ab") as output:
         report = _supervise(spec, fds, cancel, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
+    if not report and not (cancel is not None and cancel.is_set()):
+        raise SandboxError("the sandbox's first process ended before the first step", place=str(log))
     status, step = _read_report(report)
     return Outcome(status, step if status else None, time.monotonic() - start, bool(spec["namespaces"]))
 
@@ -259,7 +261,8 @@ def _supervise(spec: dict[str, object], fds: tuple[int, ...], cancel: threading.
             process = subprocess.Popen(argv, env={}, pass_fds=(theirs.fileno(), *fds), **options)  # type: ignore[call-overload]
         data = marshal.dumps(spec)
         try:
-            ours.sendall(len(data).to_bytes(8, "big") + data)
+            with suppress(ConnectionError):
+                ours.sendall(len(data).to_bytes(8, "big") + data)
             report = _listen(ours, process, cancel)
         finally:
             # closing our end is the order to kill; also when an exception (Ctrl-C) comes this way
@@ -278,6 +281,8 @@ def _listen(control: socket.socket, process: subprocess.Popen[bytes], cancel: th
             if not part:
                 return report
             report += part
+        except ConnectionError:
+            return report
         except TimeoutError:
             if deadline == float("inf") and cancel is not None and cancel.is_set():
                 control.shutdown(socket.SHUT_WR)
