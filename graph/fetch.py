@@ -108,8 +108,11 @@ class Fetcher:
 
     def probe(self, source: Source, way: Way, full: bool) -> Answer:
         """What `way` serves now: its size; its sha256 with `full` or where an index tells it. A failure is an answer too."""
-        why = []
+        why: list[str] = []
         try:
+            if way.kind == "mirror":
+                path = Path(way.url) / way.filename
+                return Answer(way, size=path.stat().st_size, sha256=_sha256(path) if full else "")
             if way.kind == "pypi" and not full:
                 file, _ = self._origins.index_file(way)
                 return Answer(way, size=file.size, sha256=file.sha256)
@@ -118,10 +121,10 @@ class Fetcher:
                     size, sha256 = self._web.measure(place) if full else (self._web.length(place), "")
                     return Answer(way, size=size, sha256=sha256)
                 except Failed as failed:
-                    why.append(f"{shown(place.url)}: {failed.why}")
-        except Failed as failed:
-            why.append(failed.why)
-        return Answer(way, why="; ".join(why))
+                    why.append(failed.why)
+        except (Failed, OSError) as failed:
+            why.append(str(failed))
+        return Answer(way, why=", ".join(dict.fromkeys(why)))
 
     def mirror_ways(self, source: Source) -> tuple[Way, ...]:
         """The mirror folders that hold a file of that name, as ways."""
@@ -337,7 +340,9 @@ class _Part:
     def verify(self, source: Source) -> None:
         """Raises Failed, and drops the bytes, when they are not the pinned ones."""
         try:
-            _check(source, self.size, _sha256(self._path))
+            with _disk(self._path):
+                sha256 = _sha256(self._path)
+            _check(source, self.size, sha256)
         except Failed:
             self.forget()
             raise
@@ -464,7 +469,7 @@ def _check(source: Source, size: int, sha256: str) -> None:
 
 def _sha256(path: Path) -> str:
     sha = hashlib.sha256()
-    with _disk(path), path.open("rb") as file:
+    with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             sha.update(chunk)
     return sha.hexdigest()

@@ -16,7 +16,7 @@ from graph.errors import LockError, did_you_mean
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # pragma: no cover (Python 3.10)
 
 FORMAT = 1
 HEADER = """\
@@ -27,12 +27,12 @@ HEADER = """\
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to get an artefact's bytes: url, debian, pypi or mirror."""
+    """One way to get an artefact's bytes."""
 
     kind: str
-    """url | debian | pypi (a mirror folder needs no entry: it is tried for every source by file name)."""
+    """url | debian | pypi, and, never in the file, mirror: such folders are tried for every source by file name."""
     url: str = ""
-    """kind url: the full address upstream."""
+    """kind url: the full address upstream; kind mirror: the folder."""
     package: str = ""
     """kind debian: source package name; kind pypi: project name."""
     version: str = ""
@@ -41,7 +41,9 @@ class Way:
     """kind debian, pypi: the file's name there."""
 
     def __str__(self) -> str:
-        return self.url if self.kind == "url" else f"{self.kind} {self.package} {self.version} ({self.filename})"
+        if self.kind == "mirror":
+            return f"mirror {self.url}/{self.filename}"
+        return self.url if self.kind == "url" else f"{self.kind} {self.package} {self.version}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def parse_lock(text: str) -> Lock:
         line = int(found[1]) if found else text.count("\n") + 1
         raise LockError(f"not TOML: {error}", place=f"sources.lock:{line}", hint="mend that line, then doit lock") from None
     top = _Table(text, (), data)
-    top.only("version", "release", "sources", "wanted", optional=("wanted",))
+    top.only("version", "release", "sources", "wanted", optional=("sources", "wanted"))
     if top.whole("version") != FORMAT:
         raise top.error("version", f"format version {data['version']!r} is not {FORMAT}", "update the checkout: git pull")
     release = top.string("release")
@@ -112,7 +114,7 @@ class _Table:
 
     def error(self, key: str, what: str, hint: str) -> LockError:
         name = ".".join(_key(part) for part in (*self.path, *([key] if key else [])))
-        return LockError(f"{name}: {what}", place=f"sources.lock:{_line(self.text, self.path, key)}", hint=hint)
+        return LockError(f"{name or 'the file'}: {what}", place=f"sources.lock:{_line(self.text, self.path, key)}", hint=hint)
 
     def only(self, *keys: str, optional: tuple[str, ...] = ()) -> None:
         for key in self.data:
@@ -239,9 +241,9 @@ def _line(text: str, path: tuple[str, ...], key: str) -> int:
 
 
 def _header_line(lines: list[str], names: tuple[str, ...]) -> int | None:
-    """Index of the line that opens table `names`: [a."b"], spaces and either quote allowed."""
+    """Index of the line that opens table `names` or one in it: [a."b"], spaces and either quote allowed."""
     wanted = r"\s*\.\s*".join(rf"[\"']?{re.escape(name)}[\"']?" for name in names)
-    return next((n for n, line in enumerate(lines) if names and re.match(rf"\s*\[\s*{wanted}\s*\]", line)), None)
+    return next((n for n, line in enumerate(lines) if names and re.match(rf"\s*\[\s*{wanted}\s*[\].]", line)), None)
 
 
 def _dump_source(table: str, source: Source) -> str:

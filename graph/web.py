@@ -41,7 +41,7 @@ class Place:
 
 
 class Failed(Exception):
-    """One try came to nothing, `kind` tells how: absent (ends the way), transient (try again), wrong (other bytes), range (no resuming there)."""
+    """One try came to nothing, `kind` tells how: absent (ends the way), transient (try again), wrong (other bytes), range (no resuming)."""
 
     def __init__(self, kind: str, why: str, wait: float = 0.0) -> None:
         super().__init__(why)
