@@ -25,7 +25,7 @@ def guarded(action: Callable[[], int | None]) -> int:
     """Run a command; a user error becomes its text on stderr and its exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return action() or 0
+        return int(action() or 0)
     except KeyboardInterrupt:
         error: FreestandingError = Interrupted("interrupted; nodes that had ended are kept", hint="type the same command to go on")
     except FreestandingError as caught:
@@ -40,7 +40,7 @@ def _interrupt(number: int, frame: object) -> None:
 
 def here() -> Session:
     """The session of the checkout in the working directory."""
-    return session(find_root(Path.cwd()))
+    return session(find_root(Path.cwd().resolve()))
 
 
 class Run(DoitRun):  # type: ignore[misc]
@@ -209,7 +209,8 @@ class Shell(Own):
             print(f"{name}: {len(job.steps)} steps, /build/work is where they begin; exit leaves and removes it all")
             for step in job.steps:
                 print(f"  (cd /build/{step.cwd}) {' '.join(step.argv)}")
-            return int(current.runner.shell(job))
+            status: int = current.runner.shell(job)
+            return status
 
 
 def ready(current: Session, names: Sequence[str]) -> None:
@@ -304,4 +305,4 @@ def parse_size(text: str) -> int | None:
     scale = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}.get(unit)
     if scale is None or not number.isdecimal():
         raise UsageError(f"{text!r} is no size", hint="e.g. --max-size 20G")
-    return int(number) * 1024**scale
+    return int(number) << 10 * scale

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, fields
 from typing import Any, Mapping
 
+from graph import toml
 from graph.errors import LockError, UsageError, did_you_mean
 from graph.target import Cell, Target
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 PLACE = "toolchains/targets.toml"
 
@@ -47,8 +42,8 @@ def options(text: str) -> tuple[str, ...]:
 def parse_matrix(text: str) -> Matrix:
     """Read targets.toml. Raises LockError with the table and key."""
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        data = toml.loads(text)
+    except toml.TOMLDecodeError as error:
         raise LockError(f"not TOML: {error}", place=PLACE, hint=f"git diff {PLACE}") from error
     targets = {triple: _target(triple, row) for triple, row in data.get("targets", {}).items()}
     python = data.get("python", {})

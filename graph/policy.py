@@ -11,12 +11,12 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 from graph.errors import AuditFailed, LockError
 from graph.facts import Archive, Binary, Entry, Finding, Flavour, Format, Kind, Symbol, format_of
-from graph.metadata import check_metadata
+from graph.metadata import differences, problems
 from graph.target import Target
 
 if sys.version_info >= (3, 11):
@@ -106,7 +106,7 @@ def parse_policy(text: str, target: Target, version: str) -> Policy:
 
 
 def _policy(merged: dict[str, Any], target: Target, version: str) -> Policy:
-    known = {
+    known: dict[str, Callable[[Any], Any]] = {
         "format": Format,
         "machine": str,
         "needed": frozenset,
@@ -175,8 +175,8 @@ def _root(path: str) -> str:
 
 
 def _name(archive: Archive, policy: Policy) -> Findings:
-    pattern = rf"cpython-{re.escape(policy.version)}\+\d{{8}}-{re.escape(policy.target.triple)}-(\w+-)?(([\w+]+-full\.tar\.zst)|(install_only(_stripped)?\.tar\.gz))"
-    if not re.fullmatch(pattern, archive.filename):
+    stem = rf"cpython-{re.escape(policy.version)}\+\d{{8}}-{re.escape(policy.target.triple)}-"
+    if not re.fullmatch(stem + r"([\w+]+-full\.tar\.zst|(freethreaded-)?install_only(_stripped)?\.tar\.gz)", archive.filename):
         yield Finding("archive-name", archive.filename, "not a name that installers of python-build-standalone know")
 
 
@@ -204,9 +204,9 @@ def _layout(archive: Archive, policy: Policy) -> Findings:
 def _deterministic(archive: Archive, policy: Policy) -> Findings:
     paths = [entry.path for entry in archive.entries]
     if paths not in (sorted(paths), sorted(paths, key=lambda path: path.split("/"))):
-        late = next(b for a, b in zip(paths, paths[1:], strict=False) if b < a)
+        late = next(b for a, b in pairwise(paths) if b < a)
         yield Finding("archive-order", late, "members are not sorted by name")
-    for path in {path for path, following in zip(sorted(paths), sorted(paths)[1:], strict=False) if path == following}:
+    for path in {path for path, following in pairwise(sorted(paths)) if path == following}:
         yield Finding("archive-order", path, "is there twice")
     times = sorted({entry.mtime for entry in archive.entries})
     if len(times) > 1:
@@ -416,8 +416,15 @@ def _modules(archive: Archive, policy: Policy) -> Findings:
 
 
 def _metadata(archive: Archive, policy: Policy) -> Findings:
-    if flavour_of(archive.filename) is Flavour.FULL:
-        yield from check_metadata(archive, policy.target.triple, policy.version, policy.builtin, policy.shared | policy.test)
+    if flavour_of(archive.filename) is not Flavour.FULL:
+        return
+    expected = {"target_triple": policy.target.triple, "python_version": policy.version}
+    present = {entry.path for entry in archive.entries}
+    for where, what in chain(
+        problems(archive.metadata, present),
+        differences(archive.metadata, expected, policy.builtin, policy.shared | policy.test),
+    ):
+        yield Finding("metadata", f"python/PYTHON.json {where}", what)
 
 
 RULES: tuple[Callable[[Archive, Policy], Findings], ...] = (

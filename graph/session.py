@@ -12,13 +12,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from graph import toml
 from graph.build import Build, Workshop
 from graph.digest import Digest
 from graph.errors import FreestandingError, LockError, PlanError, StoreError, UsageError, did_you_mean
 from graph.fetch import Fetcher
+from graph.hosttools import HostTools, parse_tools
 from graph.jobserver import Jobserver
 from graph.lock import Lock, parse_lock
-from graph.matrix import Matrix, parse_cell, parse_matrix, tomllib
+from graph.matrix import Matrix, parse_cell, parse_matrix
 from graph.node import File
 from graph.plan import Plan, Recipe, check_patches, make_plan
 from graph.recipes.common import Context, Host
@@ -83,7 +85,7 @@ class Session:
     def _recipes(self) -> tuple[Recipe, ...]:
         """[tool.freestanding] recipes = "module:ATTRIBUTE" in pyproject.toml; without it the project's own."""
         place = "pyproject.toml: [tool.freestanding] recipes"
-        named = tomllib.loads(self.read("pyproject.toml")).get("tool", {}).get("freestanding", {}).get("recipes", RECIPES)
+        named = toml.loads(self.read("pyproject.toml")).get("tool", {}).get("freestanding", {}).get("recipes", RECIPES)
         module, _, attribute = named.partition(":")
         try:
             return tuple(getattr(importlib.import_module(module), attribute))
@@ -136,7 +138,7 @@ class Session:
     @cached_property
     def fetcher(self) -> Fetcher:
         mirrors = tuple(Path(part) for part in self.environ.get("FREESTANDING_MIRROR", "").split(os.pathsep) if part)
-        return Fetcher(mirrors=mirrors, offline=self.offline, cache=self.store.downloads)
+        return Fetcher(mirrors=mirrors, offline=self.offline, cache=self.store.root / "downloads", warn=self.reporter.line)
 
     @cached_property
     def jobs(self) -> int:
@@ -148,7 +150,7 @@ class Session:
 
     @cached_property
     def runner(self) -> Runner:
-        return select_runner(self.read("toolchains/host-tools.toml"), self.environ)
+        return select_runner(HostTools(parse_tools(self.read("toolchains/host-tools.toml"))), self.environ)
 
     @cached_property
     def reporter(self) -> PlainReporter:
@@ -263,9 +265,17 @@ def _read_folder(root: Path, folder: str) -> Iterator[File]:
 def find_root(start: Path) -> Path:
     """The checkout that holds `start`: the nearest folder upwards with dodo.py and sources.lock. Raises UsageError."""
     for folder in (start, *start.parents):
-        if (folder / "dodo.py").is_file() and (folder / "graph").is_dir():
+        if (folder / "dodo.py").is_file() and (folder / "sources.lock").is_file():
+            _check_code(folder)
             return folder
     raise UsageError(f"no freestanding checkout at or above {start}", hint="cd into the checkout")
+
+
+def _check_code(root: Path) -> None:
+    """With an editable install of another checkout, this one's recipes would silently not be used."""
+    code = Path(__file__).resolve().parent
+    if (root / "graph").is_dir() and code != (root / "graph").resolve():
+        raise UsageError(f"the code that runs is {code}, not this checkout's", place=str(root), hint=f"pip install --editable {root}")
 
 
 _sessions: dict[Path, Session] = {}

@@ -123,7 +123,8 @@ class NoDatabase:
 
     desc = "keeps nothing"
 
-    def __init__(self, name: str, codec: object) -> None:
+    def __init__(self, name: str, codec: object, module_name: str = "") -> None:
+        self.name = name
         self._values: dict[str, dict[str, Any]] = {}
 
     def dump(self) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from graph.cas import Cas, guarded, hash_file, owner_executable, remove_tree
@@ -95,13 +95,15 @@ def verify(cas: Cas) -> list[str]:
         return [*_verify_blobs(cas), *_verify_results(cas), *_verify_memos(cas), *_verify_checkouts(cas)]
 
 
-@dataclass(slots=True)
-class _Live:  # grows while results are marked
-    keys: set[str] = field(default_factory=set)
-    roots: set[str] = field(default_factory=set)
-    memos: set[Path] = field(default_factory=set)
-    blobs: set[Blob | None] = field(default_factory=set)
-    bytes: int = 0
+class _Live:
+    """What is kept; grows while results are marked, youngest first."""
+
+    def __init__(self) -> None:
+        self.keys: set[str] = set()
+        self.roots: set[str] = set()
+        self.memos: set[Path] = set()
+        self.blobs: set[Blob | None] = set()
+        self.bytes = 0
 
 
 def _mark(cas: Cas, oldest: float, max_size: int | None) -> _Live:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from graph.jobserver import Jobserver
 from graph.lock import Lock, Source
-from graph.node import File, Input, Node, Run, Step
+from graph.node import File, Input, Node, Run, Step, Unpack
 from graph.plan import Plan, make_plan
 from graph.recipes.common import Context, Host, fetch_node, source_node
 from graph.sandbox import Job, Outcome
@@ -107,7 +107,7 @@ def tiny(ctx: Context) -> tuple[Node, ...]:
     return (
         *(fetch_node(ctx, name) for name in ("cpython", "openssl", "zlib", "zig")),
         *(source_node(ctx, name) for name in ("cpython", "openssl", "zlib")),
-        _cat("toolchain:zig", "zig", Input("fetch:zig", "archive")),
+        Node("toolchain:zig", Unpack(), (Input("fetch:zig", "archive"),)),
         _cat("make:openssl", "libssl", Input("source:openssl", "src", only=("*.c",)), zig, flags=flags),
         _cat("make:zlib", "libz", Input("source:zlib", "src"), zig, flags=flags),
         _cat("configure:cpython", "conf", Input("source:cpython", "src", only=("configure",)), zig, flags=flags),

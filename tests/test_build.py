@@ -83,7 +83,7 @@ def test_the_law_stored_manifests_equal_recomputed_ones_and_inputs_are_untouched
         assert build.is_cached(name)
         assert build.result(name).manifest == build.manifest(name)
         assert world.store.last(name) == build.result(name).key
-    assert world.store.verify() == ()
+    assert list(world.store.verify()) == []
 
 
 PATCH_SSL = b"What: x\nVersions: all\n--- a/ssl.c\n+++ b/ssl.c\n@@ -1 +1,2 @@\n ssl\n+more\n"

@@ -58,7 +58,7 @@ def test_a_compile_node_has_toolchain_drivers_and_the_whole_environment() -> Non
     assert isinstance(node.action, Run)
     environment = dict(node.action.env)
     assert environment["CFLAGS"] == "-O2"
-    assert environment["ZIG_TARGET"] == "x86_64-linux-gnu.2.17"
+    assert environment["CLANG_TARGET"] == "x86_64-unknown-linux-gnu"
     assert list(node.action.env) == sorted(node.action.env)
     assert node.platform == "linux-x86_64"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from graph.node import Node
+from graph.recipes import toolchain
 from graph.recipes.common import Context
 
-RECIPES: tuple[Callable[[Context], tuple[Node, ...]], ...] = ()
+RECIPES: tuple[Callable[[Context], tuple[Node, ...]], ...] = (toolchain.nodes,)

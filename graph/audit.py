@@ -1,0 +1,127 @@
+"""Audits archives as they are shipped: streams the members, nothing is unpacked to disk, and judges them by policy."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+import zstandard
+
+from graph.binaries import read_binary
+from graph.errors import UnpackError
+from graph.facts import Archive, Binary, Entry, Finding
+from graph.policy import Policy, check, parse_policy
+from graph.target import Target
+
+METADATA = "python/PYTHON.json"
+HEAD = 64
+"""Bytes of each file that its Entry keeps: object file magic, #! line, header of a .pyc."""
+
+_PATH_BYTES = rb"[\w.$(){}+~/-]"
+_BEFORE = re.compile(_PATH_BYTES + rb"*\Z")
+_AFTER = re.compile(_PATH_BYTES + rb"*")
+_KINDS = {
+    tarfile.REGTYPE: "file",
+    tarfile.AREGTYPE: "file",
+    tarfile.GNUTYPE_SPARSE: "file",
+    tarfile.DIRTYPE: "directory",
+    tarfile.SYMTYPE: "symlink",
+    tarfile.LNKTYPE: "hardlink",
+}
+
+
+def audit_archives(paths: Sequence[Path], target: Target, version: str, policy_text: str) -> tuple[Finding, ...]:
+    """Every limit of policy.toml (its text) that the archives break. Raises UnpackError, LockError."""
+    policy = parse_policy(policy_text, target, version)
+    return tuple(finding for path in paths for finding in check(read_archive(path, policy), policy))
+
+
+def read_archive(path: Path, policy: Policy) -> Archive:
+    """The facts of one .tar.gz or .tar.zst. Raises UnpackError when it is truncated or no such file."""
+    patterns = [re.compile(pattern.encode()) for pattern in policy.leaks]
+    entries: list[Entry] = []
+    binaries: list[Binary] = []
+    metadata = ""
+    try:
+        with members(path) as stream:
+            for member, data in stream:
+                entries.append(_entry(member, data, patterns))
+                binary = read_binary(member.name, data)
+                if binary is not None:
+                    binaries.append(binary)
+                if member.name == METADATA:
+                    metadata = data.decode("utf-8", "replace")
+        stamp = _stamp(path)
+    except (tarfile.TarError, EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
+        raise UnpackError(str(error), place=str(path), hint="build it again: doit dist:TARGET") from error
+    return Archive(path.name, tuple(entries), tuple(binaries), metadata, stamp)
+
+
+@contextlib.contextmanager
+def members(path: Path) -> Iterator[Iterator[tuple[tarfile.TarInfo, bytes]]]:
+    """The members of an archive in their order, each with its bytes (none for what is no file)."""
+    with path.open("rb") as raw, _plain(raw, path) as plain, tarfile.open(fileobj=plain, mode="r|") as tar:
+        yield _each(tar)
+        # tarfile stops at the end mark: the compressor's checksum comes after it
+        while plain.read(1 << 20):
+            pass
+
+
+def _each(tar: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
+    for member in tar:
+        file = tar.extractfile(member) if member.isreg() else None
+        yield member, file.read() if file else b""
+
+
+def _plain(raw: IO[bytes], path: Path) -> IO[bytes]:
+    if path.name.endswith(".zst"):
+        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw), 1 << 20)
+    return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
+
+
+def _entry(member: tarfile.TarInfo, data: bytes, patterns: Sequence[re.Pattern[bytes]]) -> Entry:
+    return Entry(
+        path=member.name,
+        kind=_KINDS.get(member.type, "other"),
+        mode=member.mode,
+        size=member.size,
+        mtime=member.mtime,
+        owner=(member.uid, member.gid, member.uname, member.gname),
+        link=member.linkname,
+        pax=tuple(sorted(member.pax_headers)),
+        head=data[:HEAD],
+        leaks=tuple(find_leaks(data, patterns)) + tuple(find_leaks(member.linkname.encode(), patterns)),
+    )
+
+
+def find_leaks(data: bytes, patterns: Sequence[re.Pattern[bytes]]) -> list[str]:
+    """Passages that match, the first three different ones, each with the rest of its path.
+
+    A match inside a longer path (https://host/build/x, ../build/x) is none; one that is glued to an option (-I/build/x) is.
+    """
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        for match in pattern.finditer(data):
+            before = _BEFORE.search(data[max(0, match.start() - 80) : match.start()])
+            lead = before.group() if before else b""
+            if lead and not (lead.startswith(b"-") and b"/" not in lead):
+                continue
+            rest = _AFTER.match(data, match.start())
+            found[(rest.group()[:80] if rest else match.group()).decode(errors="replace")] = None
+            if len(found) == 3:
+                return list(found)
+    return list(found)
+
+
+def _stamp(path: Path) -> tuple[int, bool]:
+    """RFC 1952: byte 3 holds flags (8: FNAME), bytes 4-7 the mtime."""
+    with path.open("rb") as file:
+        head = file.read(10)
+    return (int.from_bytes(head[4:8], "little"), bool(head[3] & 8)) if head[:2] == b"\x1f\x8b" else (0, False)

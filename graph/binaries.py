@@ -1,0 +1,111 @@
+"""Reads object files with lief into Facts. ELF now; Mach-O and PE come with the targets that use them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import lief
+
+from graph.facts import Binary, Format, Kind, Segment, Symbol, format_of
+
+_DF_TEXTREL, _DF_BIND_NOW = 0x4, 0x8
+_DF_1_NOW, _DF_1_PIE = 0x1, 0x08000000
+"""Values of DT_FLAGS and DT_FLAGS_1 (glibc elf/elf.h)."""
+
+lief.logging.disable()
+
+
+def read_binary(path: str, data: bytes) -> Binary | None:
+    """Facts of the file `path` with these bytes; None when it is no binary of a known format, or a broken one."""
+    found = format_of(data[:64])
+    reader = READERS.get(found) if found else None
+    return reader(path, data) if reader else None
+
+
+def _elf(path: str, data: bytes) -> Binary | None:
+    config = lief.ELF.ParserConfig()
+    config.parse_relocations = config.parse_notes = config.parse_symtab_symbols = config.parse_overlay = False
+    elf = lief.ELF.parse(data, config)
+    if not isinstance(elf, lief.ELF.Binary):
+        return None
+    sections = [str(section.name) for section in elf.sections]
+    flags, flags_1, tags = _dynamic(elf)
+    segments = list(elf.segments)
+    return Binary(
+        path=path,
+        format=Format.ELF,
+        kind=_kind(elf, flags_1),
+        machine=_word(elf.header.machine_type),
+        name=next((str(entry.name) for entry in elf.dynamic_entries if isinstance(entry, lief.ELF.DynamicSharedObject)), ""),
+        interpreter=str(elf.interpreter).rstrip("\0") if elf.has_interpreter else "",
+        dynamic=bool(tags),
+        needed=tuple(str(library) for library in elf.libraries),
+        search=tuple(_search(elf)),
+        imports=tuple(sorted(_symbols(elf, imported=True))),
+        exports=tuple(sorted(_symbols(elf, imported=False))),
+        segments=tuple(Segment(_flags(s), int(s.alignment)) for s in segments if s.type == _SEGMENT.LOAD),
+        stack=next((_flags(s) or "-" for s in segments if s.type == _SEGMENT.GNU_STACK), ""),
+        relro=any(s.type == _SEGMENT.GNU_RELRO for s in segments),
+        bind_now=_TAG.BIND_NOW in tags or bool(flags & _DF_BIND_NOW or flags_1 & _DF_1_NOW),
+        text_relocations=_TAG.TEXTREL in tags or bool(flags & _DF_TEXTREL),
+        position_independent=elf.header.file_type == lief.ELF.Header.FILE_TYPE.DYN,
+        symbols=".symtab" in sections,
+        debug=tuple(name for name in sections if name.startswith((".debug_", ".zdebug_"))),
+    )
+
+
+_TAG = lief.ELF.DynamicEntry.TAG
+_SEGMENT = lief.ELF.Segment.TYPE
+
+
+def _dynamic(elf: lief.ELF.Binary) -> tuple[int, int, frozenset[lief.ELF.DynamicEntry.TAG]]:
+    """DT_FLAGS, DT_FLAGS_1 and all tags that are there."""
+    values = {entry.tag: int(entry.value) for entry in elf.dynamic_entries}
+    return values.get(_TAG.FLAGS, 0), values.get(_TAG.FLAGS_1, 0), frozenset(values)
+
+
+def _kind(elf: lief.ELF.Binary, flags_1: int) -> Kind:
+    if elf.header.file_type == lief.ELF.Header.FILE_TYPE.REL:
+        return Kind.OBJECT
+    # a shared library may have PT_INTERP too (libc.so.6), so the PIE flag decides where the type alone does not
+    executable = elf.header.file_type == lief.ELF.Header.FILE_TYPE.EXEC or bool(flags_1 & _DF_1_PIE)
+    return Kind.EXECUTABLE if executable else Kind.SHARED
+
+
+def _search(elf: lief.ELF.Binary) -> Iterator[str]:
+    for entry in elf.dynamic_entries:
+        if isinstance(entry, lief.ELF.DynamicEntryRpath):
+            yield from str(entry.rpath).split(":")
+        elif isinstance(entry, lief.ELF.DynamicEntryRunPath):
+            yield from str(entry.runpath).split(":")
+
+
+def _symbols(elf: lief.ELF.Binary, *, imported: bool) -> Iterator[Symbol]:
+    # an index in .gnu.version names a (version, library) pair of .gnu.version_r
+    libraries = {
+        version.other: str(requirement.name)
+        for requirement in elf.symbols_version_requirement
+        for version in requirement.get_auxiliary_symbols()
+    }
+    for symbol in elf.dynamic_symbols:
+        if symbol.name and (symbol.imported if imported else symbol.exported):
+            version = symbol.symbol_version if symbol.has_version else None
+            named = version.symbol_version_auxiliary if version is not None and version.has_auxiliary_version else None
+            library = libraries.get(version.value, "") if version is not None and imported else ""
+            yield Symbol(str(symbol.name), str(named.name) if named is not None else "", library)
+
+
+def _flags(segment: lief.ELF.Segment) -> str:
+    return "".join(
+        letter
+        for letter, flag in (("r", lief.ELF.Segment.FLAGS.R), ("w", lief.ELF.Segment.FLAGS.W), ("x", lief.ELF.Segment.FLAGS.X))
+        if segment.has(flag)
+    )
+
+
+def _word(value: object) -> str:
+    """ARCH.X86_64 -> x86_64"""
+    return str(value).rpartition(".")[2].lower()
+
+
+READERS = {Format.ELF: _elf}

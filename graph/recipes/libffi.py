@@ -1,0 +1,31 @@
+"""libffi: static, for _ctypes."""
+
+from __future__ import annotations
+
+from graph.node import Node, Step
+from graph.recipes.common import Context, fetch_node, source_node
+from graph.recipes.library import configure_node, licence, make_node, put
+
+OFF = ("shared", "docs", "multi-os-directory", "dependency-tracking")
+# libffi.h.in and src/TARGET/ffitarget.h become headers; the rest of configure's reading is scripts
+READS = ("configure*", "*.sub", "*.guess", "*.sh", "compile", "missing", "depcomp", "msvcc.sh", "**/*.in", "src/", "testsuite/", "local.exp")
+
+
+def nodes(ctx: Context) -> tuple[Node, ...]:
+    off = tuple(f"--disable-{feature}" for feature in OFF)
+    argv = ("/build/src/configure", f"--host={ctx.triple}", "--prefix=/usr", "--enable-static", "--with-pic", *off)
+    return (
+        fetch_node(ctx, "libffi"),
+        source_node(ctx, "libffi"),
+        configure_node(ctx, "libffi", argv),
+        make_node(
+            ctx,
+            "libffi",
+            (
+                Step(("make", "libffi.la")),
+                put("lib", ".libs/libffi.a"),
+                put("include", "include/ffi.h", "include/ffitarget.h"),
+                licence("libffi", "/build/src/LICENSE"),
+            ),
+        ),
+    )

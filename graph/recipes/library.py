@@ -1,0 +1,84 @@
+"""What the recipes of C libraries share: configure out of tree, make from the restored build tree, keep few files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from graph.node import File, Input, Node, Step
+from graph.recipes.common import Context, compile_node
+
+CFLAGS = "-O2 -fPIC -fvisibility=hidden -D_FORTIFY_SOURCE=2"
+"""Static libraries end in one extension module or in libpython: position-independent, and none of their symbols exported."""
+
+ARCHIVE = "archive.mk"
+
+
+def configure_node(
+    ctx: Context,
+    name: str,
+    argv: tuple[str, ...],
+    *,
+    source: str = "",
+    reads: tuple[str, ...] = (),
+    inputs: tuple[Input, ...] = (),
+    files: tuple[File, ...] = (),
+    tools: tuple[str, ...] = ("posix", "make"),
+    env: Mapping[str, str] | None = None,
+) -> Node:
+    """configure:TRIPLE:NAME. Runs `argv` in /build/work with the source at /build/src, of which it sees `reads`; gives the build tree."""
+    return compile_node(
+        ctx,
+        f"configure:{ctx.triple}:{name}",
+        (Step(argv),),
+        inputs=(Input(f"source:{source or name}", "src", only=reads), *inputs),
+        files=files,
+        tools=tools,
+        output="work",
+        env={"CFLAGS": CFLAGS, **(env or {})},
+    )
+
+
+def make_node(
+    ctx: Context,
+    name: str,
+    steps: tuple[Step, ...],
+    *,
+    source: str = "",
+    configured: bool = True,
+    inputs: tuple[Input, ...] = (),
+    files: tuple[File, ...] = (),
+    tools: tuple[str, ...] = ("posix", "make"),
+    env: Mapping[str, str] | None = None,
+) -> Node:
+    """make:TRIPLE:NAME. The source at /build/src, and at /build/work the tree that the configure node left."""
+    built = (Input(f"configure:{ctx.triple}:{name}", "work", writable=True),) if configured else ()
+    return compile_node(
+        ctx,
+        f"make:{ctx.triple}:{name}",
+        steps,
+        inputs=(Input(f"source:{source or name}", "src"), *built, *inputs),
+        files=files,
+        tools=tools,
+        env={"CFLAGS": CFLAGS, **(env or {})},
+    )
+
+
+def archive_step(lib: str, folder: str, names: tuple[str, ...], *, cflags: str = CFLAGS, std: str = "") -> Step:
+    """Compile `names` (C files in `folder`) and pack them as static library `lib`, with toolchains/make/archive.mk at /build/archive.mk."""
+    settings = (f"LIB={lib}", f"SRC={folder}", f"NAMES={' '.join(names)}", f"CFLAGS={' '.join(filter(None, (std, cflags)))}")
+    return Step(("make", "-f", f"/build/{ARCHIVE}", *settings))
+
+
+def archive_file(ctx: Context) -> File:
+    """The makefile that `archive_step` runs."""
+    return ctx.file(f"toolchains/make/{ARCHIVE}", ARCHIVE)
+
+
+def put(folder: str, *files: str) -> Step:
+    """Copy files into /build/out/<folder>."""
+    return Step(("install", "-D", "-m", "644", "-t", f"/build/out/{folder}", *files))
+
+
+def licence(name: str, file: str) -> Step:
+    """Copy the licence to licenses/LICENSE.<name>.txt of the output."""
+    return Step(("install", "-D", "-m", "644", file, f"/build/out/licenses/LICENSE.{name}.txt"))

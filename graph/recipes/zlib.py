@@ -1,0 +1,25 @@
+"""zlib: static, into every extension that needs it (core's zlib module, binascii)."""
+
+from __future__ import annotations
+
+from graph.node import Node, Step
+from graph.recipes.common import Context, fetch_node, source_node
+from graph.recipes.library import configure_node, licence, make_node, put
+
+
+def nodes(ctx: Context) -> tuple[Node, ...]:
+    return (
+        fetch_node(ctx, "zlib"),
+        source_node(ctx, "zlib"),
+        configure_node(ctx, "zlib", ("/build/src/configure", "--static"), reads=("configure", "*.in", "*.h", "*.c"), env={"uname": "Linux"}),
+        make_node(
+            ctx,
+            "zlib",
+            (
+                Step(("make", "libz.a")),
+                put("lib", "libz.a"),
+                put("include", "/build/src/zlib.h", "zconf.h"),
+                licence("zlib", "/build/src/LICENSE"),
+            ),
+        ),
+    )
