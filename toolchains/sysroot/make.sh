@@ -16,13 +16,13 @@ sed -n '/^#include <...> search starts here:/,/^End of search list/s/^ //p' sear
 reversed=
 while read -r folder; do
     case $folder in
-    "$zig_lib"/include) cp -R "$folder" "$out/clang/" ;;
+    "$zig_lib"/include) cp -R "$folder" "$out/clang/" && chmod -R u+w "$out" ;;
     "$zig_lib"/libc/include/*) reversed="$folder $reversed" ;;
     *) echo "make.sh: unexpected header folder $folder" >&2; exit 1 ;;
     esac
 done < folders.txt
 for folder in $reversed; do
-    cp -R "$folder/." "$include/"
+    cp -R "$folder/." "$include/" && chmod -R u+w "$include"
 done
 # zig gives the glibc version on each command line; in a sysroot it is a fact of the headers.
 minor=${zig_target##*.}
@@ -54,7 +54,7 @@ done
 # compiler-rt less its own memcpy, exp, __stack_chk_fail and the like (names of libc, math and ssp): in one object file with
 # the builtins, they would replace glibc's in every library that divides an __int128.
 mkdir -p rt
-cp -R "$zig_lib/compiler_rt" rt/
+cp -R "$zig_lib/compiler_rt" rt/ && chmod -R u+w rt
 sed -e '/compiler_rt\/\(cos\|exp\|exp2\|fabs\|floor_ceil\|fma\|fmax\|fmin\|fmod\|log\|log10\|log2\|round\|sin\|sincos\|sqrt\|tan\|trunc\)\.zig/d' \
     -e '/compiler_rt\/\(memcpy\|memmove\|ssp\)\.zig/d' \
     -e 's/if (!builtin.is_test) @export/if (!builtin.is_test and name[0] == 0x5f) @export/' "$zig_lib/compiler_rt.zig" > rt/compiler_rt.zig
