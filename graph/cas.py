@@ -51,7 +51,8 @@ def copy_file(source: Path, target: Path) -> None:
             while os.copy_file_range(old.fileno(), new.fileno(), 1 << 30):
                 pass
         except (AttributeError, OSError) as error:
-            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            # absent on macOS, refused by some file systems
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise
             old.seek(0)
             new.seek(0)
@@ -140,8 +141,7 @@ class Cas:
             return self.name(digest, executable)
         if not self.has(digest, not executable):
             return None
-        with guarded(self.root):
-            copy = self.scratch() / secrets.token_hex(8)
+        with guarded(self.root), self.temporary() as copy:
             copy_file(self.name(digest, not executable), copy)
             return self.install(copy, digest, executable)
 
@@ -157,47 +157,39 @@ class Cas:
         raise missing(digest, self.root)
 
     def put(self, data: bytes, executable: bool = False) -> Digest:
+        """Keep bytes. Raises DiskFull, StoreError."""
         digest = Digest.of(data)
         if not self.has(digest, executable):
-            with guarded(self.root):
-                copy = self.scratch() / secrets.token_hex(8)
-                try:
-                    copy.write_bytes(data)
-                    self.install(copy, digest, executable)
-                finally:
-                    copy.unlink(missing_ok=True)
+            with guarded(self.root), self.temporary() as copy:
+                copy.write_bytes(data)
+                self.install(copy, digest, executable)
         return digest
 
     def put_file(self, path: Path, executable: bool, *, move: bool = False) -> Digest:
         """Keep a file's bytes. `move` allows taking the file itself; it must be the caller's own, and closed."""
         with guarded(path):
-            if move and path.stat().st_nlink == 1:
-                return self._take(path, executable)
             digest = hash_file(path)
-            if not self.has(digest, executable):
-                copy = self.scratch() / secrets.token_hex(8)
-                try:
+            if self.has(digest, executable):
+                return digest
+            # another name of the file could still be written through
+            if not (move and path.stat().st_nlink == 1 and self._take(path, digest, executable)):
+                with self.temporary() as copy:
                     copy_file(path, copy)
                     if hash_file(copy) != digest:
                         raise StoreError("the file changed while it was read", place=str(path), hint="run again")
                     self.install(copy, digest, executable)
-                finally:
-                    copy.unlink(missing_ok=True)
             return digest
 
-    def _take(self, path: Path, executable: bool) -> Digest:
-        digest = hash_file(path)
-        if self.has(digest, executable):
-            return digest
+    def _take(self, path: Path, digest: Digest, executable: bool) -> bool:
+        """Rename the file into place; False if it is on another file system."""
         try:
+            self.in_use()
             self.install(path, digest, executable)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            copy = self.scratch() / secrets.token_hex(8)
-            copy_file(path, copy)
-            self.install(copy, digest, executable)
-        return digest
+            return False
+        return True
 
     def install(self, path: Path, digest: Digest, executable: bool) -> Path:
         """Make the file (on the store's file system) the blob of this digest: last step of every put. Raises OSError."""
@@ -244,6 +236,8 @@ class Cas:
             try:
                 fcntl.flock(self._use[1], fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                # a failed change of a lock has let go of the old one
+                fcntl.flock(self._use[1], fcntl.LOCK_SH)
                 raise StoreError("another doit uses the store", place=str(self.root), hint="wait until it ends, then try again") from None
         try:
             yield
@@ -260,6 +254,18 @@ class Cas:
             if self._scratch is None or self._scratch[0] != os.getpid():
                 self._scratch = (os.getpid(), *self.claim())
             return self._scratch[1]
+
+    @contextmanager
+    def temporary(self) -> Iterator[Path]:
+        """A path for a file or folder to be made and renamed; what is left there at the end is deleted. Raises OSError."""
+        path = self.scratch() / secrets.token_hex(8)
+        try:
+            yield path
+        finally:
+            if path.is_dir():
+                remove_tree(path)
+            else:
+                path.unlink(missing_ok=True)
 
     def claim(self) -> tuple[Path, int]:
         """A fresh folder under tmp/ and the descriptor whose lock says that its owner lives. Raises OSError."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import secrets
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from typing import Protocol
 from urllib.parse import quote
 
 from graph import upkeep
-from graph.cas import Cas, copy_file, flocked, guarded, missing, owner_executable, remove_tree
+from graph.cas import Cas, copy_file, flocked, guarded, missing, owner_executable
 from graph.digest import FIXED_MTIME, Digest, Directory, canonical
 from graph.errors import StepFailed, StoreError
 from graph.globs import Selection
@@ -171,14 +170,10 @@ class Store:
         target = self.root / "trees" / digest.hash
         if target.is_dir():
             return target
-        with guarded(self.root):
-            copy = self.cas.scratch() / secrets.token_hex(8)
-            try:
-                self._materialise(digest, copy, _link, read_only=True)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _rename_folder(copy, target)
-            finally:
-                remove_tree(copy)
+        with guarded(self.root), self.cas.temporary() as copy:
+            self._materialise(digest, copy, _link, read_only=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _rename_folder(copy, target)
         return target
 
     def copy_tree(self, digest: Digest, dest: Path) -> None:
@@ -292,14 +287,10 @@ class Store:
         return self.root / "last" / quote(node, safe=":+@")
 
     def _write(self, path: Path, data: bytes) -> None:
-        with guarded(self.root):
-            copy = self.cas.scratch() / secrets.token_hex(8)
-            try:
-                copy.write_bytes(data)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                copy.rename(path)
-            finally:
-                copy.unlink(missing_ok=True)
+        with guarded(self.root), self.cas.temporary() as copy:
+            copy.write_bytes(data)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            copy.rename(path)
 
 
 def _link(blob: Path, path: Path, executable: bool) -> None:

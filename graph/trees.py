@@ -14,6 +14,8 @@ Load = Callable[[Digest], Directory]
 Save = Callable[[Directory], Digest]
 
 EMPTY = Directory()
+DEPTH = 200
+"""Folders that may be nested: a tree also comes from other machines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ def flatten(load: Load, root: Digest, prefix: str = "") -> Iterator[Entry]:
 
     Raises StoreError on a symlink that leads outside.
     """
+    if prefix.count("/") > DEPTH:
+        raise StoreError(f"a tree has more than {DEPTH} levels", place=prefix[:100], hint="doit store verify")
     directory = load(root)
     for name, digest, executable in directory.files:
         yield Entry(prefix + name, "file", digest, executable)

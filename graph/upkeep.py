@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from graph.cas import Cas, guarded, hash_file, owner_executable, remove_tree
+from graph.cas import Cas, guarded, hash_file, owner_executable
 from graph.digest import Digest
 from graph.errors import StoreError
 from graph.result import ActionResult
@@ -141,7 +141,9 @@ def _blobs_of(cas: Cas, result: ActionResult, derived: list[Digest], live: _Live
             found[root.hash, False] = root.size
             for entry in flatten(cas.directory, root):
                 if entry.digest is not None:
-                    found[entry.digest.hash, entry.executable] = entry.digest.size
+                    # either form of a blob serves: Cas.path makes the other from it
+                    form = entry.executable if cas.has(entry.digest, entry.executable) else not entry.executable
+                    found[entry.digest.hash, form] = entry.digest.size
     except StoreError:
         return None
     return {blob: size for blob, size in found.items() if blob not in live.blobs}
@@ -262,10 +264,9 @@ def _quarantine(cas: Cas, path: Path) -> None:
 
 def _remove_checkout(cas: Cas, checkout: Path) -> None:
     """Out of sight first, so that a kill leaves no half of it under its name."""
-    gone = cas.scratch() / secrets.token_hex(8)
-    checkout.chmod(0o755)
-    checkout.rename(gone)
-    remove_tree(gone)
+    with cas.temporary() as gone:
+        checkout.chmod(0o755)
+        checkout.rename(gone)
 
 
 def _remove(paths: Iterator[Path]) -> tuple[int, int]:
