@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getopt
 import json
 import signal
 import sys
@@ -13,8 +14,8 @@ from doit.cmd_base import Command
 from doit.cmd_list import List as DoitList
 from doit.cmd_run import Run as DoitRun
 
-from graph import picture, trace
-from graph.errors import FreestandingError, Interrupted, LockDrift, NotReproducible, StoreError, UsageError
+from graph import picture, relock, trace
+from graph.errors import FreestandingError, Interrupted, NotReproducible, StoreError, UsageError
 from graph.explain import diff
 from graph.session import Session, find_root, session
 from graph.target import Cell
@@ -38,6 +39,16 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
+def options_first(command: Any, words: list[str]) -> list[str]:
+    """The words of a command line with its options before its names: doit itself takes none after the first name."""
+    parser = command.cmdparser
+    try:
+        given, names = getopt.gnu_getopt(words, parser.get_short(), parser.get_long())
+    except getopt.GetoptError as error:
+        raise UsageError(str(error), hint=f"doit help {command.get_name()}") from None
+    return [*(part for name, value in given for part in (name, value) if part), *names]
+
+
 def here() -> Session:
     """The session of the checkout in the working directory."""
     return session(find_root(Path.cwd().resolve()))
@@ -53,7 +64,7 @@ class Run(DoitRun):  # type: ignore[misc]
     )
 
     def parse_execute(self, in_args: list[str]) -> int:
-        return guarded(lambda: super(Run, self).parse_execute(in_args))
+        return guarded(lambda: super(Run, self).parse_execute(options_first(self, in_args)))
 
     def execute(self, params: Any, args: list[str]) -> int:
         current = here()
@@ -77,14 +88,14 @@ class List(DoitList):  # type: ignore[misc]
     name = "list"
 
     def parse_execute(self, in_args: list[str]) -> int:
-        return guarded(lambda: super(List, self).parse_execute(in_args))
+        return guarded(lambda: super(List, self).parse_execute(options_first(self, in_args)))
 
 
 class Own(Command):  # type: ignore[misc]
     """A command that needs no doit task."""
 
     def parse_execute(self, in_args: list[str]) -> int:
-        return guarded(lambda: super(Own, self).parse_execute(in_args))
+        return guarded(lambda: super(Own, self).parse_execute(options_first(self, in_args)))
 
 
 def _flag(name: str, help_: str, default: Any = False, long: str = "") -> dict[str, Any]:
@@ -285,6 +296,34 @@ class StoreCommand(Own):
         if verb is None:
             raise UsageError("say what to do with the store", hint="doit store gc, doit store verify or doit store size")
         verb()
+        return 0
+
+
+class LockCommand(Own):
+    """doit lock [NAME...]: pin again; --check: see whether anything drifted."""
+
+    name = "lock"
+    doc_purpose = "pin sources again and show the diff, or check the pins"
+    doc_usage = "[NAME...]"
+    doc_description = None
+    cmd_options = (
+        _flag("check", "ask every way of every source; fail if one serves other bytes than the pinned ones"),
+        _flag("full", "with --check: read and hash the bytes instead of comparing sizes"),
+    )
+
+    def execute(self, opt_values: Any, pos_args: list[str]) -> int:
+        current = here()
+        if opt_values["check"]:
+            findings = relock.check(current.lock, pos_args, current.fetcher, full=opt_values["full"])
+            print("\n".join(relock.render(findings)))
+            relock.raise_on_drift(findings)
+            return 0
+        repinned = relock.repin(current.read("sources.lock"), pos_args, current.fetcher)
+        print("\n".join([*repinned.notes, *repinned.diff] or ["sources.lock is as it should be"]))
+        if repinned.diff:
+            part = current.root / ".sources.lock.part"
+            part.write_text(repinned.text, encoding="utf-8")
+            part.replace(current.root / "sources.lock")
         return 0
 
 

@@ -6,12 +6,12 @@ import hashlib
 import io
 import tarfile
 import threading
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graph.jobserver import Jobserver
-from graph.lock import Lock, Source
+from graph.lock import Lock, Source, Way
 from graph.node import File, Input, Node, Run, Step, Unpack
 from graph.plan import Plan, make_plan
 from graph.recipes.common import Context, Host, fetch_node, source_node
@@ -82,9 +82,13 @@ ARCHIVES = {
 }
 
 
+WAYS = (Way("url", url="https://example.org/archive.tar.gz"),)
+
+
 def lock_of(archives: Mapping[str, bytes]) -> Lock:
     sources = {
-        name: Source(name, "1", f"{name}.tar.gz", hashlib.sha256(data).hexdigest(), len(data), "MIT", ()) for name, data in archives.items()
+        name: Source(name, "1", f"{name}.tar.gz", hashlib.sha256(data).hexdigest(), len(data), "MIT", WAYS)
+        for name, data in archives.items()
     }
     return Lock("20260101", 0, sources)
 
@@ -95,35 +99,53 @@ def context_of(archives: Mapping[str, bytes] = ARCHIVES, files: Mapping[str, byt
     return Context(cell, Host("linux-x86_64", TARGET.triple), lock_of(archives), repository)
 
 
-def _cat(name: str, out: str, *inputs: Input, flags: tuple[str, ...] = ()) -> Node:
-    steps = (Step(("cat", *(given.at for given in inputs if given.at != "zig"), f"out/{out}")),)
-    return Node(name, Run(steps, tuple(("FLAG", flag) for flag in flags)), tuple(inputs))
+def cat(given: tuple[str, ...], out: str) -> Step:
+    """CatRunner's one program."""
+    return Step(("cat", *given, out), cwd=".")
 
 
-def tiny(ctx: Context) -> tuple[Node, ...]:
+def shell_cat(given: tuple[str, ...], out: str) -> Step:
+    """The same for a real sandbox."""
+    return Step(("sh", "-c", f"find {' '.join(given)} -type f | sort | xargs cat | sed '/^#/d' > {out}"), cwd=".")
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes nodes that concatenate their inputs."""
+
+    step: Callable[[tuple[str, ...], str], Step]
+    flags: tuple[str, ...]
+
+    def __call__(self, name: str, out: str, *inputs: Input) -> Node:
+        given = tuple(one.at for one in inputs if one.at != "zig")
+        compiles = any(one.at == "zig" for one in inputs)
+        environment = tuple(("FLAG", flag) for flag in self.flags if compiles)
+        return Node(name, Run((self.step(given, f"out/{out}"),), (("PATH", "/usr/bin:/bin"), *environment), tools=("posix",)), inputs)
+
+
+DIST = f"dist:{TARGET.triple}:3.13.15:noopt"
+PARTS = ("core:cpython", "ext:_ssl", "ext:zlib", "stdlib:cpython")
+
+
+def tiny(ctx: Context, step: Callable[[tuple[str, ...], str], Step] = cat) -> tuple[Node, ...]:
     """The shape of the real graph: toolchain, two libraries, CPython in several nodes."""
-    flags = ctx.cell.target.cpu_flags
+    make = _Maker(step, ctx.cell.target.cpu_flags)
     zig = Input("toolchain:zig", "zig")
+    cpython = "source:cpython"
+    others = ("ssl.c", "zlibmodule.c", "Lib/", "README")
     return (
         *(fetch_node(ctx, name) for name in ("cpython", "openssl", "zlib", "zig")),
         *(source_node(ctx, name) for name in ("cpython", "openssl", "zlib")),
         Node("toolchain:zig", Unpack(), (Input("fetch:zig", "archive"),)),
-        _cat("make:openssl", "libssl", Input("source:openssl", "src", only=("*.c",)), zig, flags=flags),
-        _cat("make:zlib", "libz", Input("source:zlib", "src"), zig, flags=flags),
-        _cat("configure:cpython", "conf", Input("source:cpython", "src", only=("configure",)), zig, flags=flags),
-        _cat(
-            "core:cpython",
-            "python",
-            Input("source:cpython", "src", without=("ssl.c", "zlibmodule.c", "Lib/", "README")),
-            Input("configure:cpython", "conf"),
-            zig,
-            flags=flags,
-        ),
-        _cat("ext:_ssl", "_ssl.so", Input("source:cpython", "src", only=("ssl.c",)), Input("make:openssl", "ssl"), zig, flags=flags),
-        _cat("ext:zlib", "zlib.so", Input("source:cpython", "src", only=("zlibmodule.c",)), Input("make:zlib", "z"), zig, flags=flags),
-        _cat("stdlib:cpython", "Lib", Input("source:cpython", "src", only=("Lib/",)), Input("core:cpython", "core")),
-        _cat("assemble:cpython", "tree", *(Input(name, name.replace(":", "-")) for name in ("core:cpython", "ext:_ssl", "ext:zlib", "stdlib:cpython"))),
-        _cat("dist:cpython", "archive", Input("assemble:cpython", "tree")),
+        make("make:openssl", "libssl", Input("source:openssl", "src", only=("*.c",)), zig),
+        make("make:zlib", "libz", Input("source:zlib", "src"), zig),
+        make("configure:cpython", "conf", Input(cpython, "src", only=("configure",)), zig),
+        make("core:cpython", "python", Input(cpython, "src", without=others), Input("configure:cpython", "conf"), zig),
+        make("ext:_ssl", "_ssl.so", Input(cpython, "src", only=("ssl.c",)), Input("make:openssl", "ssl"), zig),
+        make("ext:zlib", "zlib.so", Input(cpython, "src", only=("zlibmodule.c",)), Input("make:zlib", "z"), zig),
+        make("stdlib:cpython", "Lib", Input(cpython, "src", only=("Lib/",)), Input("core:cpython", "core")),
+        make("assemble:cpython", "tree", *(Input(name, name.replace(":", "-")) for name in PARTS)),
+        make(DIST, "archive.txt", Input("assemble:cpython", "tree")),
     )
 
 

@@ -18,7 +18,7 @@ from graph.plan import Plan, make_plan
 from graph.recipes.common import Context
 from graph.store import Store
 from graph.verify import verify_nodes
-from tests.fakes import ARCHIVES, CPYTHON, CatRunner, context_of, tar_of, tiny, tiny_plan
+from tests.fakes import ARCHIVES, CPYTHON, DIST, CatRunner, context_of, tar_of, tiny, tiny_plan
 
 
 class Notes:
@@ -90,7 +90,7 @@ PATCH_SSL = b"What: x\nVersions: all\n--- a/ssl.c\n+++ b/ssl.c\n@@ -1 +1,2 @@\n 
 PATCH_CRYPTO = b"What: x\nVersions: all\n--- a/crypto.c\n+++ b/crypto.c\n@@ -1 +1,2 @@\n crypto\n+more\n"
 PATCH_COMMENT = PATCH_CRYPTO.replace(b"+more", b"+# more")
 PATCH_README = b"What: x\nVersions: all\n--- a/README\n+++ b/README\n@@ -1 +1 @@\n-r\n+R\n"
-SSL_UP = ["ext:_ssl", "assemble:cpython", "dist:cpython"]
+SSL_UP = ["ext:_ssl", "assemble:cpython", DIST]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,82 @@
+"""A whole checkout in small: real doit, real sandbox, real store; recipes that concatenate files, in a second or so."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from graph.lock import dump_lock
+from graph.node import Node
+from graph.recipes.common import Context
+from tests.fakes import ARCHIVES, lock_of, shell_cat, tiny
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def recipe(context: Context) -> tuple[Node, ...]:
+    """The tiny recipes with steps for a real sandbox."""
+    return tiny(context, shell_cat)
+
+
+RECIPES = (recipe,)
+PYPROJECT = (ROOT / "pyproject.toml").read_text() + '\n[tool.freestanding]\nrecipes = "tests.mini:RECIPES"\n'
+
+
+class Mini:
+    """A checkout at `root` with its own store and mirror folder."""
+
+    def __init__(self, root: Path, archives: Mapping[str, bytes] = ARCHIVES) -> None:
+        self.root = root
+        self.store = root / ".store"
+        (root / "mirror").mkdir(parents=True)
+        for name in ("dodo.py", "toolchains/targets.toml", "toolchains/host-tools.toml"):
+            (root / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(ROOT / name, root / name)
+        self.write("pyproject.toml", PYPROJECT)
+        self.serve(archives)
+
+    def serve(self, archives: Mapping[str, bytes]) -> None:
+        """Pin these archives, and put them into the mirror folder."""
+        lock = lock_of(archives)
+        for source in lock:
+            (self.root / "mirror" / source.filename).write_bytes(archives[source.name])
+        self.write("sources.lock", dump_lock(lock))
+
+    def write(self, name: str, text: str) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("FREESTANDING_")}
+        mirror = {"FREESTANDING_MIRROR": str(self.root / "mirror"), "FREESTANDING_OFFLINE": "1"}
+        return {**kept, "PYTHONPATH": str(ROOT), **mirror, **more}
+
+    def start(self, *argv: str, **more: str) -> subprocess.Popen[str]:
+        """doit as a process of its own, in a session of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "doit", *argv],
+            cwd=self.root,
+            env=self.environment(**more),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def doit(self, *argv: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run doit to its end."""
+        process = self.start(*argv, **more)
+        out, err = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(argv, process.returncode, out, err)
+
+    def ran(self, *argv: str, **more: str) -> list[str]:
+        """The nodes that a successful run executed, in order."""
+        done = self.doit(*argv, **more)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return [line.split()[1] for line in done.stdout.splitlines() if line.startswith("done ")]

@@ -1,0 +1,138 @@
+"""The program as typed: real doit, sandbox and store on a checkout in small."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import ARCHIVES, CPYTHON, DIST, tar_of
+from tests.mini import Mini
+from tests.test_build import EVERYTHING, PATCH_COMMENT, PATCH_CRYPTO, PATCH_SSL
+
+TARGET = "dist:x86_64-unknown-linux-gnu"
+
+
+@pytest.fixture
+def mini(tmp_path: Path) -> Mini:
+    return Mini(tmp_path / "check out")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Mini:
+    mini = Mini(tmp_path_factory.mktemp("built") / "check out")
+    assert sorted(mini.ran(TARGET)) == sorted(EVERYTHING)
+    return mini
+
+
+def test_the_archives_lie_in_dist_and_a_second_run_runs_nothing(built: Mini) -> None:
+    done = built.doit(TARGET)
+    assert done.returncode == 0
+    assert "0 nodes run, 17 from the store" in done.stdout
+
+
+def test_a_lost_archive_is_put_back_without_running_a_node(built: Mini) -> None:
+    archive = built.root / "dist/archive.txt"
+    content = archive.read_bytes()
+    archive.unlink()
+    assert built.ran(TARGET) == []
+    assert archive.read_bytes() == content
+    archive.write_bytes(b"edited by hand")
+    assert built.ran(TARGET) == []
+    assert archive.read_bytes() == content
+
+
+def test_list_is_short_and_all_shows_every_node(built: Mini) -> None:
+    short = built.doit("list").stdout.splitlines()
+    assert [line.split()[0] for line in short] == ["dist:all", "dist:linux", TARGET]
+    whole = built.doit("list", "--all").stdout
+    assert all(name in whole for name in EVERYTHING)
+
+
+def test_matrix_prints_the_platform_table(built: Mini) -> None:
+    [row] = json.loads(built.doit("matrix", "--json").stdout)
+    assert row["target"] == "x86_64-unknown-linux-gnu"
+    assert "gnu 2.17" in built.doit("matrix").stdout
+
+
+def test_graph_as_dot_and_as_picture(built: Mini) -> None:
+    assert '"source:openssl" -> "make:openssl";' in built.doit("graph").stdout
+    assert "make:zlib" not in built.doit("graph", "make:openssl").stdout
+    assert built.doit("graph", TARGET, "--output", "graph.svg").returncode == 0
+    assert ET.parse(built.root / "graph.svg").getroot().tag.endswith("svg")
+
+
+def test_explain_says_in_the_store_or_what_changed(mini: Mini) -> None:
+    assert "fetch:openssl: will run, it was never built with this store" in mini.doit("explain", "make:openssl").stdout
+    mini.ran(TARGET)
+    assert "make:openssl: in the store" in mini.doit("explain", "make:openssl").stdout
+    mini.write("patches/openssl/0001-x.patch", PATCH_CRYPTO.decode())
+    text = mini.doit("explain", "make:openssl").stdout
+    assert "source:openssl: will run, its manifest changed:" in text
+    assert "+ file 0 patches/openssl/0001-x.patch = plain" in text
+
+
+def test_trace_is_a_chrome_trace_of_the_last_run(built: Mini) -> None:
+    events = json.loads(built.doit("trace").stdout)["traceEvents"]
+    assert sorted(event["name"] for event in events) == sorted(EVERYTHING)
+
+
+def test_verify_builds_every_node_again(built: Mini) -> None:
+    done = built.doit("verify", "--closure", TARGET)
+    assert done.returncode == 0, done.stderr
+    assert "13 nodes gave the same bytes twice, 0 did not" in done.stdout
+
+
+def test_store_commands(built: Mini) -> None:
+    assert "whole" in built.doit("store", "verify").stdout
+    assert built.doit("store", "size").returncode == 0
+    assert built.doit("store", "gc").returncode == 0
+    assert built.ran(TARGET) == []
+    wrong = built.doit("store", "clean")
+    assert (wrong.returncode, "doit store gc" in wrong.stderr) == (10, True)
+    assert built.doit("store", "gc", "--max-size", "much").returncode == 10
+
+
+@pytest.mark.parametrize(
+    ("patch", "expected"),
+    [
+        pytest.param(("cpython", PATCH_SSL), ["source:cpython", "ext:_ssl", "assemble:cpython", DIST], id="a patch of _ssl.c"),
+        pytest.param(("openssl", PATCH_CRYPTO), ["source:openssl", "make:openssl", "ext:_ssl", "assemble:cpython", DIST], id="OpenSSL"),
+        pytest.param(("openssl", PATCH_COMMENT), ["source:openssl", "make:openssl"], id="a comment in OpenSSL"),
+    ],
+)
+def test_the_change_table(mini: Mini, patch: tuple[str, bytes], expected: list[str]) -> None:
+    mini.ran(TARGET)
+    mini.write("README.md", "edited")
+    assert mini.ran(TARGET) == []
+    mini.write(f"patches/{patch[0]}/0001-x.patch", patch[1].decode())
+    assert mini.ran(TARGET) == expected
+    assert mini.ran(TARGET) == []
+
+
+def test_a_target_flag_and_a_zig_version(mini: Mini) -> None:
+    mini.ran(TARGET)
+    table = mini.root / "toolchains/targets.toml"
+    table.write_text(table.read_text().replace("-march=x86-64", "-march=x86-64-v3"))
+    compiled = {"configure:cpython", "core:cpython", "ext:_ssl", "ext:zlib", "make:openssl", "make:zlib"}
+    assert set(mini.ran(TARGET)) == compiled
+    mini.serve({**ARCHIVES, "zig": tar_of({"zig": "zig 2\n"})})
+    assert set(mini.ran(TARGET)) == compiled | {"fetch:zig", "toolchain:zig"}
+
+
+def test_two_runs_at_once_on_one_store(mini: Mini) -> None:
+    first, second = mini.start(TARGET), mini.start(TARGET)
+    outputs = [process.communicate(timeout=120)[0] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), outputs
+    ran = [line.split()[1] for text in outputs for line in text.splitlines() if line.startswith("done ")]
+    assert sorted(ran) == sorted(EVERYTHING)
+    assert mini.doit("store", "verify").returncode == 0
+
+
+def test_cpython_is_what_was_put_in(built: Mini) -> None:
+    text = (built.root / "dist/archive.txt").read_text().splitlines()
+    assert set(CPYTHON["main.c"].split()) <= set(text)
+    assert {"ssl", "crypto", "inflate", "os"} <= set(text)
+    assert "doc" not in text
