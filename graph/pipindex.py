@@ -12,6 +12,7 @@ from pip._internal.commands import create_command
 
 
 def main() -> None:
+    """JSON on stdout: indexes (addresses, in order) and cert (path of a bundle, or null)."""
     options = create_command("download").parser.get_default_values()
     indexes = [] if options.no_index else [options.index_url, *options.extra_index_urls]
     json.dump({"indexes": indexes, "cert": options.cert}, sys.stdout)
