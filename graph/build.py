@@ -14,7 +14,7 @@ from typing import Protocol
 
 from graph import archive, patch
 from graph.digest import FIXED_MTIME, Digest
-from graph.errors import Interrupted, PatchError, PlanError, StepFailed
+from graph.errors import Interrupted, PatchError, PlanError, StepFailed, UnpackError
 from graph.fetch import FetcherProtocol
 from graph.jobserver import Jobserver
 from graph.lock import Lock
@@ -105,6 +105,8 @@ class Build:
             if result is None:
                 result = self._timed(name, lines)
                 self._store.publish(result)
+                # told only now: what was said to be done is never done again
+                self._shop.observer.finished(name, result.seconds)
             else:
                 self._shop.observer.cached(name)
         self._keep(name, result)
@@ -112,7 +114,9 @@ class Build:
 
     def execute(self, name: str) -> ActionResult:
         """Execute the node whatever the store holds, and publish nothing: what `doit verify` compares with."""
-        return self._timed(name, self.manifest(name))
+        result = self._timed(name, self.manifest(name))
+        self._shop.observer.finished(name, result.seconds)
+        return result
 
     def _find(self, node_key: str) -> ActionResult | None:
         result = self._store.result(node_key)
@@ -134,7 +138,6 @@ class Build:
             result = self._execute(self.plan[name], lines)
             end = time.time()
         self.spans.append(Span(name, start, end))
-        self._shop.observer.finished(name, end - start)
         return replace(result, seconds=round(end - start, 3))
 
     @contextmanager
@@ -167,8 +170,13 @@ class Build:
 
     def _unpack(self, node: Node, action: Unpack, root: Path) -> Digest:
         out = root / "out"
-        [(packed, _)] = self._files(self._filtered(node.inputs[0]))
-        archive.unpack(packed, out, strip=action.strip, only=action.only, without=action.without)
+        [(packed, filename)] = self._files(self._filtered(node.inputs[0]))
+        try:
+            archive.unpack(packed, out, strip=action.strip, only=action.only, without=action.without)
+        except UnpackError as error:
+            # in the store the archive's name is its hash
+            place = error.place.replace(str(packed), filename).replace(packed.name, filename)
+            raise UnpackError(error.what, place=f"{node.name}: {place}", hint=error.hint) from error
         for file in node.files:
             _apply_patch(out, file.path, file.data)
         return self._store.put_tree(out, move=True)

@@ -85,7 +85,8 @@ def _sorted(nodes: Mapping[str, Node]) -> dict[str, Node]:
             child = todo.pop(0)
             if child in active:
                 names = list(active)
-                raise PlanError("the recipes make a cycle: " + " -> ".join([*names[names.index(child) :], child]), place=name)
+                cycle = " -> ".join([*names[names.index(child) :], child])
+                raise PlanError(f"the recipes make a cycle: {cycle}", place=name, hint="git diff graph/recipes")
             if child not in done:
                 active[child] = None
                 path.append((child, [i.node for i in nodes[child].inputs]))

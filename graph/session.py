@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -177,9 +178,11 @@ class Session:
         """Keep the node times of this process's build as the last run, if it executed any."""
         if self.build.spans:
             spans = [{"node": span.node, "start": span.start, "end": span.end} for span in self.build.spans]
-            part = self.store.runs / f".last.{os.getpid()}"
-            part.write_text(json.dumps(spans, indent=1))
-            part.replace(self.store.runs / "last.json")
+            # a help for `doit trace`, no result: a full disk is told by the node that met it
+            with suppress(OSError, StoreError):
+                part = self.store.runs / f".last.{os.getpid()}"
+                part.write_text(json.dumps(spans, indent=1))
+                part.replace(self.store.runs / "last.json")
 
     def last_run(self) -> list[dict[str, Any]]:
         """Node times of the last run that executed something: node, start, end (seconds of the epoch)."""

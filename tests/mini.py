@@ -7,10 +7,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from graph.lock import dump_lock
-from graph.node import Node
+from graph.node import Input, Node, Run, Step
 from graph.recipes.common import Context
 from tests.fakes import ARCHIVES, lock_of, shell_cat, tiny
 
@@ -22,21 +23,40 @@ def recipe(context: Context) -> tuple[Node, ...]:
     return tiny(context, shell_cat)
 
 
-RECIPES = (recipe,)
-PYPROJECT = (ROOT / "pyproject.toml").read_text() + '\n[tool.freestanding]\nrecipes = "tests.mini:RECIPES"\n'
+def slow_recipe(context: Context) -> tuple[Node, ...]:
+    """The same, with time to be interrupted in."""
+    return tiny(context, lambda given, out: replace(shell_cat(given, out), argv=("sh", "-c", f"sleep 0.15; {shell_cat(given, out).argv[2]}")))
+
+
+def cyclic_recipe(context: Context) -> tuple[Node, ...]:
+    """Two nodes that need each other."""
+    one, two = (Node(f"make:{a}", Run(()), (Input(f"make:{b}", "x"),)) for a, b in ("ab", "ba"))
+    return (*recipe(context), one, two)
+
+
+def failing_recipe(context: Context) -> tuple[Node, ...]:
+    """Beside the others, nodes that go wrong: a status, a file that was not declared, an endless step."""
+    nodes = {"bad": "echo the end is near; exit 3", "spy": "cat /etc/machine-id > out/id", "endless": "sleep 1000"}
+    path = (("PATH", "/usr/bin:/bin"),)
+    steps = ((name, Step(("sh", "-c", script), cwd=".")) for name, script in nodes.items())
+    return (*recipe(context), *(Node(f"make:{name}", Run((step,), path, tools=("posix",))) for name, step in steps))
+
+
+RECIPES, SLOW, CYCLIC, FAILING = (recipe,), (slow_recipe,), (cyclic_recipe,), (failing_recipe,)
+PYPROJECT = (ROOT / "pyproject.toml").read_text() + '\n[tool.freestanding]\nrecipes = "tests.mini:%s"\n'
 
 
 class Mini:
     """A checkout at `root` with its own store and mirror folder."""
 
-    def __init__(self, root: Path, archives: Mapping[str, bytes] = ARCHIVES) -> None:
+    def __init__(self, root: Path, archives: Mapping[str, bytes] = ARCHIVES, recipes: str = "RECIPES") -> None:
         self.root = root
         self.store = root / ".store"
         (root / "mirror").mkdir(parents=True)
         for name in ("dodo.py", "toolchains/targets.toml", "toolchains/host-tools.toml"):
             (root / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(ROOT / name, root / name)
-        self.write("pyproject.toml", PYPROJECT)
+        self.write("pyproject.toml", PYPROJECT % recipes)
         self.serve(archives)
 
     def serve(self, archives: Mapping[str, bytes]) -> None:

@@ -1,0 +1,107 @@
+"""Runs CPython's test suite with Debian's own Python and writes toolchains/suite-baseline.toml.
+
+    python tests/real/debian_baseline.py [--suite forky] [--minor 3.13] [--jobs 4] [--root FOLDER]
+
+Makes a root file system with mmdebstrap (Debian package of that name; needs root) from the mirror that this machine's apt uses,
+under its keys; the machine's own packages are left alone. With --root an existing one is used again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(HERE))
+
+from graph.errors import FetchError, HostToolMissing  # noqa: E402
+from graph.suite import SuiteResult, parse_suite  # noqa: E402
+from graph.testrun import run_regrtest  # noqa: E402
+
+KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+BESIDES = (
+    "gcc g++ libc6-dev ca-certificates netbase tzdata-legacy ncurses-term procps xz-utils zip unzip bzip2 openssl media-types "
+    "net-tools locales"
+)
+"""Packages whose programs or data tests look for, and skip without."""
+
+
+def mirror() -> str:
+    """Base address of the Debian archive in this machine's apt configuration."""
+    asked = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(LABEL)", "Created-By: Packages"]
+    for line in subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines():
+        address, _, label = line.partition(" ")
+        if label == "Debian":
+            return address
+    raise FetchError("apt knows no Debian archive", hint="apt-get update")
+
+
+def make_root(root: Path, suite: str, minor: str) -> None:
+    """A root file system with Debian's Python and its test suite."""
+    python = f"python{minor} python{minor}-venv python{minor}-gdbm python{minor}-dev libpython{minor}-testsuite"
+    packages = ",".join(f"{python} {BESIDES}".split())
+    line = f"deb [signed-by={KEYS}] {mirror()} {suite} main"
+    # a frozen mirror's index may be past its date; it is still checked by signature
+    options = ["--variant=essential", '--aptopt=Acquire::Check-Valid-Until "false"', f"--include={packages}"]
+    try:
+        subprocess.run(["mmdebstrap", *options, suite, str(root), line], check=True)
+    except FileNotFoundError:
+        raise HostToolMissing("mmdebstrap is not on PATH", hint="apt-get install mmdebstrap") from None
+
+
+def versions(root: Path, minor: str) -> dict[str, str]:
+    """Package -> version of what matters for the outcome."""
+    names = [f"python{minor}", f"libpython{minor}-testsuite", "libc6", "openssl"]
+    shown = ["dpkg-query", f"--admindir={root}/var/lib/dpkg", "-W", "-f", "${Package} ${Version}\n", *names]
+    lines = subprocess.run(shown, capture_output=True, text=True, check=True).stdout.splitlines()
+    return dict(line.split() for line in lines)
+
+
+def write(result: SuiteResult, facts: dict[str, str | int]) -> str:
+    """The baseline as TOML: facts of the run, state of each test file, what failed."""
+
+    def table(name: str, values: dict[str, str | int]) -> list[str]:
+        return ["", f"[{name}]", *(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in values.items())]
+
+    head = ["# What Debian's own Python makes of CPython's test suite. Written by tests/real/debian_baseline.py; do not edit."]
+    files: dict[str, str | int] = dict(sorted(result.files.items()))
+    failures: dict[str, str | int] = dict(sorted(result.failures.items()))
+    return "\n".join([*head, *table("run", facts), *table("failures", failures), *table("files", files)]) + "\n"
+
+
+def main(argv: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--suite", default="forky")
+    parser.add_argument("--minor", default="3.13")
+    parser.add_argument("--jobs", type=int, default=4)
+    parser.add_argument("--root", type=Path, default=None)
+    given = parser.parse_args(argv)
+    root = given.root or Path(tempfile.mkdtemp(prefix="debian-")) / "root"
+    if not root.exists():
+        make_root(root, given.suite, given.minor)
+    work = root / "root" / "suite"
+    work.mkdir(exist_ok=True)
+    suite = parse_suite((HERE / "toolchains" / "suite.toml").read_text())
+    enter = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-e", str(Path(__file__).with_name("enter_root.sh")), str(root))
+    result = run_regrtest((*enter, f"/usr/bin/python{given.minor}"), work, suite, given.jobs, seen="/root/suite")
+    facts: dict[str, str | int] = {
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "kernel": platform.release(),
+        "cases": result.cases,
+        "seconds": round(result.seconds),
+        "flaky": ", ".join(result.flaky),
+        **versions(root, given.minor),
+    }
+    (HERE / "toolchains" / "suite-baseline.toml").write_text(write(result, facts))
+    print(f"{root}: {len(result.files)} test files, {len(result.failures)} failures, {result.seconds:.0f} s")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
