@@ -31,7 +31,9 @@ PT_INTERP = 3
 class ToolSet:
     """Programs that are declared together."""
 
-    programs: tuple[str, ...]
+    programs: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    """File names of the host's libc and its parts, for programs of the target that the host runs; nothing where there is no Linux."""
     folders: tuple[str, ...] = ()
     """argv that prints, one a line, the folders its programs read."""
     check: tuple[str, ...] = ()
@@ -146,9 +148,24 @@ class HostTools:
         binds = {f"/usr/bin/{tool.name}": str(tool.path) for tool in tools}
         for tool in tools:
             binds |= self._needed(tool.path)
+        for name in names:
+            binds |= self._libraries(name)
         for folder in self._folders(names, tools):
             binds[folder] = os.path.realpath(folder)
         return binds
+
+    def _libraries(self, name: str) -> Mapping[str, str]:
+        """The loader, and the set's libraries, which lie beside the libc of sh."""
+        wanted = self._table.sets[name].libraries if name in self._table.sets else ()
+        if not wanted or sys.platform != "linux":
+            return {}
+        [sh] = find(self._table, ("sh",), self._path)
+        needed = self._needed(sh.path)
+        home = next((os.path.dirname(at) for at in needed if Path(at).name == wanted[0]), "")  # noqa: PTH120
+        missing = [library for library in wanted if not Path(home, library).exists()]
+        if missing:
+            raise HostToolMissing(f"the host's libc lacks {', '.join(missing)}", place=f"{PLACE}: sets.{name}", hint=f"ldd {sh.path}")
+        return {**needed, **{f"{home}/{library}": os.path.realpath(f"{home}/{library}") for library in wanted}}
 
     def _needed(self, path: Path) -> Mapping[str, str]:
         if path not in self._needs:
@@ -251,9 +268,9 @@ def _output(argv: tuple[str, ...], tools: tuple[HostTool, ...]) -> str:
 
 def _parse_set(name: str, body: Mapping[str, Any]) -> ToolSet:
     place = f"sets.{name}"
-    _only(body, {"programs", "folders", "check", "expect"}, place)
-    programs, folders, check_argv = (_words(body.get(key, []), f"{place}.{key}") for key in ("programs", "folders", "check"))
-    return ToolSet(programs, folders, check_argv, str(body.get("expect", "")))
+    _only(body, {"programs", "libraries", "folders", "check", "expect"}, place)
+    words = (_words(body.get(key, []), f"{place}.{key}") for key in ("programs", "libraries", "folders", "check"))
+    return ToolSet(*words, str(body.get("expect", "")))
 
 
 def _words(value: object, place: str) -> tuple[str, ...]:
