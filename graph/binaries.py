@@ -26,7 +26,7 @@ def _elf(path: str, data: bytes) -> Binary | None:
     config = lief.ELF.ParserConfig()
     config.parse_relocations = config.parse_notes = config.parse_symtab_symbols = config.parse_overlay = False
     elf = lief.ELF.parse(data, config)
-    if not isinstance(elf, lief.ELF.Binary):
+    if not isinstance(elf, lief.ELF.Binary) or elf.header.machine_type == lief.ELF.ARCH.NONE:
         return None
     sections = [str(section.name) for section in elf.sections]
     flags, flags_1, tags = _dynamic(elf)

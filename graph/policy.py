@@ -7,22 +7,17 @@ from __future__ import annotations
 
 import posixpath
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import chain, pairwise
 from typing import Any
 
+from graph import toml
 from graph.errors import AuditFailed, LockError
 from graph.facts import Archive, Binary, Entry, Finding, Flavour, Format, Kind, Symbol, format_of
 from graph.metadata import differences, problems
 from graph.target import Target
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 Findings = Iterator[Finding]
 
@@ -92,8 +87,8 @@ def refuse(findings: tuple[Finding, ...]) -> None:
 def parse_policy(text: str, target: Target, version: str) -> Policy:
     """The limits of toolchains/policy.toml (its text) for one target and full Python version. Raises LockError."""
     try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        tables = toml.loads(text)
+    except toml.TOMLDecodeError as error:
         raise LockError(str(error), place="policy.toml") from None
     where = {"os": target.os, "libc": target.libc, "arch": target.arch, "python": ".".join(version.split(".")[:2])}
     merged: dict[str, Any] = {}
@@ -166,6 +161,17 @@ def _elf(archive: Archive) -> Iterator[Binary]:
     return (b for b in _shipped(archive) if b.format is Format.ELF)
 
 
+def _places(archive: Archive) -> set[str]:
+    """Paths of all members and of the folders that they are in."""
+    places: set[str] = set()
+    for entry in archive.entries:
+        path = entry.path
+        while path and path not in places:
+            places.add(path)
+            path = posixpath.dirname(path)
+    return places
+
+
 def _root(path: str) -> str:
     """The install prefix that a member lies in: python or python/install."""
     return "python/install" if path.startswith("python/install/") else "python"
@@ -222,8 +228,7 @@ def _deterministic(archive: Archive, policy: Policy) -> Findings:
 
 
 def _members(archive: Archive, policy: Policy) -> Findings:
-    paths = {entry.path for entry in archive.entries}
-    folders = {posixpath.dirname(path) for path in paths}
+    places = _places(archive)
     for entry in archive.entries:
         if entry.kind == "other":
             yield Finding("member-kind", entry.path, "is neither file, folder nor link")
@@ -232,17 +237,17 @@ def _members(archive: Archive, policy: Policy) -> Findings:
         if entry.mode & 0o022 and entry.kind != "symlink":
             yield Finding("member-mode", entry.path, f"is writable by others (mode {entry.mode:o})")
         if entry.kind in ("symlink", "hardlink"):
-            yield from _link(entry, paths | folders)
+            yield from _link(entry, places)
 
 
-def _link(entry: Entry, paths: set[str]) -> Findings:
+def _link(entry: Entry, places: set[str]) -> Findings:
     start = posixpath.dirname(entry.path) if entry.kind == "symlink" else ""
     aim = posixpath.normpath(posixpath.join(start, entry.link))
     if posixpath.isabs(entry.link):
         yield Finding("link-absolute", entry.path, f"points to {entry.link}")
     elif not (aim + "/").startswith(_root(entry.path) + "/"):
         yield Finding("link-outside", entry.path, f"points to {entry.link}")
-    elif aim not in paths:
+    elif aim not in places:
         yield Finding("link-dangling", entry.path, f"points to {entry.link}, which is not there")
 
 
@@ -419,7 +424,7 @@ def _metadata(archive: Archive, policy: Policy) -> Findings:
     if flavour_of(archive.filename) is not Flavour.FULL:
         return
     expected = {"target_triple": policy.target.triple, "python_version": policy.version}
-    present = {entry.path for entry in archive.entries}
+    present = _places(archive)
     for where, what in chain(
         problems(archive.metadata, present),
         differences(archive.metadata, expected, policy.builtin, policy.shared | policy.test),

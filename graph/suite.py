@@ -6,18 +6,13 @@ Data: toolchains/suite.toml names every exclusion with its reason; toolchains/su
 from __future__ import annotations
 
 import re
-import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from graph import toml
 from graph.errors import LockError, TestsFailed
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 PASSED, SKIPPED, FAILED = "passed", "skipped", "failed"
 
@@ -197,6 +192,6 @@ def _reasons(table: object, name: str) -> dict[str, str]:
 
 def _toml(text: str, place: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return toml.loads(text)
+    except toml.TOMLDecodeError as error:
         raise LockError(f"not TOML: {error}", place=place, hint=f"git diff toolchains/{place}") from None

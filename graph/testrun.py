@@ -1,0 +1,198 @@
+"""Runs what an archive holds: unpacks it, moves it, tries the interpreter (toolchains/smoke.py), and runs CPython's own test suite with it.
+
+Results are values; nothing is printed. The processes see a scrubbed environment and a home and temporary folder of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import zstandard
+
+from graph.errors import TestsFailed, UnpackError
+from graph.suite import Suite, SuiteResult, again, arguments, failed_files, parse_output
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was tried; `error` is empty when it worked."""
+
+    name: str
+    error: str
+
+
+def run_smoke(
+    archive: Path, workdir: Path, script: Path, version: str, missing: Iterable[str], builtin: Collection[str] | None
+) -> tuple[Check, ...]:
+    """Unpack to a fresh place with a space in its name, move it twice, and try it after each move.
+
+    `script` is toolchains/smoke.py; `missing` the standard library modules that may not import, `builtin` those that must be in the core.
+    """
+    places = [workdir / "fresh place", workdir / "moved" / "once", workdir / "moved" / "a deeper" / "place, again"]
+    unpack_archive(archive, places[0])
+    checks = [_starts(places[0], version)]
+    for there, place in pairwise(places):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        there.rename(place)
+        checks.append(_starts(place, version))
+    prefix = prefix_of(places[-1])
+    with _scratch() as scratch:
+        wanted = {
+            "version": version,
+            "prefix": str(prefix.resolve()),
+            "missing": sorted(missing),
+            "builtin": None if builtin is None else sorted(builtin),
+            "scratch": str(scratch / "tmp"),
+        }
+        status, output = _run([*_interpreter(prefix, version), "-I", str(script), json.dumps(wanted)], scratch, scratch, limit=600)
+    return (*checks, *_smoke_checks(status, output))
+
+
+def refuse_smoke(checks: Sequence[Check], place: str) -> None:
+    """Raises TestsFailed when a check failed."""
+    broken = [check for check in checks if check.error]
+    if broken:
+        first = "; ".join(f"{check.name}: {check.error.strip().splitlines()[-1]}" for check in broken[:3])
+        what = f"{len(broken)} of {len(checks)} checks failed: {first}"
+        raise TestsFailed(what, place=place, hint="each check is a function of toolchains/smoke.py")
+
+
+def render_smoke(checks: Iterable[Check]) -> str:
+    """One line a check: ok, or what broke."""
+    return "".join(f"FAILED  {check.name}: {check.error.strip()}\n" if check.error else f"ok      {check.name}\n" for check in checks)
+
+
+def run_suite(archive: Path, workdir: Path, suite: Suite, version: str, jobs: int = 0) -> SuiteResult:
+    """CPython's suite, run by the interpreter of a full archive (the others hold no tests). `jobs` 0 takes suite.toml's number."""
+    unpack_archive(archive, workdir / "dist")
+    prefix = prefix_of(workdir / "dist")
+    return run_regrtest(_interpreter(prefix, version), workdir, suite, jobs or suite.jobs)
+
+
+def run_regrtest(python: Sequence[str], workdir: Path, suite: Suite, jobs: int, *, seen: str = "") -> SuiteResult:
+    """Run the suite with this command line; what fails runs once more, alone. Logs stay in `workdir`, which the process knows as `seen`."""
+    first = _regrtest(python, workdir, suite, jobs, seen, "all")
+    failed = failed_files(first)
+    if not failed or len(failed) > 40:
+        return first
+    return again(first, _regrtest(python, workdir, suite, 1, seen, "again", failed))
+
+
+def _regrtest(
+    python: Sequence[str], workdir: Path, suite: Suite, jobs: int, seen: str, name: str, only: Sequence[str] = ()
+) -> SuiteResult:
+    junit = workdir / f"{name}.xml"
+    junit.unlink(missing_ok=True)
+    chosen = replace(suite, exclude={test: why for test, why in suite.exclude.items() if "." in test or "*" in test}) if only else suite
+    options = arguments(chosen, jobs, f"{seen or workdir}/{junit.name}")
+    began = time.monotonic()
+    with _scratch() as scratch:
+        _, output = _run([*python, *options, *only], scratch, scratch, limit=4 * 3600)
+    (workdir / f"{name}.log").write_text(output)
+    result = parse_output(output, junit.read_text(errors="replace") if junit.exists() else "")
+    return replace(result, seconds=time.monotonic() - began)
+
+
+def unpack_archive(archive: Path, place: Path) -> None:
+    """As installers do: Python's tarfile, filter "data". Raises UnpackError."""
+    try:
+        place.mkdir(parents=True)
+        with archive.open("rb") as raw:
+            zst = archive.name.endswith(".zst")
+            plain = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) if zst else raw
+            with tarfile.open(fileobj=plain, mode="r|" if zst else "r|gz") as tar:
+                if sys.version_info >= (3, 12):
+                    tar.extractall(place, filter="data")
+                else:
+                    # security releases of 3.10 and 3.11 have the filter too
+                    vars(tar)["extraction_filter"] = getattr(tarfile, "data_filter", None)
+                    tar.extractall(place)
+    except (tarfile.TarError, zstandard.ZstdError, EOFError, OSError) as error:
+        raise UnpackError(str(error), place=str(archive), hint="build it again: doit dist:TARGET") from error
+
+
+def prefix_of(place: Path) -> Path:
+    """The install prefix in an unpacked archive: python/install of a full one, python of the others."""
+    full = place / "python" / "install"
+    return full if full.is_dir() else place / "python"
+
+
+def _interpreter(prefix: Path, version: str) -> tuple[str, ...]:
+    name = posixpath.join("bin", "python" + ".".join(version.split(".")[:2]))
+    return (str(prefix / name),)
+
+
+def _starts(place: Path, version: str) -> Check:
+    """Does the interpreter start at this place, as the version it is, with its own standard library."""
+    prefix = prefix_of(place)
+    code = "import os, platform as p, sys; print(p.python_version(), *map(os.path.realpath, (sys.prefix, os.__file__)), sep='|')"
+    with _scratch() as scratch:
+        status, output = _run([*_interpreter(prefix, version), "-I", "-c", code], scratch, scratch, limit=60)
+    fields = output.strip().split("|")
+    root = str(prefix.resolve())
+    good = status == 0 and len(fields) == 3 and fields[:2] == [version, root] and fields[2].startswith(root + os.sep)
+    return Check(f"starts in {place.name!r}", "" if good else f"status {status}: {output.strip()[-400:]}")
+
+
+def _smoke_checks(status: int, output: str) -> Iterator[Check]:
+    lines = output.strip().splitlines()
+    try:
+        results = json.loads(lines[-1]) if lines and status == 0 else None
+    except ValueError:
+        results = None
+    if not isinstance(results, dict) or not results:
+        yield Check("smoke script", f"ended with status {status}: {output.strip()[-400:]}")
+        return
+    for name, error in results.items():
+        yield Check(name.replace("_", " "), error)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder with home/ and tmp/, of a short name: a Unix socket's path has at most 107 bytes, and tests make some below TMPDIR."""
+    folder = Path(tempfile.mkdtemp(prefix="fs-"))
+    try:
+        (folder / "home").mkdir()
+        (folder / "tmp").mkdir()
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(argv: Sequence[str], scratch: Path, cwd: Path, limit: float) -> tuple[int, str]:
+    """Exit status and output (both streams) of one process in a session of its own; all of it is killed when this ends early.
+
+    The limit is in seconds; a process that exceeds it has status -9.
+    """
+    env = {"PATH": PATH, "HOME": str(scratch / "home"), "TMPDIR": str(scratch / "tmp"), "LANG": "C.UTF-8", "TERM": "xterm"}
+    with tempfile.TemporaryFile() as out:
+        try:
+            process = subprocess.Popen(argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+        except OSError as error:
+            return 127, str(error)
+        try:
+            process.wait(limit)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        out.seek(0)
+        return process.returncode, out.read().decode(errors="replace")

@@ -1,0 +1,169 @@
+"""The pure judgement: reading policy.toml, its committed copy, findings as text, and what values alone can show."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graph.errors import AuditFailed, LockError
+from graph.facts import Archive, Binary, Entry, Finding, Flavour, Format, Kind, Segment, Symbol
+from graph.matrix import parse_matrix
+from graph.policy import RULES, Policy, check, flavour_of, module_of, parse_policy, refuse, render
+from tests.data import TARGET
+from tests.fake_archive import NAMES, POLICY, VERSION
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def policy(text: str = POLICY) -> Policy:
+    return parse_policy(text, TARGET, VERSION)
+
+
+def program(**fields: object) -> Binary:
+    base = Binary("python/bin/tool", Format.ELF, Kind.EXECUTABLE, "x86_64", stack="rw", position_independent=True)
+    return replace(base, **fields)  # type: ignore[arg-type]
+
+
+def rules(*binaries: Binary, flavour: str = "install_only", more: Policy | None = None) -> set[tuple[str, str]]:
+    """(rule, message) of findings in these binaries."""
+    archive = Archive(NAMES[flavour], tuple(Entry(path, "file", head=b"\x7fELF") for path in sorted(b.path for b in binaries)), binaries)
+    return {(f.rule, f.message) for f in check(archive, more or policy()) if f.path in {b.path for b in binaries}}
+
+
+def test_limits_of_the_target_are_merged() -> None:
+    found = policy()
+    assert found.versions == {"GLIBC": "2.17"}
+    assert found.format is Format.ELF
+    assert found.shared == {"fix", "own"}
+    assert found.leaks == ("/build/",)
+
+
+def test_a_later_table_replaces_a_key_of_an_earlier_one() -> None:
+    text = POLICY + '[[limits]]\nlibc = "gnu"\nneeded = ["libz.so.1"]\n[[limits]]\nlibc = "musl"\nneeded = []\n'
+    assert policy(text).needed == {"libz.so.1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[limits", "policy.toml"),
+        ("", "no [[modules]] table for Python 3.13 on linux"),
+        (POLICY.replace('python = "3.13"', 'python = "3.14"'), "no [[modules]]"),
+        (POLICY + "[[limits]]\ncolour = 1\n", "unknown key 'colour'"),
+        (POLICY + '[[limits]]\nformat = "COFF"\n', "bad value"),
+        (POLICY + "[[limits]]\nneeded = 5\n", "bad value"),
+        (POLICY + "[[limits]]\nversions = 5\n", "bad value"),
+        (POLICY.replace('machine = "x86_64"', ""), "bad value"),
+    ],
+)
+def test_a_malformed_policy_is_refused(text: str, message: str) -> None:
+    with pytest.raises(LockError) as error:
+        policy(text)
+    assert message in str(error.value)
+
+
+def test_the_committed_policy_covers_the_whole_matrix() -> None:
+    text = (ROOT / "toolchains/policy.toml").read_text()
+    for cell in parse_matrix((ROOT / "toolchains/targets.toml").read_text()).cells():
+        found = parse_policy(text, cell.target, cell.version)
+        assert found.needed and found.leaks and found.builtin
+        assert not found.shared & found.builtin and not found.test & (found.shared | found.builtin)
+        assert set(found.required) == set(found.forbidden) == {flavour.value for flavour in Flavour}
+
+
+def test_flavours_and_modules_are_told_by_name() -> None:
+    assert [flavour_of(name) for name in NAMES.values()] == list(Flavour)
+    assert flavour_of("python.zip") is None
+    assert module_of("python/lib/python3.13/lib-dynload/_ssl.cpython-313-x86_64-linux-gnu.so") == "_ssl"
+    assert module_of("python/lib/python3.13/lib-dynload/_ssl.txt") == module_of("python/lib/_ssl.so") == ""
+
+
+def test_rule_names_are_explained() -> None:
+    source = (ROOT / "graph/policy.py").read_text()
+    manual = (ROOT / "docs/audit.md").read_text()
+    names = set(re.findall(r'Finding\(\s*"([\w-]+)"', source)) | {"stack-exec", "relro", "bind-now", "textrel", "pie"}
+    assert len(names) > 25
+    assert {name for name in names if f"`{name}`" not in manual} == set()
+    assert len(RULES) == len(set(RULES))
+
+
+def test_an_unknown_kind_of_archive_is_still_judged() -> None:
+    found = check(Archive("python.zip", (Entry("python/a", "file", mode=0o777),)), policy())
+    assert {f.rule for f in found} >= {"archive-name", "member-mode"}
+    assert {f.archive for f in found} == {"python.zip"}
+
+
+def test_a_banned_symbol() -> None:
+    assert rules(program(imports=(Symbol("pthread_yield", "GLIBC_2.2.5", "libpthread.so.0"),))) == {("symbol-banned", "uses pthread_yield")}
+
+
+@pytest.mark.parametrize("version", ["GLIBC_2.18", "GLIBC_2.17.1", "GLIBC_3", "GLIBC_PRIVATE", "GCC_3.0", "OWN_1"])
+def test_a_symbol_version_above_the_floor(version: str) -> None:
+    assert {rule for rule, _ in rules(program(imports=(Symbol("f", version, "libc.so.6"),)))} == {"symbol-version"}
+
+
+@given(major=st.integers(0, 2), minor=st.integers(0, 40))
+def test_symbol_versions_compare_as_numbers(major: int, minor: int) -> None:
+    found = rules(program(imports=(Symbol("f", f"GLIBC_{major}.{minor}", "libc.so.6"),)))
+    assert bool(found) == ((major, minor) > (2, 17))
+
+
+def test_a_version_of_a_shipped_library_is_free() -> None:
+    library = program(path="python/lib/libown.so.1", kind=Kind.SHARED, name="libown.so.1")
+    assert rules(program(imports=(Symbol("f", "OWN_9", "libown.so.1"),)), library) == set()
+
+
+@pytest.mark.parametrize("name", ["$ORIGIN", "${ORIGIN}/", "@loader_path"])
+def test_a_shipped_library_is_found_beside_the_binary(name: str) -> None:
+    library = program(path="python/bin/libown.so", kind=Kind.SHARED, name="libown.so")
+    assert rules(program(needed=("libown.so", "libc.so.6"), search=(name,)), library) == set()
+    assert {rule for rule, _ in rules(program(needed=("libother.so",), search=(name,)))} == {"needed"}
+
+
+@pytest.mark.parametrize("place", ["/usr/lib", "lib", "$ORIGINAL/lib", "$ORIGIN/../..", "", "$LIB"])
+def test_a_search_path_must_stay_in_the_tree(place: str) -> None:
+    assert {rule for rule, _ in rules(program(search=(place,)))} == {"rpath"}
+
+
+def test_segments_and_stack() -> None:
+    assert rules(program(stack="")) == {("stack-exec", "no PT_GNU_STACK")}
+    assert rules(program(segments=(Segment("rw", 16384),))) == set()
+    assert {rule for rule, _ in rules(program(segments=(Segment("rx", 1024),)))} == {"page-size"}
+    big = replace(policy(), target=replace(TARGET, page_size=65536))
+    assert {rule for rule, _ in rules(program(segments=(Segment("rx", 4096),)), more=big)} == {"page-size"}
+
+
+def test_another_machine_is_found() -> None:
+    assert rules(program(machine="aarch64")) == {("binary-machine", "is for aarch64, not x86_64")}
+
+
+def test_object_files_are_not_judged_as_programs() -> None:
+    assert rules(program(path="python/build/a.o", kind=Kind.OBJECT, stack="", position_independent=False), flavour="full") == set()
+
+
+def test_many_exports_are_counted() -> None:
+    module = program(path="python/lib/python3.13/lib-dynload/fix.so", kind=Kind.SHARED, exports=tuple(Symbol(c) for c in "abcdefgh"))
+    assert ("exports", "exports a, b, c, d, e and 3 more") in rules(module)
+
+
+def test_findings_as_a_table() -> None:
+    findings = (Finding("pie", "python/bin/x", "loads at a fixed address", "a.tar.gz"), Finding("stack-exec", "y", "executable stack"))
+    assert render(findings) == (
+        "pie         a.tar.gz: python/bin/x  loads at a fixed address\nstack-exec  y                       executable stack\n"
+    )
+    assert render(()) == "no findings\n"
+
+
+def test_findings_end_the_run_with_their_own_exit_code() -> None:
+    refuse(())
+    with pytest.raises(AuditFailed) as error:
+        refuse(tuple(Finding("pie", f"p{n}", "m", "a") for n in range(5)))
+    assert error.value.exit_code == 21
+    assert str(error.value).startswith("a: 5 findings: pie p0: m; pie p1: m; pie p2: m; ...")
+    with pytest.raises(AuditFailed, match=r"^1 findings: pie p: m\n"):
+        refuse((Finding("pie", "p", "m"),))

@@ -1,0 +1,275 @@
+"""Run BY the interpreter of a distribution: tries what a moved Python must be able to do. Prints JSON, {check: "" or what broke}.
+
+Usage: PYTHON -I smoke.py EXPECTED, where EXPECTED is JSON {"version", "prefix", "missing": [modules], "builtin": [modules] or null,
+"scratch": a folder}.
+Imports only the standard library; every check stands alone, so that one broken module hides no other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import ssl
+
+Expected = dict[str, Any]
+Check = Callable[[Expected], None]
+CHECKS: list[Check] = []
+
+
+def check(function: Check) -> Check:
+    """Registers a check; it raises when something is broken."""
+    CHECKS.append(function)
+    return function
+
+
+def same(got: object, wanted: object) -> None:
+    if got != wanted:
+        raise AssertionError(f"{got!r} is not {wanted!r}")
+
+
+def inside(place: str | Path, root: str) -> None:
+    if not Path(place).resolve().is_relative_to(root):
+        raise AssertionError(f"{place} lies outside {root}")
+
+
+def run(*argv: str) -> str:
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, timeout=240)
+    if done.returncode:
+        raise AssertionError(f"{argv[0]} ended with {done.returncode}: {done.stdout[-400:]}")
+    return done.stdout.strip()
+
+
+@check
+def version(expected: Expected) -> None:
+    same(".".join(map(str, sys.version_info[:3])), expected["version"])
+
+
+@check
+def prefix(expected: Expected) -> None:
+    for name in ("prefix", "exec_prefix", "base_prefix", "base_exec_prefix"):
+        same(os.path.realpath(getattr(sys, name)), expected["prefix"])
+    for place in (sys.executable, os.__file__, *(entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent)):
+        inside(place, expected["prefix"])
+
+
+@check
+def imports(expected: Expected) -> None:
+    """Exactly the modules that are named as missing are missing, and for no other reason than that."""
+    missing, broken = set(), {}
+    # antigravity opens a page
+    vars(importlib.import_module("webbrowser"))["open"] = bool
+    for name in sorted(sys.stdlib_module_names):
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                importlib.import_module(name)
+        except ImportError as error:
+            missing.add(name)
+            if name not in expected["missing"]:
+                broken[name] = str(error)
+        except Exception as error:
+            broken[name] = repr(error)
+    for name in set(expected["missing"]) & set(sys.stdlib_module_names) - missing:
+        broken[name] = "is named as missing, but imports"
+    same(broken, {})
+
+
+@check
+def builtin_modules(expected: Expected) -> None:
+    if expected["builtin"] is not None:
+        got, wanted = set(sys.builtin_module_names), set(expected["builtin"])
+        same((sorted(got - wanted), sorted(wanted - got)), ([], []))
+
+
+@check
+def ssl_handshake(expected: Expected) -> None:
+    """Both ends in memory; anonymous ciphers need no certificate."""
+    import ssl
+
+    ssl.create_default_context()
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = anonymous(ssl.PROTOCOL_TLS_CLIENT).wrap_bio(back, there)
+    server = anonymous(ssl.PROTOCOL_TLS_SERVER).wrap_bio(there, back, server_side=True)
+    waiting = [client, server]
+    for _ in range(10):
+        for end in tuple(waiting):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+                waiting.remove(end)
+    same(waiting, [])
+    client.write(b"through the tunnel")
+    same(server.read(), b"through the tunnel")
+
+
+def anonymous(side: int) -> ssl.SSLContext:
+    import ssl
+
+    context = ssl.SSLContext(side)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    # TLS 1.3 has no anonymous ciphers
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("aNULL:@SECLEVEL=0")
+    return context
+
+
+@check
+def ssl_modern(expected: Expected) -> None:
+    import ssl
+
+    if not ssl.HAS_TLSv1_3 or ssl.OPENSSL_VERSION_INFO < (3, 0):
+        raise AssertionError(ssl.OPENSSL_VERSION)
+
+
+@check
+def hashes(expected: Expected) -> None:
+    import hashlib
+
+    for name in ("md5", "sha1", "sha256", "sha512", "sha3_256", "blake2b", "blake2s", "shake_128"):
+        same(name in hashlib.algorithms_available, True)
+    same(hashlib.sha256(b"abc").hexdigest()[:16], "ba7816bf8f01cfea")
+    same(hashlib.new("sha512_256", b"abc").hexdigest()[:8], "53048e26")
+    same(len(hashlib.scrypt(b"p", salt=b"s", n=2, r=1, p=1)), 64)
+
+
+@check
+def sqlite(expected: Expected) -> None:
+    import sqlite3
+
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        db.execute("create virtual table t using fts5(words)")
+        db.execute("insert into t values ('a standalone interpreter')")
+        same(db.execute("select words from t where t match 'standalone'").fetchall(), [("a standalone interpreter",)])
+        same(db.execute("select json_extract('{\"a\": 2}', '$.a'), sqrt(16)").fetchone(), (2, 4.0))
+        same(hasattr(db, "enable_load_extension"), True)
+
+
+@check
+def ctypes_callback(expected: Expected) -> None:
+    import ctypes
+
+    kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.POINTER(ctypes.c_int))
+    numbers = (ctypes.c_int * 5)(5, 1, 4, 2, 3)
+    ctypes.CDLL(None).qsort(numbers, ctypes.c_size_t(5), ctypes.c_size_t(ctypes.sizeof(ctypes.c_int)), kind(lambda a, b: a[0] - b[0]))
+    same(list(numbers), [1, 2, 3, 4, 5])
+    same(ctypes.pythonapi.Py_IsInitialized(), 1)
+
+
+@check
+def decimals(expected: Expected) -> None:
+    import decimal
+
+    same(decimal.__name__ == "decimal" and decimal.HAVE_THREADS, True)
+    importlib.import_module("_decimal")
+    same(str(decimal.Decimal(2).sqrt(decimal.Context(prec=30))), "1.41421356237309504880168872421")
+
+
+@check
+def compressors(expected: Expected) -> None:
+    data = bytes(range(256)) * 400
+    for name in ("zlib", "bz2", "lzma"):
+        module = importlib.import_module(name)
+        same(module.decompress(module.compress(data)) == data, True)
+
+
+@check
+def dbm_file(expected: Expected) -> None:
+    for name in ("dbm.ndbm", "dbm.sqlite3") if sys.version_info >= (3, 13) else ("dbm.ndbm",):
+        module = importlib.import_module(name)
+        with contextlib.closing(module.open(str(Path(expected["scratch"], name)), "c")) as db:
+            db[b"key"] = b"value"
+            same(db[b"key"], b"value")
+
+
+@check
+def line_editing(expected: Expected) -> None:
+    import readline
+
+    readline.parse_and_bind("tab: complete")
+    readline.add_history("first line")
+    same(readline.get_history_item(1), "first line")
+
+
+@check
+def terminfo(expected: Expected) -> None:
+    import curses
+
+    places = ("/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo")
+    if any(Path(place, "x", "xterm").exists() for place in places):
+        curses.setupterm("xterm", 1)
+        same(bool(curses.tigetstr("cup")), True)
+
+
+@check
+def xml_and_uuid(expected: Expected) -> None:
+    import uuid
+    import xml.etree.ElementTree as tree
+
+    same(tree.fromstring("<a><b>t</b></a>").findtext("b"), "t")
+    importlib.import_module("_uuid")
+    same(uuid.uuid1().version, 1)
+
+
+@check
+def processes(expected: Expected) -> None:
+    import multiprocessing
+
+    same(run(sys.executable, "-I", "-c", "import sys; print(sys.prefix)"), sys.prefix)
+    with multiprocessing.get_context("forkserver").Pool(2) as pool:
+        same(pool.map(abs, [-1, 2]), [1, 2])
+
+
+@check
+def symlinked(expected: Expected) -> None:
+    link = Path(expected["scratch"], "link to python")
+    link.symlink_to(sys.executable)
+    same(os.path.realpath(run(str(link), "-I", "-c", "import ssl, sys; print(sys.prefix)")), expected["prefix"])
+
+
+@check
+def virtual_environment(expected: Expected) -> None:
+    folder = Path(expected["scratch"], "a venv")
+    run(sys.executable, "-m", "venv", str(folder))
+    python = str(folder / "bin" / "python")
+    same(str(folder) in run(python, "-m", "pip", "--version"), True)
+    same(run(python, "-c", "import sys, ssl, sqlite3; print(sys.prefix != sys.base_prefix)"), "True")
+
+
+@check
+def bundled_pip(expected: Expected) -> None:
+    inside(run(sys.executable, "-m", "pip", "--version").partition(" from ")[2].rpartition(" (")[0], expected["prefix"])
+
+
+@check
+def build_settings(expected: Expected) -> None:
+    import sysconfig
+
+    for name in ("stdlib", "platstdlib", "purelib", "platlib", "include", "scripts"):
+        inside(sysconfig.get_path(name), expected["prefix"])
+        same((name, Path(sysconfig.get_path(name)).is_dir()), (name, True))
+    same(Path(sysconfig.get_config_h_filename()).is_file(), True)
+    same(Path(sysconfig.get_makefile_filename()).is_file(), True)
+
+
+def attempt(function: Check, expected: Expected) -> str:
+    """Empty, or what broke."""
+    try:
+        function(expected)
+    except AssertionError as error:
+        return str(error) or "an assertion failed"
+    except BaseException:
+        return traceback.format_exc(limit=-2)
+    return ""
+
+
+if __name__ == "__main__":
+    print(json.dumps({function.__name__: attempt(function, json.loads(sys.argv[1])) for function in CHECKS}))
