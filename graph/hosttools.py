@@ -269,8 +269,8 @@ def _output(argv: tuple[str, ...], tools: tuple[HostTool, ...]) -> str:
 def _parse_set(name: str, body: Mapping[str, Any]) -> ToolSet:
     place = f"sets.{name}"
     _only(body, {"programs", "libraries", "folders", "check", "expect"}, place)
-    words = (_words(body.get(key, []), f"{place}.{key}") for key in ("programs", "libraries", "folders", "check"))
-    return ToolSet(*words, str(body.get("expect", "")))
+    words = {key: _words(body.get(key, []), f"{place}.{key}") for key in ("programs", "libraries", "folders", "check")}
+    return ToolSet(**words, expect=str(body.get("expect", "")))
 
 
 def _words(value: object, place: str) -> tuple[str, ...]:
