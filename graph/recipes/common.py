@@ -114,6 +114,7 @@ def environment(ctx: Context, **more: str) -> tuple[tuple[str, str], ...]:
         "ZIG": "/build/zig/zig",
         "CLANG_TARGET": target.triple,
         "CLANG_TARGET_FLAGS": " ".join(target.cpu_flags),
+        "CONFIG_SHELL": "/bin/sh",
         "CC": "cc",
         "CXX": "c++",
         "AR": "ar",

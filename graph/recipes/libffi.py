@@ -7,8 +7,6 @@ from graph.recipes.common import Context, fetch_node, source_node
 from graph.recipes.library import configure_node, licence, make_node, put
 
 OFF = ("shared", "docs", "multi-os-directory", "dependency-tracking")
-# libffi.h.in and src/TARGET/ffitarget.h become headers; the rest of configure's reading is scripts
-READS = ("configure*", "*.sub", "*.guess", "*.sh", "compile", "missing", "depcomp", "msvcc.sh", "**/*.in", "src/", "testsuite/", "local.exp")
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:

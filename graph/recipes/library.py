@@ -12,6 +12,9 @@ CFLAGS = "-O2 -fPIC -fvisibility=hidden -D_FORTIFY_SOURCE=2"
 
 ARCHIVE = "archive.mk"
 
+NO_LOGS = Step(("rm", "-f", "config.log", "configure.log"))
+"""configure writes times, process numbers and the kernel's release into its log: the same tree twice only without it."""
+
 
 def configure_node(
     ctx: Context,
@@ -29,7 +32,7 @@ def configure_node(
     return compile_node(
         ctx,
         f"configure:{ctx.triple}:{name}",
-        (Step(argv),),
+        (Step(argv), NO_LOGS),
         inputs=(Input(f"source:{source or name}", "src", only=reads), *inputs),
         files=files,
         tools=tools,

@@ -5,7 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from graph.node import Node
-from graph.recipes import toolchain
+from graph.recipes import bdb, bzip2, cpython, libedit, libffi, libuuid, ncurses, openssl, sqlite, toolchain, xz, zlib, zstd
 from graph.recipes.common import Context
 
-RECIPES: tuple[Callable[[Context], tuple[Node, ...]], ...] = (toolchain.nodes,)
+RECIPES: tuple[Callable[[Context], tuple[Node, ...]], ...] = (
+    toolchain.nodes,
+    bdb.nodes,
+    bzip2.nodes,
+    cpython.nodes,
+    libedit.nodes,
+    libffi.nodes,
+    libuuid.nodes,
+    ncurses.nodes,
+    openssl.nodes,
+    sqlite.nodes,
+    xz.nodes,
+    zlib.nodes,
+    zstd.nodes,
+)

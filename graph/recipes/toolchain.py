@@ -5,13 +5,26 @@ from __future__ import annotations
 from graph.node import Input, Node, Run, Step, Unpack
 from graph.recipes.common import Context, environment, fetch_node
 
+# systems that are no target: a third of the wheel's files
+WITHOUT = (
+    "lib/libc/include/*bsd*/",
+    "lib/libc/include/wasm*/",
+    "lib/libc/*bsd/",
+    "lib/libc/wasi/",
+    "lib/libtsan/",
+    "lib/docs/",
+    "lib/build-web/",
+    "lib/init/",
+    "lib/lldb/",
+)
+
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
     """The zig wheel of the build host, its tree (zig, lib/), and the target's libc: usr/include, usr/lib, clang/ (resource folder)."""
     wheel = f"zig-{ctx.host.platform}"
     return (
         fetch_node(ctx, wheel),
-        Node("toolchain:zig", Unpack(strip=1, only=("zig", "LICENSE", "lib/**")), inputs=(Input(f"fetch:{wheel}", "archive"),)),
+        Node("toolchain:zig", Unpack(1, ("zig", "LICENSE", "lib/"), WITHOUT), inputs=(Input(f"fetch:{wheel}", "archive"),)),
         _libc(ctx),
     )
 

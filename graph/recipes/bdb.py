@@ -1,0 +1,31 @@
+"""Berkeley DB: static, no more of it than the ndbm interface of _dbm needs."""
+
+from __future__ import annotations
+
+from graph.node import Node, Step
+from graph.recipes.common import Context, fetch_node, source_node
+from graph.recipes.library import configure_node, licence, make_node, put
+
+OFF = ("shared", "cxx", "cryptography", "queue", "heap", "partition", "compression", "replication", "statistics", "verify", "atomicfileread")
+ONLY = ("dist/", "src/", "lang/", "util/", "LICENSE")
+
+
+def nodes(ctx: Context) -> tuple[Node, ...]:
+    off = tuple(f"--disable-{feature}" for feature in OFF)
+    argv = ("/build/src/dist/configure", f"--host={ctx.triple}", "--prefix=/usr", "--enable-static", "--enable-dbm", *off)
+    return (
+        fetch_node(ctx, "db5.3"),
+        source_node(ctx, "db5.3", only=ONLY),
+        configure_node(ctx, "bdb", argv, source="db5.3"),
+        make_node(
+            ctx,
+            "bdb",
+            (
+                Step(("make", "libdb-5.3.a")),
+                Step(("install", "-D", "-m", "644", "libdb-5.3.a", "/build/out/lib/libdb.a")),
+                put("include", "db.h"),
+                licence("bdb", "/build/src/LICENSE"),
+            ),
+            source="db5.3",
+        ),
+    )

@@ -1,0 +1,31 @@
+"""libedit: static, for the readline module; terminals come from our ncurses."""
+
+from __future__ import annotations
+
+from graph.node import Input, Node, Step
+from graph.recipes.common import Context, fetch_node, source_node
+from graph.recipes.library import CFLAGS, configure_node, licence, make_node, put
+
+
+def nodes(ctx: Context) -> tuple[Node, ...]:
+    argv = ("/build/src/configure", f"--host={ctx.triple}", "--prefix=/usr", "--enable-static", "--disable-shared", "--disable-examples")
+    ncurses = (Input(f"make:{ctx.triple}:ncurses", "deps/ncurses"),)
+    env = {"CFLAGS": CFLAGS, "CPPFLAGS": "-I/build/deps/ncurses/include", "LDFLAGS": "-L/build/deps/ncurses/lib"}
+    return (
+        fetch_node(ctx, "libedit"),
+        source_node(ctx, "libedit"),
+        configure_node(ctx, "libedit", argv, inputs=ncurses, env=env),
+        make_node(
+            ctx,
+            "libedit",
+            (
+                Step(("make", "-C", "src", "libedit.la")),
+                put("lib", "src/.libs/libedit.a"),
+                put("include", "/build/src/src/histedit.h"),
+                put("include/editline", "/build/src/src/editline/readline.h"),
+                licence("libedit", "/build/src/COPYING"),
+            ),
+            inputs=ncurses,
+            env=env,
+        ),
+    )

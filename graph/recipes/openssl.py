@@ -1,0 +1,63 @@
+"""OpenSSL: one shared copy of libssl and libcrypto for _ssl and _hashlib, with sonames and symbol versions of its own."""
+
+from __future__ import annotations
+
+from graph.node import Node, Step
+from graph.recipes.common import Context, fetch_node, source_node
+from graph.recipes.library import configure_node, licence, make_node, put
+
+# a third of the archive is other projects' test suites
+WITHOUT = ("test/", "demos/", "fuzz/corpora/", "cloudflare-quiche/", "oqs-provider/", "python-ecdsa/", "tlsfuzzer/", "tlslite-ng/", "wycheproof/")
+READS = ("Configure", "configdata.pm.in", "VERSION.dat", "**/build.info", "**/*.in", "Configurations/", "util/", "external/perl/", "os-dep/")
+FEATURES = (
+    "shared",
+    "no-module",  # the legacy provider is part of libcrypto: no file to find at run time
+    "no-engine",
+    "no-apps",
+    "no-docs",
+    "no-tests",
+    "no-demos",
+    "no-makedepend",
+    "no-zlib",
+    "enable-ec_nistp_64_gcc_128",
+)
+NAMES = ("libcrypto", "libssl")
+
+
+def nodes(ctx: Context) -> tuple[Node, ...]:
+    tools = ("posix", "make", "perl")
+    argv = (
+        "perl",
+        "/build/src/Configure",
+        "--config=/build/freestanding.conf",
+        f"fs-{ctx.cell.target.openssl}",
+        "--prefix=/usr",
+        "--libdir=lib",
+        "--openssldir=/etc/ssl",
+        *FEATURES,
+    )
+    shared = tuple(f"{name}-fs.so.3" for name in NAMES)
+    conf = (ctx.file("toolchains/openssl/freestanding.conf", "freestanding.conf"),)
+    # the default CFLAGS of libraries are left out: OpenSSL exports by version script and chooses -O3 itself
+    env = {"CFLAGS": "-O3 -D_FORTIFY_SOURCE=2", "LDFLAGS": "-Wl,-rpath,$$ORIGIN"}
+    return (
+        fetch_node(ctx, "openssl"),
+        source_node(ctx, "openssl", without=WITHOUT),
+        configure_node(ctx, "openssl", argv, reads=READS, files=conf, tools=tools, env=env),
+        make_node(
+            ctx,
+            "openssl",
+            (
+                Step(("make", "build_generated")),
+                Step(("make", *shared)),
+                put("lib", *shared),
+                *(Step(("ln", "-s", f"{name}-fs.so.3", f"/build/out/lib/{name}.so")) for name in NAMES),
+                Step(("mkdir", "-p", "/build/out/include/openssl")),
+                Step(("sh", "-c", "cp /build/src/include/openssl/*.h include/openssl/*.h /build/out/include/openssl/")),
+                licence("openssl", "/build/src/LICENSE.txt"),
+            ),
+            files=conf,
+            tools=tools,
+            env=env,
+        ),
+    )

@@ -1,0 +1,58 @@
+"""SQLite: static, from the amalgamation that its own build makes."""
+
+from __future__ import annotations
+
+from graph.node import Node, Step
+from graph.recipes.common import Context, fetch_node, source_node
+from graph.recipes.library import CFLAGS, archive_file, archive_step, configure_node, licence, make_node, put
+
+# what Debian's and python-build-standalone's users have, and what SQLite itself recommends to have
+OPTIONS = (
+    "SQLITE_THREADSAFE=1",
+    "SQLITE_ENABLE_COLUMN_METADATA",
+    "SQLITE_ENABLE_DBSTAT_VTAB",
+    "SQLITE_ENABLE_DESERIALIZE",
+    "SQLITE_ENABLE_FTS3",
+    "SQLITE_ENABLE_FTS3_PARENTHESIS",
+    "SQLITE_ENABLE_FTS3_TOKENIZER",
+    "SQLITE_ENABLE_FTS4",
+    "SQLITE_ENABLE_FTS5",
+    "SQLITE_ENABLE_GEOPOLY",
+    "SQLITE_ENABLE_LOAD_EXTENSION",
+    "SQLITE_ENABLE_MATH_FUNCTIONS",
+    "SQLITE_ENABLE_PREUPDATE_HOOK",
+    "SQLITE_ENABLE_RTREE",
+    "SQLITE_ENABLE_SESSION",
+    "SQLITE_ENABLE_STMTVTAB",
+    "SQLITE_ENABLE_UNLOCK_NOTIFY",
+    "SQLITE_ENABLE_UPDATE_DELETE_LIMIT",
+    "SQLITE_MAX_VARIABLE_NUMBER=250000",
+    "SQLITE_SECURE_DELETE",
+    "SQLITE_USE_URI",
+)
+# what autosetup would find on every target; each is in glibc 2.17 and musl
+PLATFORM = ("_FILE_OFFSET_BITS=64", "HAVE_FDATASYNC", "HAVE_GMTIME_R", "HAVE_ISNAN", "HAVE_LOCALTIME_R", "HAVE_STRCHRNUL", "HAVE_USLEEP")
+WITHOUT = ("test/", "art/", "contrib/", "ext/wasm/", "ext/jni/", "doc/")
+
+
+def nodes(ctx: Context) -> tuple[Node, ...]:
+    defines = " ".join(f"-D{name}" for name in (*OPTIONS, *PLATFORM))
+    argv = ("/build/src/configure", "--disable-tcl", "--disable-readline", "--disable-shared", "--prefix=/usr")
+    return (
+        fetch_node(ctx, "sqlite"),
+        source_node(ctx, "sqlite", without=WITHOUT),
+        configure_node(ctx, "sqlite", argv),
+        make_node(
+            ctx,
+            "sqlite",
+            (
+                # its headers come along; asked for by name, two rules write sqlite3ext.h at once
+                Step(("make", "sqlite3.c")),
+                archive_step("libsqlite3.a", ".", ("sqlite3.c",), cflags=f"{CFLAGS} {defines}"),
+                put("lib", "libsqlite3.a"),
+                put("include", "sqlite3.h", "sqlite3ext.h"),
+                licence("sqlite", "/build/src/LICENSE.md"),
+            ),
+            files=(archive_file(ctx),),
+        ),
+    )
