@@ -46,17 +46,21 @@ def hash_file(path: Path) -> Digest:
 
 def copy_file(source: Path, target: Path) -> None:
     """A copy of the bytes; on a file system that can, a reflink (copy_file_range makes one). Raises OSError."""
-    with source.open("rb", buffering=0) as old, target.open("xb", buffering=0) as new:
-        try:
-            while os.copy_file_range(old.fileno(), new.fileno(), 1 << 30):
-                pass
-        except (AttributeError, OSError) as error:
-            # absent on macOS, refused by some file systems
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            old.seek(0)
-            new.seek(0)
-            shutil.copyfileobj(old, new, _CHUNK)
+    with source.open("rb") as old, target.open("xb") as new:
+        done = _copy_range(old.fileno(), new.fileno())
+        # what the kernel did not copy; at a full disk it stops without an error, which this write then raises
+        old.seek(done)
+        new.seek(done)
+        shutil.copyfileobj(old, new, _CHUNK)
+
+
+def _copy_range(old: int, new: int) -> int:
+    """Bytes copied inside the kernel: none where it cannot (macOS has no such call, some file systems refuse it)."""
+    done = 0
+    with suppress(AttributeError, OSError):
+        while copied := os.copy_file_range(old, new, 1 << 30):
+            done += copied
+    return done
 
 
 def remove_tree(path: Path) -> None:

@@ -284,7 +284,7 @@ class Store:
         return self.root / "ac" / key[:2] / f"{key}.json"
 
     def _last_path(self, node: str) -> Path:
-        return self.root / "last" / quote(node, safe=":+@")
+        return self.root / "last" / f"{quote(node, safe=':+@')}.key"
 
     def _write(self, path: Path, data: bytes) -> None:
         with guarded(self.root), self.cas.temporary() as copy:
