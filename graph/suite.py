@@ -105,9 +105,9 @@ def _files(output: str) -> Iterator[tuple[str, str]]:
         found = _LINE.match(line)
         if found:
             words = _TIME.sub("", found.group(2))
-            for pattern, state in _STATES:
-                if pattern.fullmatch(words):
-                    yield found.group(1), state
+            state = next((state for pattern, state in _STATES if pattern.fullmatch(words)), None)
+            if state:
+                yield found.group(1), state
 
 
 def _cases(junit: str) -> tuple[dict[str, str], int]:

@@ -1,6 +1,6 @@
 """Run BY the interpreter of a distribution: tries what a moved Python must be able to do. Prints JSON, {check: "" or what broke}.
 
-Usage: PYTHON -I smoke.py EXPECTED, where EXPECTED is JSON {"version", "prefix", "missing": [modules], "builtin": [modules] or null,
+Usage: PYTHON -I smoke.py EXPECTED [CHECK...], where EXPECTED is JSON {"version", "prefix", "missing": [modules], "builtin": [modules] or null,
 "scratch": a folder}.
 Imports only the standard library; every check stands alone, so that one broken module hides no other.
 """
@@ -272,4 +272,5 @@ def attempt(function: Check, expected: Expected) -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps({function.__name__: attempt(function, json.loads(sys.argv[1])) for function in CHECKS}))
+    chosen = [function for function in CHECKS if function.__name__ in sys.argv[2:] or not sys.argv[2:]]
+    print(json.dumps({function.__name__: attempt(function, json.loads(sys.argv[1])) for function in chosen}))

@@ -59,8 +59,8 @@ def main(zig: str) -> None:
             (work / "a.c").write_text(source)
             strip = [] if name in ("debug.so", "good-libpython.so", "good-python") else ["-s"]
             options = options.format(**places)
-            argv = [zig, "cc", "-target", "x86_64-linux-gnu.2.17", "-O1", "-g0", f"-ffile-prefix-map={work}=.", *strip, "-o", name, "a.c", *options.split()]
-            subprocess.run(argv, cwd=work, check=True)
+            flags = ["-target", "x86_64-linux-gnu.2.17", "-O1", "-g0", f"-ffile-prefix-map={work}=.", *strip]
+            subprocess.run([zig, "cc", *flags, "-o", name, "a.c", *options.split()], cwd=work, check=True)
             for good, place in (("good-libpython.so", "libpython3.13.so.1.0"), ("good-private.so", "libown.so.1")):
                 if name == good:
                     (work / place).write_bytes((work / name).read_bytes())

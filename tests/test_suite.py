@@ -1,0 +1,163 @@
+"""CPython's suite as values: what regrtest prints and writes, and what of it is let off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from graph import errors
+from graph.errors import LockError
+from graph.suite import (
+    SuiteResult,
+    again,
+    arguments,
+    failed_files,
+    mend,
+    parse_baseline,
+    parse_output,
+    parse_suite,
+    refuse_suite,
+    render_suite,
+    unexpected,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = """
+[run]
+resources = "all,-gui"
+jobs = 4
+timeout = 900
+[exclude]
+test_slow = "takes an hour"
+"*.test_one_case" = "needs a printer"
+[known]
+"test.test_b.T.test_y" = "no such device"
+[skip]
+test_gui = "no display"
+[missing]
+winreg = "Windows only"
+"""
+OUTPUT = """== CPython 3.13.15
+0:00:00 load avg: 0.00 Run 7 tests in parallel using 4 worker processes (timeout: 15 min, worker timeout: 20 min)
+0:00:02 load avg: 1.34 [1/7] test_a passed
+0:00:09 load avg: 1.34 [ 2/7/1] test_b failed (2 failures) (45.7 sec) -- running (1): test_d (31.0 sec)
+test test_b failed -- multiple errors occurred
+0:00:10 load avg: 1.34 [3/7/1] test.test_p.test_c passed (1 min 3 sec) -- running (2): test_d (31.0 sec), test_e (30.1 sec)
+0:00:10 [4/7/2] test_d worker non-zero exit code (Exit code -11 (SIGSEGV))
+0:00:11 load avg: 1.34 [5/7/2] test_gui skipped (resource denied)
+0:00:12 load avg: 1.34 [6/7/2] test_e failed (env changed) (2.0 sec)
+0:00:13 load avg: 1.34 [7/7/3] test_f timed out (15 min)
+0:00:13 load avg: 1.34 [7/7/3] test_g is a word nobody knows
+Result: FAILURE
+"""
+JUNIT = """<testsuites tests="4">
+<testsuite><testcase name="test.test_a.T.test_x"/><testcase name="test.test_p.test_c.T.test_z"><skipped>Windows</skipped></testcase></testsuite>
+<testsuite><testcase name="test.test_b.T.test_x (number=1)"><system-out/><failure message="no">trace
+AssertionError: 1 != 2
+</failure></testcase><testcase name="test.test_b.T.test_y"><error message="gone"/></testcase></testsuite>
+</testsuites>"""
+SUITE = parse_suite(TEXT)
+RESULT = parse_output(OUTPUT, JUNIT)
+BASELINE = SuiteResult({"test_a": "passed", "test_b": "failed", "test_gui": "passed"}, {"test.test_b.T.test_y": "gone"})
+
+
+def test_the_output_of_regrtest_is_read() -> None:
+    assert RESULT.files == {
+        "test_a": "passed",
+        "test_b": "failed",
+        "test.test_p.test_c": "passed",
+        "test_d": "failed",
+        "test_gui": "skipped",
+        "test_e": "passed",
+        "test_f": "failed",
+    }
+    crashed = "crashed, timed out or could not be imported"
+    assert RESULT.failures == {
+        "test.test_b.T.test_x": "AssertionError: 1 != 2",
+        "test.test_b.T.test_y": "gone",
+        "test_d": crashed,
+        "test_f": crashed,
+    }
+    assert RESULT.cases == 4
+    assert failed_files(RESULT) == ("test_b", "test_d", "test_f")
+
+
+@pytest.mark.parametrize("junit", ["", "<testsuites", "<testsuites/>"])
+def test_without_xml_every_failed_file_counts(junit: str) -> None:
+    assert set(parse_output(OUTPUT, junit).failures) == {"test_b", "test_d", "test_f"}
+    assert parse_output("", junit) == SuiteResult({}, {})
+
+
+def test_the_command_line() -> None:
+    wanted = "-m test -u all,-gui --timeout 900 --junit-xml out.xml -j2 --ignore *.test_one_case --exclude test_slow"
+    assert arguments(SUITE, 2, "out.xml") == tuple(wanted.split())
+    assert "--exclude" not in arguments(parse_suite(TEXT.replace("test_slow", '"a.b"')), 2, "out.xml")
+
+
+def test_what_debian_does_better_is_unexpected() -> None:
+    assert [name for name, _ in unexpected(RESULT, SUITE, BASELINE)] == ["test.test_b.T.test_x", "test_d", "test_f"]
+    skipping = SuiteResult({**RESULT.files, "test_a": "skipped"}, {})
+    assert unexpected(skipping, SUITE, BASELINE) == (("test_a", "skipped, but Debian's Python runs it"),)
+    absent = SuiteResult({"test_b": "passed", "test_gui": "passed"}, {}, 9)
+    assert unexpected(absent, SUITE, BASELINE) == (("test_a", "was not run"),)
+
+
+def test_the_second_run_decides() -> None:
+    second = SuiteResult({"test_b": "failed", "test_d": "passed", "test_f": "passed"}, {"test.test_b.T.test_y": "gone"}, 2, 5.0)
+    both = again(RESULT, second)
+    assert both.failures == {"test.test_b.T.test_y": "gone"}
+    assert both.flaky == ("test.test_b.T.test_x", "test_d", "test_f")
+    assert (both.files["test_d"], both.files["test_b"], both.cases, both.seconds) == ("passed", "failed", 4, 5.0)
+    assert unexpected(both, SUITE, BASELINE) == ()
+    part = again(RESULT, SuiteResult({"test_d": "passed"}, {}))
+    assert set(part.failures) == {"test.test_b.T.test_x", "test.test_b.T.test_y", "test_f"}
+
+
+def test_the_table() -> None:
+    lines = render_suite(again(RESULT, SuiteResult({"test_d": "passed"}, {})), SUITE, BASELINE).splitlines()
+    assert lines[0] == "7 test files (4 passed, 1 skipped, 2 failed), 4 test cases, 0 s"
+    assert lines[1] == "test.test_b.T.test_x  UNEXPECTED  AssertionError: 1 != 2"
+    assert lines[2] == "test.test_b.T.test_y  known       gone"
+    assert lines[-1] == "test_d: failed once, passed when run again alone"
+
+
+def test_a_worse_result_ends_the_run() -> None:
+    with pytest.raises(errors.TestsFailed, match="3 tests are worse") as error:
+        refuse_suite(RESULT, SUITE, BASELINE, "a.tar.zst")
+    assert error.value.exit_code == 22 and error.value.place == "a.tar.zst"
+    refuse_suite(SuiteResult(BASELINE.files, {}, 3), SUITE, BASELINE, "a.tar.zst")
+    with pytest.raises(errors.TestsFailed, match="no test ran"):
+        refuse_suite(SuiteResult(BASELINE.files, {}, 0), SUITE, BASELINE, "a.tar.zst")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[run", "not TOML"),
+        ("[run]\njobs = 1\ntimeout = 1\n", "no key 'resources'"),
+        (TEXT + '_dbm = " "\n', "[missing] needs a reason"),
+        (TEXT.replace('"takes an hour"', "1"), "[exclude] needs a reason"),
+        ("known = 1\n" + TEXT.replace("[known]", "[other]"), "[known] needs a reason"),
+    ],
+)
+def test_a_malformed_file_is_refused(text: str, message: str) -> None:
+    with pytest.raises(LockError) as error:
+        parse_suite(text)
+    assert message in str(error.value)
+
+
+def test_a_baseline_is_read() -> None:
+    found = parse_baseline('[run]\ncases = 5\n[failures]\n"test.test_b.T" = "gone"\n[files]\ntest_b = "failed"\n')
+    assert found == SuiteResult({"test_b": "failed"}, {"test.test_b.T": "gone"}, 5)
+    with pytest.raises(LockError, match="suite-baseline"):
+        parse_baseline("[")
+
+
+def test_the_committed_files_excuse_nothing_that_debian_does_not_need_too() -> None:
+    suite = parse_suite((ROOT / "toolchains/suite.toml").read_text())
+    baseline = parse_baseline((ROOT / "toolchains/suite-baseline.toml").read_text())
+    assert mend(suite, baseline) == ()
+    assert mend(SUITE, SuiteResult({}, {})) == ("test.test_b.T.test_y",)
+    assert baseline.cases > 40_000 and len(baseline.files) > 450
+    assert {name for name in suite.skip if baseline.files.get(name) != "passed"} == set()

@@ -1,0 +1,191 @@
+"""Running what an archive holds, with shell scripts in the interpreter's place, and the smoke script with the Python that runs the tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from graph import errors, testrun
+from graph.suite import parse_suite
+from graph.testrun import Check, prefix_of, refuse_smoke, render_smoke, run_regrtest, run_smoke, run_suite, unpack_archive
+from tests.fake_archive import VERSION, Member, Tree, good, write
+
+ROOT = Path(__file__).resolve().parent.parent
+SMOKE = ROOT / "toolchains/smoke.py"
+SUITE = parse_suite('[run]\nresources = "all"\njobs = 3\ntimeout = 60\n[exclude]\ntest_no = "slow"\n"*.test_case" = "slow"\n')
+
+PYTHON = f"""#!/bin/sh
+# an interpreter that says what it should: where it is, and what the smoke script would find
+here=$(cd "$(dirname "$0")/.." && pwd -P)
+if [ "$2" = -c ]; then echo "{VERSION}|$here|$here/lib/python3.13/os.py"; exit; fi
+printf '{{"environment": "%s", "imports": "", "given": %s}}' "$(env | grep -v -e ^PWD= -e ^_= -e ^SHLVL= | sort | tr '\\n' ' ')" \\
+    "$(printf %s "$3" | sed 's/"/\\\\"/g; s/^/"/; s/$/"/')"
+"""
+
+REGRTEST = """#!/bin/sh
+# `-m test` in three lines: test_b fails in the first run, test_c always; the junit file is the argument after --junit-xml
+for word; do [ "$before" = --junit-xml ] && junit=$word; before=$word; done
+echo "$@" >> "$(dirname "$junit")/calls"
+case "$*" in
+*" test_b test_c") echo "0:00:01 [1/2] test_b passed"; echo "0:00:01 [2/2] test_c failed (1 failure)"
+    echo '<testsuites><testcase name="test.test_c.T.x"><failure>still</failure></testcase></testsuites>' > "$junit";;
+*) echo "0:00:01 [1/3] test_a passed"; echo "0:00:01 [2/3] test_c failed (1 failure)"; echo "0:00:02 [3/3] test_b failed (1 error)"
+    echo '<testsuites><testcase name="test.test_a.T.x"/><testcase name="test.test_b.T.y"><error>once</error></testcase>
+        <testcase name="test.test_c.T.x"><failure>first</failure></testcase></testsuites>' > "$junit";;
+esac
+"""
+
+
+def with_python(flavour: str, script: str) -> Tree:
+    prefix = "python/install" if flavour == "full" else "python"
+    return {**good(flavour), f"{prefix}/bin/python3.13": Member(script.encode(), 0o755)}
+
+
+@pytest.mark.parametrize("flavour", ["full", "install_only"])
+def test_the_interpreter_is_tried_after_each_move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flavour: str) -> None:
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+    archive = write(tmp_path, flavour, with_python(flavour, PYTHON))
+    checks = run_smoke(archive, tmp_path / "run", SMOKE, VERSION, ["winreg"], {"sys"})
+    assert [check.name for check in checks] == [
+        "starts in 'fresh place'",
+        "starts in 'once'",
+        "starts in 'place, again'",
+        "environment",
+        "imports",
+        "given",
+    ]
+    assert [check.error for check in checks[:3]] == ["", "", ""]
+    names = {word.partition("=")[0] for word in checks[3].error.split()}
+    assert names == {"HOME", "LANG", "PATH", "TERM", "TMPDIR"}
+    given = json.loads(checks[5].error)
+    assert given["prefix"] == str(prefix_of(tmp_path / "run/moved/a deeper/place, again"))
+    assert (given["version"], given["missing"], given["builtin"]) == (VERSION, ["winreg"], ["sys"])
+    assert not (tmp_path / "run/fresh place").exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("#!/bin/sh\nexit 3\n", "status 3"),
+        ("#!/bin/sh\necho 3.13.15 /usr /usr/lib/os.py\n", "status 0: 3.13.15 /usr"),
+        ("#!/no/such/interpreter\n", "status 127"),
+        ("#!/bin/sh\n[ $2 = -c ] && echo '{}'\nkill -9 $$\n", "status -9"),
+    ],
+)
+def test_an_interpreter_that_does_not_start(tmp_path: Path, script: str, said: str) -> None:
+    archive = write(tmp_path, "install_only", with_python("install_only", script))
+    checks = run_smoke(archive, tmp_path / "run", SMOKE, VERSION, [], None)
+    assert [check.name for check in checks if not check.error] == []
+    assert said in checks[0].error
+    assert checks[-1].name == "smoke script"
+    with pytest.raises(errors.TestsFailed, match="4 of 4 checks failed") as error:
+        refuse_smoke(checks, archive.name)
+    assert error.value.exit_code == 22
+
+
+def test_results_as_text() -> None:
+    checks = (Check("imports", ""), Check("sqlite", "Traceback\nno such module: fts5"))
+    assert render_smoke(checks) == "ok      imports\nFAILED  sqlite: Traceback\nno such module: fts5\n"
+    refuse_smoke(checks[:1], "a")
+    with pytest.raises(errors.TestsFailed, match="1 of 2 checks failed: sqlite: no such module: fts5"):
+        refuse_smoke(checks, "a")
+
+
+def test_the_suite_runs_and_failures_run_once_more_alone(tmp_path: Path) -> None:
+    archive = write(tmp_path, "full", with_python("full", REGRTEST))
+    result = run_suite(archive, tmp_path / "run", SUITE, VERSION)
+    assert result.files == {"test_a": "passed", "test_b": "passed", "test_c": "failed"}
+    assert result.failures == {"test.test_c.T.x": "still"}
+    assert (result.flaky, result.cases) == (("test.test_b.T.y",), 3)
+    calls = (tmp_path / "run/calls").read_text().splitlines()
+    junit = f"--junit-xml {tmp_path}/run"
+    assert calls[0] == f"-m test -u all --timeout 60 {junit}/all.xml -j3 --ignore *.test_case --exclude test_no"
+    # a name after --exclude would be left out, so the second call must not have it
+    assert calls[1] == f"-m test -u all --timeout 60 {junit}/again.xml -j1 --ignore *.test_case test_b test_c"
+    assert "test_a passed" in (tmp_path / "run/all.log").read_text()
+
+
+def test_a_suite_that_cannot_run_gives_no_files(tmp_path: Path) -> None:
+    result = run_regrtest([str(tmp_path / "no-python")], tmp_path, SUITE, 1)
+    assert (result.files, result.cases) == ({}, 0)
+    assert "no-python" in (tmp_path / "all.log").read_text()
+
+
+def test_an_interrupt_ends_all_processes(tmp_path: Path) -> None:
+    script = tmp_path / "python"
+    script.write_text("#!/bin/sh\nsleep 600 & echo $! > child; echo $! > " + str(tmp_path / "child") + "; wait\n")
+    script.chmod(0o755)
+    code = f"""
+import sys; sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from graph.suite import parse_suite
+from graph.testrun import run_regrtest
+run_regrtest([{str(script)!r}], Path({str(tmp_path)!r}), parse_suite('[run]\\nresources = "all"\\njobs = 1\\ntimeout = 1'), 1)
+"""
+    runner = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text().strip():
+        assert runner.poll() is None
+        time.sleep(0.02)
+    runner.send_signal(2)
+    assert runner.wait(20) != 0
+    child = int((tmp_path / "child").read_text())
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{child}/stat").exists() and " Z " not in Path(f"/proc/{child}/stat").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_process_that_exceeds_its_time_is_killed(tmp_path: Path) -> None:
+    began = time.monotonic()
+    assert testrun._run(["sh", "-c", "echo begun; sleep 60"], tmp_path, tmp_path, limit=0.3) == (-9, "begun\n")
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("flavour", ["full", "install_only"])
+def test_a_broken_or_hostile_archive_is_refused(tmp_path: Path, flavour: str) -> None:
+    archive = write(tmp_path, flavour, good(flavour))
+    archive.write_bytes(archive.read_bytes()[:-200])
+    with pytest.raises(errors.UnpackError):
+        unpack_archive(archive, tmp_path / "a")
+    hostile = write(tmp_path, flavour, {**good(flavour), "../outside": Member(b"x")})
+    with pytest.raises(errors.UnpackError):
+        unpack_archive(hostile, tmp_path / "b")
+    assert not (tmp_path / "outside").exists()
+
+
+def smoke(tmp_path: Path, *names: str, **more: object) -> dict[str, str]:
+    """Run checks of the smoke script with this very Python."""
+    base = {"version": platform.python_version(), "prefix": "/nowhere", "missing": [], "builtin": None, "scratch": str(tmp_path)}
+    argv = [sys.executable, "-I", str(SMOKE), json.dumps({**base, **more}), *names]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    results: dict[str, str] = json.loads(done.stdout)
+    assert list(results) == [name for name in results if name in names]
+    return results
+
+
+def test_the_smoke_script_passes_what_works(tmp_path: Path) -> None:
+    names = ("version", "hashes", "ctypes_callback", "decimals", "compressors", "ssl_handshake", "builtin_modules", "processes")
+    assert smoke(tmp_path, *names) == dict.fromkeys(names, "")
+
+
+def test_the_smoke_script_tells_what_does_not(tmp_path: Path) -> None:
+    found = smoke(tmp_path, "version", "prefix", "bundled_pip", "builtin_modules", version="3.0.0", builtin=["sys"])
+    assert "is not '3.0.0'" in found["version"]
+    assert "is not '/nowhere'" in found["prefix"]
+    assert found["bundled_pip"]
+    assert "is not ([], [])" in found["builtin_modules"]
+
+
+def test_imports_must_miss_exactly_what_is_named(tmp_path: Path) -> None:
+    missing = [name for name in ("winreg", "msvcrt", "nt", "os") if os.name == "posix"]
+    found = smoke(tmp_path, "imports", missing=missing)["imports"]
+    assert "'os': 'is named as missing, but imports'" in found
+    assert "winreg" not in found and "_winapi" in found
