@@ -25,7 +25,9 @@ def recipe(context: Context) -> tuple[Node, ...]:
 
 def slow_recipe(context: Context) -> tuple[Node, ...]:
     """The same, with time to be interrupted in."""
-    return tiny(context, lambda given, out: replace(shell_cat(given, out), argv=("sh", "-c", f"sleep 0.15; {shell_cat(given, out).argv[2]}")))
+    return tiny(
+        context, lambda given, out: replace(shell_cat(given, out), argv=("sh", "-c", f"sleep 0.15; {shell_cat(given, out).argv[2]}"))
+    )
 
 
 def cyclic_recipe(context: Context) -> tuple[Node, ...]:
@@ -46,35 +48,18 @@ RECIPES, SLOW, CYCLIC, FAILING = (recipe,), (slow_recipe,), (cyclic_recipe,), (f
 PYPROJECT = (ROOT / "pyproject.toml").read_text() + '\n[tool.freestanding]\nrecipes = "tests.mini:%s"\n'
 
 
-class Mini:
-    """A checkout at `root` with its own store and mirror folder."""
+class Checkout:
+    """A checkout in which doit is typed."""
 
-    def __init__(self, root: Path, archives: Mapping[str, bytes] = ARCHIVES, recipes: str = "RECIPES") -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root
         self.store = root / ".store"
-        (root / "mirror").mkdir(parents=True)
-        for name in ("dodo.py", "toolchains/targets.toml", "toolchains/host-tools.toml"):
-            (root / name).parent.mkdir(exist_ok=True)
-            shutil.copyfile(ROOT / name, root / name)
-        self.write("pyproject.toml", PYPROJECT % recipes)
-        self.serve(archives)
-
-    def serve(self, archives: Mapping[str, bytes]) -> None:
-        """Pin these archives, and put them into the mirror folder."""
-        lock = lock_of(archives)
-        for source in lock:
-            (self.root / "mirror" / source.filename).write_bytes(archives[source.name])
-        self.write("sources.lock", dump_lock(lock))
-
-    def write(self, name: str, text: str) -> None:
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        self.settings: dict[str, str] = {}
 
     def environment(self, **more: str) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("FREESTANDING_")}
-        mirror = {"FREESTANDING_MIRROR": str(self.root / "mirror"), "FREESTANDING_OFFLINE": "1"}
-        return {**kept, "PYTHONPATH": str(ROOT), **mirror, **more}
+        """This process's, less what would set up another store or another way to build."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("FREESTANDING_") or name == "FREESTANDING_MIRROR"}
+        return {**kept, "PYTHONPATH": str(self.root), **self.settings, **more}
 
     def start(self, *argv: str, **more: str) -> subprocess.Popen[str]:
         """doit as a process of its own, in a session of its own."""
@@ -89,14 +74,45 @@ class Mini:
             start_new_session=True,
         )
 
-    def doit(self, *argv: str, **more: str) -> subprocess.CompletedProcess[str]:
+    def doit(self, *argv: str, timeout: float = 120, **more: str) -> subprocess.CompletedProcess[str]:
         """Run doit to its end."""
         process = self.start(*argv, **more)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=timeout)
         return subprocess.CompletedProcess(argv, process.returncode, out, err)
 
-    def ran(self, *argv: str, **more: str) -> list[str]:
+    def ran(self, *argv: str, timeout: float = 120, **more: str) -> list[str]:
         """The nodes that a successful run executed, in order."""
-        done = self.doit(*argv, **more)
+        done = self.doit(*argv, timeout=timeout, **more)
         assert done.returncode == 0, done.stdout + done.stderr
-        return [line.split()[1] for line in done.stdout.splitlines() if line.startswith("done ")]
+        return nodes_done(done.stdout)
+
+
+def nodes_done(output: str) -> list[str]:
+    """The nodes that a run said to have ended."""
+    return [line.split()[1] for line in output.splitlines() if line.startswith("done ")]
+
+
+class Mini(Checkout):
+    """A checkout in small, with its own store and mirror folder."""
+
+    def __init__(self, root: Path, archives: Mapping[str, bytes] = ARCHIVES, recipes: str = "RECIPES") -> None:
+        super().__init__(root)
+        (root / "mirror").mkdir(parents=True)
+        for name in ("dodo.py", "toolchains/targets.toml", "toolchains/host-tools.toml"):
+            (root / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(ROOT / name, root / name)
+        self.write("pyproject.toml", PYPROJECT % recipes)
+        self.serve(archives)
+        self.settings = {"PYTHONPATH": str(ROOT), "FREESTANDING_MIRROR": str(root / "mirror"), "FREESTANDING_OFFLINE": "1"}
+
+    def serve(self, archives: Mapping[str, bytes]) -> None:
+        """Pin these archives, and put them into the mirror folder."""
+        lock = lock_of(archives)
+        for source in lock:
+            (self.root / "mirror" / source.filename).write_bytes(archives[source.name])
+        self.write("sources.lock", dump_lock(lock))
+
+    def write(self, name: str, text: str) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import ARCHIVES, CPYTHON, DIST, tar_of
-from tests.mini import Mini
+from tests.mini import Mini, nodes_done
 from tests.test_build import EVERYTHING, PATCH_COMMENT, PATCH_CRYPTO, PATCH_SSL
 
 TARGET = "dist:x86_64-unknown-linux-gnu"
@@ -126,7 +126,7 @@ def test_two_runs_at_once_on_one_store(mini: Mini) -> None:
     first, second = mini.start(TARGET), mini.start(TARGET)
     outputs = [process.communicate(timeout=120)[0] for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), outputs
-    ran = [line.split()[1] for text in outputs for line in text.splitlines() if line.startswith("done ")]
+    ran = [name for text in outputs for name in nodes_done(text)]
     assert sorted(ran) == sorted(EVERYTHING)
     assert mini.doit("store", "verify").returncode == 0
 

@@ -41,7 +41,13 @@ def test_a_source_node_takes_the_patches_for_its_version_in_order() -> None:
 
 @pytest.mark.parametrize(
     ("versions", "version", "applies"),
-    [("all", "1", True), ("3.13", "3.13.15", True), ("3.1", "3.13.15", False), ("3.11, 3.13.15", "3.13.15", True), ("3.13.1", "3.13.15", False)],
+    [
+        ("all", "1", True),
+        ("3.13", "3.13.15", True),
+        ("3.1", "3.13.15", False),
+        ("3.11, 3.13.15", "3.13.15", True),
+        ("3.13.1", "3.13.15", False),
+    ],
 )
 def test_a_patch_names_versions_by_prefix_at_a_dot(versions: str, version: str, applies: bool) -> None:
     assert patch_applies(f"What: x\nVersions: {versions}\n--- a/x\n".encode(), version) is applies

@@ -81,7 +81,9 @@ def hostile_tar() -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize(("archive", "text"), [(hostile_tar(), "escaped"), (ARCHIVES["zlib"][:-20], "zlib.tar.gz"), (b"no archive", "zlib.tar.gz")])
+@pytest.mark.parametrize(
+    ("archive", "text"), [(hostile_tar(), "escaped"), (ARCHIVES["zlib"][:-20], "zlib.tar.gz"), (b"no archive", "zlib.tar.gz")]
+)
 def test_a_hostile_or_broken_archive(mini: Mini, archive: bytes, text: str) -> None:
     mini.serve({**ARCHIVES, "zlib": archive})
     refused(mini.doit("make:zlib"), 14, text)

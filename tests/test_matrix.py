@@ -34,7 +34,13 @@ def test_the_table_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["x86_64-unknown-linux-gnu", "x86_64-unknown-linux-gnu:3.13", "x86_64-unknown-linux-gnu::noopt", "x86_64-unknown-linux-gnu:3.13.15:noopt"]
+    "text",
+    [
+        "x86_64-unknown-linux-gnu",
+        "x86_64-unknown-linux-gnu:3.13",
+        "x86_64-unknown-linux-gnu::noopt",
+        "x86_64-unknown-linux-gnu:3.13.15:noopt",
+    ],
 )
 def test_a_cell_is_parsed_with_defaults_for_what_is_left_out(text: str) -> None:
     assert parse_cell(text, MATRIX) == CELL

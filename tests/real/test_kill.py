@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from tests.fakes import DIST
-from tests.mini import Mini
+from tests.mini import Mini, nodes_done
 from tests.test_build import EVERYTHING
 from tests.test_cli import TARGET
 
@@ -26,7 +26,7 @@ def kill_after(process: subprocess.Popen[str], seconds: float) -> tuple[list[str
         os.killpg(process.pid, signal.SIGKILL)
         out, _ = process.communicate()
         killed = True
-    return [line.split()[1] for line in out.splitlines() if line.startswith("done ")], killed
+    return nodes_done(out), killed
 
 
 def test_kill_9_at_random_moments(tmp_path: Path) -> None:

@@ -1,0 +1,136 @@
+"""The real graph: what runs again when something changes, and whether the bytes are the same."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.mini import Checkout, nodes_done
+from tests.real.conftest import DIST, HOUR, TARGET, clone
+
+CELL = f"{TARGET}:3.13.15:noopt"
+KILLS = 3
+
+
+def archives(checkout: Checkout) -> dict[str, str]:
+    """File name -> sha256 of what lies in dist/."""
+    found = sorted(path for path in (checkout.root / "dist").iterdir() if not path.name.startswith("."))
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+
+
+@contextmanager
+def edited(path: Path, text: str) -> Iterator[None]:
+    """`path` with other content, put back at the end."""
+    before = path.read_text() if path.exists() else None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    try:
+        yield
+    finally:
+        if before is None:
+            path.unlink()
+        else:
+            path.write_text(before)
+
+
+def patch(file: str, line: str, *new: str) -> str:
+    """A patch that puts the lines `new` in place of the first line of a file, `line`."""
+    added = "".join(f"+{text}\n" for text in new)
+    return f"What: a test\nVersions: all\n--- a/{file}\n+++ b/{file}\n@@ -1 +1,{len(new)} @@\n-{line}\n{added}"
+
+
+# a comment that keeps the line numbers changes no byte of the output; one line more does, through __LINE__ in error reports
+SSL_C = ("Modules/_ssl.c", "/* SSL socket module")
+SSL_LIB_C = ("ssl/ssl_lib.c", "/*")
+UP = {"stdlib", "assemble", "archive", "dist"}
+
+
+def test_a_second_run_runs_no_node(first: Checkout) -> None:
+    start = time.monotonic()
+    assert first.ran(DIST) == []
+    print(f"\nsecond run: {time.monotonic() - start:.2f} s")
+    for database in first.root.glob(".doit.db*"):
+        database.unlink()
+    assert first.ran(DIST) == []
+    assert sorted(first.root.glob("*.db*")) == []
+
+
+def test_the_readme_is_in_no_key(first: Checkout) -> None:
+    with edited(first.root / "README.md", "something else"):
+        assert first.ran(DIST) == []
+
+
+def test_a_patch_of_ssl_c(first: Checkout) -> None:
+    place = first.root / "patches/cpython/9999-test.patch"
+    own = ["source:cpython-3.13.15", f"ext:{CELL}:_ssl"]
+    with edited(place, patch(*SSL_C, SSL_C[1] + " (a comment)")):
+        assert first.ran(DIST, timeout=HOUR) == own
+    with edited(place, patch(*SSL_C, SSL_C[1], "   (a line)")):
+        ran = first.ran(DIST, timeout=HOUR)
+    print(f"\n{ran}")
+    assert ran[:2] == own
+    assert {name.split(":")[0] for name in ran[2:]} <= UP
+    assert f"dist:{CELL}" in ran
+
+
+def test_a_patch_of_openssl(first: Checkout) -> None:
+    place = first.root / "patches/openssl/9999-test.patch"
+    own = {"source:openssl", f"configure:{TARGET}:openssl", f"make:{TARGET}:openssl"}
+    with edited(place, patch(*SSL_LIB_C, SSL_LIB_C[1] + " (a comment)")):
+        ran = set(first.ran(DIST, timeout=HOUR))
+    assert ran <= own, "a comment leaves OpenSSL's bytes as they were"
+    assert {"source:openssl", f"make:{TARGET}:openssl"} <= ran
+    with edited(place, patch(*SSL_LIB_C, SSL_LIB_C[1], " * (a line)")):
+        ran = set(first.ran(DIST, timeout=HOUR))
+    print(f"\n{sorted(ran)}")
+    users = {f"ext:{CELL}:_ssl", f"ext:{CELL}:_hashlib"}
+    assert {name for name in ran - own if name.split(":")[0] not in UP} <= users
+    assert f"dist:{CELL}" in ran
+
+
+def test_every_node_built_twice_gives_the_same_bytes(first: Checkout) -> None:
+    done = first.doit("verify", "--closure", DIST, timeout=HOUR)
+    print(f"\n{done.stdout.splitlines()[-1]}")
+    assert done.returncode == 0, (
+        "\n".join(line for line in done.stdout.splitlines() if not line.startswith(("same", "run", "done"))) + done.stderr
+    )
+    assert " 0 did not" in done.stdout
+
+
+def killed(checkout: Checkout, seconds: float) -> list[str]:
+    """Start the build, kill its whole process tree after a while; the nodes that had ended."""
+    process = checkout.start(DIST)
+    try:
+        process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+    out, _ = process.communicate()
+    return nodes_done(out)
+
+
+def test_another_clone_killed_three_times_gives_the_same_archives(first: Checkout, tmp_path: Path) -> None:
+    second = clone(tmp_path / "another" / "place for a clone")
+    seed = random.randrange(1 << 32)
+    dice = random.Random(seed)
+    done: list[str] = []
+    for _ in range(KILLS):
+        ended = killed(second, dice.uniform(20, 120))
+        assert not set(ended) & set(done)
+        done += ended
+    ended = second.ran(DIST, timeout=HOUR)
+    assert not set(ended) & set(done), "a node that had ended was run again"
+    print(f"\nseed {seed}: {len(done)} nodes before the {KILLS} kills, {len(ended)} after")
+    assert archives(second) == archives(first)
+    verified = second.doit("store", "verify", timeout=600)
+    assert verified.returncode == 0, verified.stdout
+    if not done:
+        pytest.fail("no node had ended before the kills")
