@@ -155,6 +155,18 @@ def test_a_store_under_a_file_is_a_clear_error(tmp_path: Path) -> None:
             use()
 
 
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM])
+def test_a_store_that_cannot_be_written_says_what_to_do(store: Store, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(self: Path, target: Path) -> Path:
+        raise OSError(number, os.strerror(number), str(target))
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(StoreError, match="cannot be written") as caught:
+        store.put_blob(b"hello")
+    assert caught.value.place == str(store.cas.name(Digest.of(b"hello")))
+    assert "FREESTANDING_STORE" in caught.value.hint
+
+
 @pytest.mark.parametrize("error", [OSError(errno.EOPNOTSUPP, "no"), OSError(errno.EXDEV, "no"), AttributeError("no")])
 def test_where_ranges_cannot_be_copied_bytes_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def refuse(*_: object) -> int:
