@@ -52,7 +52,8 @@ test test_b failed -- multiple errors occurred
 Result: FAILURE
 """
 JUNIT = """<testsuites tests="4">
-<testsuite><testcase name="test.test_a.T.test_x"/><testcase name="test.test_p.test_c.T.test_z"><skipped>Windows</skipped></testcase></testsuite>
+<testsuite><testcase name="test.test_a.T.test_x"/>
+<testcase name="test.test_p.test_c.T.test_z"><skipped>Windows</skipped></testcase></testsuite>
 <testsuite><testcase name="test.test_b.T.test_x (number=1)"><system-out/><failure message="no">trace
 AssertionError: 1 != 2
 </failure></testcase><testcase name="test.test_b.T.test_y"><error message="gone"/></testcase></testsuite>

@@ -1,4 +1,4 @@
-"""Running what an archive holds, with shell scripts in the interpreter's place, and the smoke script with the Python that runs the tests."""
+"""Running what an archive holds, with shell scripts in the interpreter's place, and the smoke script with this very Python."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_a_broken_or_hostile_archive_is_refused(tmp_path: Path, flavour: str) ->
 
 def smoke(tmp_path: Path, *names: str, **more: object) -> dict[str, str]:
     """Run checks of the smoke script with this very Python."""
-    base = {"version": platform.python_version(), "prefix": "/nowhere", "missing": [], "builtin": None, "scratch": str(tmp_path)}
+    base: dict[str, object] = {"version": platform.python_version(), "prefix": "/nowhere", "missing": [], "builtin": None, "scratch": str(tmp_path)}
     argv = [sys.executable, "-I", str(SMOKE), json.dumps({**base, **more}), *names]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -1,7 +1,7 @@
 """Run BY the interpreter of a distribution: tries what a moved Python must be able to do. Prints JSON, {check: "" or what broke}.
 
-Usage: PYTHON -I smoke.py EXPECTED [CHECK...], where EXPECTED is JSON {"version", "prefix", "missing": [modules], "builtin": [modules] or null,
-"scratch": a folder}.
+Usage: PYTHON -I smoke.py EXPECTED [CHECK...], where EXPECTED is JSON
+{"version", "prefix", "missing": [modules], "builtin": [modules] or null, "scratch": a folder}.
 Imports only the standard library; every check stands alone, so that one broken module hides no other.
 """
 
