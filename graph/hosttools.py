@@ -255,7 +255,8 @@ def _which(names: Iterable[str], path: str) -> Path | None:
     for name in names:
         for folder in filter(None, path.split(os.pathsep)):
             place = Path(folder, name)
-            if place.is_file() and os.access(place, os.X_OK):
+            # not Path.is_file: a folder of PATH may be closed to us
+            if os.path.isfile(place) and os.access(place, os.X_OK):  # noqa: PTH113
                 return place.resolve()
     return None
 

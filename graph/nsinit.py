@@ -4,7 +4,8 @@ Run as `python -I -S nsinit.py FD`; standard library only, and of that only what
 length, then marshal), and lines go out: `step N` before each step, then `done STATUS` or `error TEXT`. End of file on FD means: kill all.
 
 Two processes: the *watcher* waits for the end of file or of the *runner*; the runner is pid 1 of the sandbox and starts the steps.
-Linux kills the runner with the watcher, and the watcher with its parent (PR_SET_PDEATHSIG), so kill -9 of doit ends every step at once.
+Linux kills a pid namespace with its pid 1, the runner with the watcher, and in a sandbox the watcher with its parent (PR_SET_PDEATHSIG);
+so kill -9 of doit ends every step at once.
 """
 
 # pathlib is slow to import, and this program starts once a node
@@ -285,7 +286,8 @@ def run_shell(spec: Spec) -> int:
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(spec["env"])
-    return exit_status(sys.modules["pty"].spawn(argv, relay))
+    program = find_program(argv[0], spec["env"])
+    return exit_status(sys.modules["pty"].spawn([program, *argv[1:]], relay))
 
 
 def resize(terminal: int) -> None:
@@ -316,14 +318,14 @@ def runner(spec: Spec, control: int) -> None:
 
 def watcher(spec: Spec, control: int) -> None:
     """Start the runner, and kill it when the other end of `control` is closed."""
-    if LINUX:
-        call("prctl", PR_SET_PDEATHSIG, SIGKILL)
     if spec["shell"]:
         # once the root is replaced, nothing more can be imported
         for name in ("pty", "termios", "struct"):
             __import__(name)
     if spec["namespaces"]:
         enter_namespaces()
+        # outside a pid namespace our death would leave the steps alive, so there the end of file must do
+        call("prctl", PR_SET_PDEATHSIG, SIGKILL)
     elif LINUX:
         call("prctl", PR_SET_CHILD_SUBREAPER, 1)
     alive, held = os.pipe()

@@ -316,7 +316,7 @@ def _mount_points(job: Job) -> Iterator[list[tuple[str, str]]]:
         yield [(str(mount.source), f"/build/{mount.at}") for mount in mounts]
     finally:
         for path in reversed(made):
-            path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+            _remove(path)
 
 
 def _make_place(root: Path, mount: Mount, made: list[Path]) -> None:
@@ -333,20 +333,27 @@ def _make_place(root: Path, mount: Mount, made: list[Path]) -> None:
 
 @contextmanager
 def _links(job: Job) -> Iterator[None]:
-    """Symbolic links where the mounts would be, for as long as the steps run."""
-    made: list[Path] = []
-    try:
-        for mount in sorted(job.mounts, key=lambda mount: mount.at):
-            place = job.root / mount.at
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if place.is_dir() and not place.is_symlink():
-                place.rmdir()
-            place.symlink_to(mount.source)
-            made.append(place)
-        yield
-    finally:
-        for path in reversed(made):
-            path.unlink(missing_ok=True)
+    """Symbolic links where the mounts would be, for as long as the steps run. Raises SandboxError when a mount lies within another."""
+    ats = {Path(mount.at) for mount in job.mounts}
+    nested = [str(at) for at in ats if ats & set(at.parents)]
+    if nested:
+        raise SandboxError(f"an input within an input: {nested[0]}", hint="only the sandbox of Linux namespaces can do that")
+    with _mount_points(job) as binds:
+        places = [(Path(source), job.root / at.removeprefix("/build/")) for source, at in binds]
+        for source, place in places:
+            _remove(place)
+            place.symlink_to(source)
+        try:
+            yield
+        finally:
+            for _, place in places:
+                _remove(place)
+
+
+def _remove(path: Path) -> None:
+    """Remove a mount point or link, unless a step has put something of its own there."""
+    with suppress(OSError):
+        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 _MISSING = re.compile(r"no such file or directory|not found|FileNotFound|cannot find|can't open|does not exist", re.IGNORECASE)

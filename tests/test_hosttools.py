@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from graph.errors import HostToolMissing, LockError, PlanError
-from graph.hosttools import HostTools, ToolTable, elf_interpreter, find, host_families, missing_error, needed_files, parse_families, parse_tools
+from graph.hosttools import (
+    HostTools,
+    ToolTable,
+    elf_interpreter,
+    find,
+    host_families,
+    missing_error,
+    needed_files,
+    parse_families,
+    parse_tools,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "toolchains/host-tools.toml").read_text()
@@ -108,7 +118,7 @@ def test_a_tool_that_is_too_old(tmp_path: Path) -> None:
 
 
 def test_an_absent_set_fails_on_a_bare_path(table: ToolTable, tmp_path: Path) -> None:
-    with pytest.raises(HostToolMissing, match="sh .*sed .*awk"):
+    with pytest.raises(HostToolMissing, match=r"sh .*sed .*awk"):
         HostTools(table, str(tmp_path))(("posix",))
 
 
