@@ -81,9 +81,9 @@ class Session:
         contexts = [Context(cell, self.host, self.lock, self.files) for cell in self.cells]
         for context in contexts[:1]:
             check_patches(context)
-        return make_plan(contexts, self._recipes())
+        return make_plan(contexts, self.recipes())
 
-    def _recipes(self) -> tuple[Recipe, ...]:
+    def recipes(self) -> tuple[Recipe, ...]:
         """[tool.freestanding] recipes = "module:ATTRIBUTE" in pyproject.toml; without it the project's own."""
         place = "pyproject.toml: [tool.freestanding] recipes"
         named = toml.loads(self.read("pyproject.toml")).get("tool", {}).get("freestanding", {}).get("recipes", RECIPES)

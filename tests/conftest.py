@@ -7,6 +7,7 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--real", action="store_true", help="run the tests in tests/real too (about an hour on 2 cores)")
+    parser.addoption("--golden", action="store_true", help="write tests/golden and docs/graph.svg anew from the plan")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

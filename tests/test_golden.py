@@ -1,0 +1,55 @@
+"""Golden keys of the real plan: a changed node is seen in review, so that rebuilding it is a decision. `pytest --golden` writes them anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from graph.digest import Digest
+from graph.node import Node, key, manifest
+from graph.picture import svg
+from graph.plan import Plan, make_plan
+from graph.recipes.common import Context, Host
+from graph.session import Session
+
+ROOT = Path(__file__).resolve().parent.parent
+SESSION = Session(ROOT, {})
+TARGET = "x86_64-unknown-linux-gnu"
+
+
+def plan() -> Plan:
+    """The plan as a Linux x86-64 host makes it, on whatever host the tests run."""
+    host = Host("linux-x86_64", TARGET)
+    contexts = [Context(cell, host, SESSION.lock, SESSION.files) for cell in SESSION.cells]
+    return make_plan(contexts, SESSION.recipes())
+
+
+def own_key(node: Node) -> str:
+    """The node's key with each input told by its name and filter, not by its bytes, which only a build knows."""
+    digests = {given: Digest.of(repr((given.node, given.subdir, given.only, given.without)).encode()) for given in node.inputs}
+    return key(manifest(node, digests))
+
+
+def compare(path: Path, text: str, request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--golden"):
+        path.write_text(text)
+    assert path.read_text() == text, f"{path.name} is not what the plan gives; if that is meant: pytest --golden"
+
+
+def test_keys(request: pytest.FixtureRequest) -> None:
+    text = "".join(f"{name} {own_key(node)}\n" for name, node in sorted(plan().nodes.items()))
+    compare(ROOT / "tests/golden/keys.txt", text, request)
+
+
+def test_a_manifest_in_full(request: pytest.FixtureRequest) -> None:
+    """One node's manifest word for word, so that a change of the form itself is seen."""
+    node = plan()["source:zlib"]
+    digests = {given: Digest.of(given.node.encode()) for given in node.inputs}
+    text = "".join(f"{name} = {value}\n" for name, value in manifest(node, digests))
+    compare(ROOT / "tests/golden/source-zlib.txt", text, request)
+
+
+def test_the_picture_in_the_readme(request: pytest.FixtureRequest) -> None:
+    whole = plan()
+    compare(ROOT / "docs/graph.svg", svg(whole, whole.closure([f"dist:{SESSION.matrix.default(SESSION.matrix.targets[TARGET])}"])), request)
