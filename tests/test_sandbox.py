@@ -232,10 +232,17 @@ def test_a_shell_on_a_terminal(runner: Runner, tmp_path: Path) -> None:
         except OSError:
             break
     os.close(ours)
-    assert caller.wait() == 5, text
+    assert caller.wait(timeout=5) == 5, text
     assert b"sum 42 " in text
     assert b"terminal\r\n" in text
     assert b"/build/work\r\n" in text
+
+
+def test_a_shell_without_a_terminal_ends_with_its_input(runner: Runner, tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", CALLER, type(runner).__name__, str(tmp_path), "shell"]
+    ended = subprocess.run(argv, cwd=ROOT, input=b"echo sum $((40+2))\n(exit 6)\n", stdout=subprocess.PIPE, timeout=10, check=False)
+    assert b"sum 42\r\n" in ended.stdout
+    assert ended.returncode == 6
 
 
 @needs_namespaces
