@@ -162,8 +162,8 @@ def test_a_broken_or_hostile_archive_is_refused(tmp_path: Path, flavour: str) ->
 
 def smoke(tmp_path: Path, *names: str, **more: object) -> dict[str, str]:
     """Run checks of the smoke script with this very Python."""
-    base: dict[str, object] = {"version": platform.python_version(), "prefix": "/nowhere", "missing": [], "builtin": None, "scratch": str(tmp_path)}
-    argv = [sys.executable, "-I", str(SMOKE), json.dumps({**base, **more}), *names]
+    base: dict[str, object] = {"version": platform.python_version(), "prefix": "/nowhere", "missing": [], "builtin": None}
+    argv = [sys.executable, "-I", str(SMOKE), json.dumps({**base, "scratch": str(tmp_path), **more}), *names]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     results: dict[str, str] = json.loads(done.stdout)
