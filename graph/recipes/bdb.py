@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from graph.node import Node, Step
 from graph.recipes.common import Context, fetch_node, source_node
-from graph.recipes.library import configure_node, licence, make_node, put
+from graph.recipes.library import CFLAGS, configure_node, licence, make_node, put
 
 OFF = ("shared", "cxx", "cryptography", "queue", "heap", "partition", "compression", "replication", "statistics", "verify", "atomicfileread")
-ONLY = ("dist/", "src/", "lang/", "util/", "LICENSE")
+# its configure is of 2013: `main() {}` and undeclared functions are errors in newer C
+ENV = {"CFLAGS": f"-std=gnu89 {CFLAGS}"}
+ONLY = ("dist/", "src/", "lang/", "util/", "test/tcl/include.tcl", "LICENSE")
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
@@ -16,7 +18,7 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
     return (
         fetch_node(ctx, "db5.3"),
         source_node(ctx, "db5.3", only=ONLY),
-        configure_node(ctx, "bdb", argv, source="db5.3"),
+        configure_node(ctx, "bdb", argv, source="db5.3", env=ENV),
         make_node(
             ctx,
             "bdb",
@@ -27,5 +29,6 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
                 licence("bdb", "/build/src/LICENSE"),
             ),
             source="db5.3",
+            env=ENV,
         ),
     )

@@ -19,7 +19,7 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
             ctx,
             "libedit",
             (
-                Step(("make", "-C", "src", "libedit.la")),
+                Step(("make", "-C", "src")),
                 put("lib", "src/.libs/libedit.a"),
                 put("include", "/build/src/src/histedit.h"),
                 put("include/editline", "/build/src/src/editline/readline.h"),

@@ -8,7 +8,6 @@ from graph.recipes.library import configure_node, licence, make_node, put
 
 # a third of the archive is other projects' test suites
 WITHOUT = ("test/", "demos/", "fuzz/corpora/", "cloudflare-quiche/", "oqs-provider/", "python-ecdsa/", "tlsfuzzer/", "tlslite-ng/", "wycheproof/")
-READS = ("Configure", "configdata.pm.in", "VERSION.dat", "**/build.info", "**/*.in", "Configurations/", "util/", "external/perl/", "os-dep/")
 FEATURES = (
     "shared",
     "no-module",  # the legacy provider is part of libcrypto: no file to find at run time
@@ -43,7 +42,7 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
     return (
         fetch_node(ctx, "openssl"),
         source_node(ctx, "openssl", without=WITHOUT),
-        configure_node(ctx, "openssl", argv, reads=READS, files=conf, tools=tools, env=env),
+        configure_node(ctx, "openssl", argv, files=conf, tools=tools, env=env),
         make_node(
             ctx,
             "openssl",
