@@ -14,6 +14,7 @@ from graph.errors import AuditFailed, LockError
 from graph.facts import Archive, Binary, Entry, Finding, Flavour, Format, Kind, Segment, Symbol
 from graph.matrix import parse_matrix
 from graph.policy import RULES, Policy, check, flavour_of, module_of, parse_policy, refuse, render
+from graph.recipes.cpython_modules import extensions
 from tests.data import TARGET
 from tests.fake_archive import NAMES, POLICY, VERSION
 
@@ -74,6 +75,14 @@ def test_the_committed_policy_covers_the_whole_matrix() -> None:
         assert found.needed and found.leaks and found.builtin
         assert not found.shared & found.builtin and not found.test & (found.shared | found.builtin)
         assert set(found.required) == set(found.forbidden) == {flavour.value for flavour in Flavour}
+
+
+def test_the_list_of_modules_is_what_the_recipes_build() -> None:
+    for cell in parse_matrix((ROOT / "toolchains/targets.toml").read_text()).cells():
+        found = parse_policy((ROOT / "toolchains/policy.toml").read_text(), cell.target, cell.version)
+        rows = extensions(cell.minor)
+        assert found.shared == {row.name for row in rows if not row.test}
+        assert found.test == {row.name for row in rows if row.test}
 
 
 def test_flavours_and_modules_are_told_by_name() -> None:

@@ -1,0 +1,66 @@
+"""The real distribution as shipped: audited, moved, tried, and put through CPython's own tests. Each archive, not only the full one."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from graph.audit import audit_archives, read_archive
+from graph.policy import flavour_of, parse_policy, render
+from graph.suite import parse_baseline, parse_suite, render_suite, unexpected
+from graph.testrun import render_smoke, run_smoke, run_suite
+from tests.data import TARGET
+from tests.mini import Checkout
+
+VERSION = "3.13.15"
+FLAVOURS = ("full", "install_only", "install_only_stripped")
+
+
+def archive(first: Checkout, flavour: str) -> Path:
+    """The archive of this flavour in dist/."""
+    found = [path for path in (first.root / "dist").iterdir() if getattr(flavour_of(path.name), "value", "") == flavour]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def text(first: Checkout, name: str) -> str:
+    return (first.root / "toolchains" / name).read_text()
+
+
+def test_the_archives_pass_the_audit(first: Checkout) -> None:
+    paths = [archive(first, flavour) for flavour in FLAVOURS]
+    start = time.monotonic()
+    findings = audit_archives(paths, TARGET, VERSION, text(first, "policy.toml"))
+    seconds = time.monotonic() - start
+    print(f"\naudit of {len(paths)} archives: {seconds:.1f} s")
+    assert findings == (), render(findings)
+    assert seconds < 30
+
+
+def test_the_audit_saw_the_whole_distribution(first: Checkout) -> None:
+    policy = parse_policy(text(first, "policy.toml"), TARGET, VERSION)
+    for flavour in FLAVOURS:
+        facts = read_archive(archive(first, flavour), policy)
+        assert len(facts.entries) > 2000
+        assert len([binary for binary in facts.binaries if binary.dynamic]) > len(policy.shared)
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_the_interpreter_works_after_two_moves(first: Checkout, tmp_path: Path, flavour: str) -> None:
+    suite = parse_suite(text(first, "suite.toml"))
+    policy = parse_policy(text(first, "policy.toml"), TARGET, VERSION)
+    script = first.root / "toolchains" / "smoke.py"
+    checks = run_smoke(archive(first, flavour), tmp_path, script, VERSION, suite.missing, policy.builtin)
+    assert len(checks) > 20
+    assert [check for check in checks if check.error] == [], render_smoke(checks)
+
+
+def test_cpythons_own_tests_pass_as_they_do_with_debians_python(first: Checkout, tmp_path: Path) -> None:
+    suite = parse_suite(text(first, "suite.toml"))
+    baseline = parse_baseline(text(first, "suite-baseline.toml"))
+    result = run_suite(archive(first, "full"), tmp_path, suite, VERSION)
+    print("\n" + render_suite(result, suite, baseline))
+    assert result.cases >= baseline.cases * 0.99
+    assert unexpected(result, suite, baseline) == (), (tmp_path / "all.log").read_text()[-5000:]

@@ -1,0 +1,42 @@
+"""What benchmarks/build.py reckons from its readings."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.build import Outcome, Ticks, by_kind, complaints, cpu_ticks, shares, table, thin_seconds
+
+SPANS = [
+    {"node": "make:t:zlib", "start": 10.0, "end": 14.0},
+    {"node": "make:t:xz", "start": 11.0, "end": 13.0},
+    {"node": "dist:t", "start": 15.0, "end": 16.0},
+]
+GOOD = Outcome("dist:t", 100.0, 180.0, (0.91, 0.89), 0.9, 0.5, by_kind(SPANS), (("make:t:zlib", 4.0),), 4.0)
+
+
+def test_seconds_of_each_kind() -> None:
+    assert by_kind(SPANS) == (("make", 2, 6.0), ("dist", 1, 1.0))
+
+
+@pytest.mark.parametrize(("cores", "seconds"), [(1, 1.0), (2, 4.0), (3, 6.0)])
+def test_seconds_with_fewer_nodes_than_cores(cores: int, seconds: float) -> None:
+    assert thin_seconds(SPANS, cores) == seconds
+    assert thin_seconds([], cores) == 0
+
+
+def test_busy_shares() -> None:
+    assert shares([Ticks(100, 50), Ticks(100, 50)], [Ticks(200, 60), Ticks(100, 50)]) == (0.9, 0.0)
+    now = cpu_ticks()
+    assert now and all(0 <= ticks.idle <= ticks.total for ticks in now)
+
+
+def test_limits() -> None:
+    assert complaints(GOOD) == ()
+    slow = Outcome("dist:t", 1000.0, 180.0, (0.91, 0.5), 0.1, 2.0, (), (), 0.0)
+    assert [message.split()[0] for message in complaints(slow)] == ["took", "a", "the"]
+
+
+def test_the_table() -> None:
+    lines = table(GOOD).splitlines()
+    assert lines[1] == "wall 100.0 s, CPU 180.0 s: 90% of the cores' time; cores busy 91%, 89%"
+    assert "make             2      6.0" in lines
