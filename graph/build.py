@@ -14,7 +14,7 @@ from typing import Protocol
 
 from graph import archive, patch
 from graph.digest import FIXED_MTIME, Digest
-from graph.errors import Interrupted, PatchError, PlanError, StepFailed, UnpackError
+from graph.errors import DiskFull, Interrupted, PatchError, PlanError, StepFailed, StoreError, UnpackError
 from graph.fetch import FetcherProtocol
 from graph.jobserver import Jobserver
 from graph.lock import Lock
@@ -170,11 +170,13 @@ class Build:
         out = root / "out"
         [(packed, filename)] = self._files(self._filtered(node.inputs[0]))
         try:
-            archive.unpack(packed, out, strip=action.strip, only=action.only, without=action.without)
+            unpacked = archive.unpack(packed, out, strip=action.strip, only=action.only, without=action.without)
         except UnpackError as error:
             # in the store the archive's name is its hash
             place = error.place.replace(str(packed), filename).replace(packed.name, filename)
             raise UnpackError(error.what, place=f"{node.name}: {place}", hint=error.hint) from error
+        if unpacked.unmatched:
+            raise PlanError(f"no path of {filename} matches {', '.join(unpacked.unmatched)}", place=node.name, hint="mend the recipe's globs")
         for file in node.files:
             _apply_patch(out, file.path, file.data)
         return self._store.put_tree(out, move=True)
@@ -214,16 +216,28 @@ class Build:
         build.mkdir()
         mounts = []
         for given in node.inputs:
-            digest = self._filtered(given)
-            if given.writable:
-                self._store.copy_tree(digest, build / given.at)
-            else:
-                mounts.append(Mount(self._store.checkout(digest), given.at))
+            with self._forgetting(given.node):
+                digest = self._filtered(given)
+                if given.writable:
+                    self._store.copy_tree(digest, build / given.at)
+                else:
+                    mounts.append(Mount(self._store.checkout(digest), given.at))
         for file in node.files:
             _write(build / file.path, file)
         for name in ("work", "tmp", "out"):
             (build / name).mkdir(exist_ok=True)
         return Job(build, tuple(mounts), node.action.steps, node.action.env, node.action.tools, root / "log")
+
+    @contextmanager
+    def _forgetting(self, name: str) -> Iterator[None]:
+        """A result whose blobs are gone becomes a miss, so that the next run makes it anew."""
+        try:
+            yield
+        except DiskFull:
+            raise
+        except StoreError as error:
+            self._store.forget(self._results[name].key)
+            raise StoreError(f"{error.what}; the result of {name} was dropped", place=error.place, hint="type the same command again") from error
 
     def _input_digests(self, node: Node) -> Mapping[Input, Digest]:
         return {given: self._filtered(given) for given in node.inputs}

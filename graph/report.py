@@ -103,11 +103,12 @@ class LiveReporter(PlainReporter):
 
     def _render(self) -> RenderableType:
         from rich.table import Table
+        from rich.text import Text
 
         now = time.monotonic()
         table = Table.grid(padding=(0, 2))
         for name, since in sorted(list(self.tally.running.items()), key=lambda item: item[1]):
-            table.add_row("run", name, f"{now - since:5.0f} s", _share(self.tally.progress.get(name)))
+            table.add_row("run", name, f"{now - since:5.0f} s", Text(_share(self.tally.progress.get(name))))
         tally = self.tally
         table.add_row("", f"{tally.ran} run, {tally.from_store} from the store, {tally.left} left", f"{now - self._began:5.0f} s", "")
         return table

@@ -134,7 +134,7 @@ class Session:
     @cached_property
     def store(self) -> Store:
         given = self.environ.get("FREESTANDING_STORE")
-        return Store(Path(given).expanduser().absolute() if given else self.root / ".store")
+        return Store(Path(given).expanduser().absolute() if given else self.root / ".store", self.reporter.line)
 
     @cached_property
     def fetcher(self) -> Fetcher:
@@ -159,6 +159,9 @@ class Session:
 
     @cached_property
     def build(self) -> Build:
+        # what killed runs left behind; a store that cannot be written is told by the first node that has to
+        with suppress(StoreError):
+            self.store.sweep()
         workshop = Workshop(self.store, self.runner, self.fetcher, Jobserver(self.jobs), self.reporter, self.lock)
         return Build(self.plan, workshop)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from graph.build import Build, Workshop
-from graph.errors import FetchError, Interrupted, PatchError, PlanError, StepFailed
+from graph.errors import FetchError, Interrupted, PatchError, PlanError, StepFailed, StoreError
 from graph.fetch import MemoryFetcher
 from graph.jobserver import Jobserver
 from graph.node import Input, Node, Run, Step
 from graph.plan import Plan, make_plan
-from graph.recipes.common import Context
+from graph.recipes.common import Context, fetch_node, source_node
 from graph.store import Store
 from graph.verify import verify_nodes
 from tests.fakes import ARCHIVES, CPYTHON, DIST, CatRunner, context_of, tar_of, tiny, tiny_plan
@@ -258,3 +259,28 @@ def test_a_changed_patch_is_in_the_key(world: World) -> None:
     other = tiny_plan(context_of(files={"patches/cpython/1.patch": PATCH_SSL.replace(b"+more", b"+mare")}))
     assert plan["source:cpython"] != other["source:cpython"]
     assert replace(plan["source:cpython"], files=()) == replace(other["source:cpython"], files=())
+
+
+def test_a_result_whose_blobs_are_gone_becomes_a_miss(world: World) -> None:
+    world.run(context_of())
+    build, _ = world.build(context_of())
+    for name in build.plan.nodes:
+        build.is_cached(name)
+    [entry] = [entry for entry in world.store.tree(build.result("core:cpython").tree) if entry.path == "python"]
+    assert entry.digest is not None
+    path = world.store.blob_path(entry.digest)
+    assert path is not None
+    path.unlink()
+    shutil.rmtree(world.store.root / "trees")
+    changed = context_of(files={"patches/cpython/1.patch": PATCH_SSL})
+    with pytest.raises(StoreError, match="the result of core:cpython was dropped"):
+        world.run(changed)
+    assert "core:cpython" in world.run(changed)
+
+
+def test_an_archive_glob_that_matches_nothing_is_an_error(world: World) -> None:
+    def recipe(context: Context) -> tuple[Node, ...]:
+        return (fetch_node(context, "zlib"), source_node(context, "zlib", only=("gone/",)))
+
+    with pytest.raises(PlanError, match="no path of zlib.tar.gz matches gone/"):
+        world.run(context_of(), make_plan([context_of()], [recipe]))

@@ -9,7 +9,7 @@ from graph.node import Fetch, File, Input, Run, Step, Unpack
 from graph.recipes.common import compile_node, fetch_node, patch_applies, patches_for, source_node
 from tests.fakes import context_of
 
-DRIVER = {"toolchains/driver/cc": b"#!/bin/sh\n"}
+DRIVER = {"toolchains/driver/cc": b"#!/bin/sh\n", "toolchains/shims/uname": b"#!/bin/sh\n"}
 CONTEXT = context_of(files=DRIVER)
 
 
@@ -64,6 +64,7 @@ def test_a_compile_node_has_toolchain_drivers_and_the_whole_environment() -> Non
     assert isinstance(node.action, Run)
     environment = dict(node.action.env)
     assert environment["CFLAGS"] == "-O2"
+    assert environment["BUILD_MACHINE"] == "x86_64"
     assert environment["CLANG_TARGET"] == "x86_64-unknown-linux-gnu"
     assert list(node.action.env) == sorted(node.action.env)
     assert node.platform == "linux-x86_64"

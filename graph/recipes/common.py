@@ -118,6 +118,7 @@ def environment(ctx: Context, **more: str) -> tuple[tuple[str, str], ...]:
         "CC": "cc",
         "CXX": "c++",
         "AR": "ar",
+        "BUILD_MACHINE": ctx.host.platform.partition("-")[2],
         "RANLIB": "ranlib",
     }
     return tuple(sorted({**base, **more}.items()))
@@ -144,6 +145,6 @@ def compile_node(
         name,
         Run(steps, environment(ctx, **(env or {})), output, tools),
         inputs=toolchain_inputs(ctx) + inputs,
-        files=ctx.folder("toolchains/driver", "tc/bin") + files,
+        files=ctx.folder("toolchains/driver", "tc/bin") + ctx.folder("toolchains/shims", "tc/bin") + files,
         platform=ctx.host.platform,
     )
