@@ -1,9 +1,13 @@
-"""check: and test: tasks, which look at the archives as shipped."""
+"""check: and test: tasks, which look at the archives as shipped. lief and zstandard are imported when needed: they take a while."""
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 from graph.errors import AuditFailed
 from graph.session import Session
+from graph.suite import parse_baseline, parse_suite, refuse_suite, render_suite
 from graph.target import Cell
 
 SHOWN = 20
@@ -12,16 +16,44 @@ SHOWN = 20
 
 def check_cell(session: Session, cell: Cell) -> None:
     """Audit the archives of a cell in dist/. Raises AuditFailed with the first findings."""
-    from graph.audit import audit_archives  # lief takes a good part of a second to import
+    from graph.audit import audit_archives
 
     paths = session.archives(f"dist:{cell}")
     findings = audit_archives(paths, cell.target, cell.version, session.read("toolchains/policy.toml"))
     if findings:
-        more = [f"and {len(findings) - SHOWN} more"] if len(findings) > SHOWN else []
+        more = [f"  and {len(findings) - SHOWN} more"] if len(findings) > SHOWN else []
         what = "\n".join([f"{len(findings)} findings", *(f"  {finding}" for finding in findings[:SHOWN]), *more])
-        raise AuditFailed(what, place=f"check:{cell}", hint="toolchains/policy.toml has the limits and their reasons")
+        raise AuditFailed(what, place=f"check:{cell}", hint="docs/audit.md says what each limit is for")
     session.reporter.line(f"audit of {len(paths)} archives: nothing found")
 
 
 def test_cell(session: Session, cell: Cell) -> None:
-    """Unpack and run."""
+    """Unpack, move and run the archives of a cell, then CPython's own suite. Raises TestsFailed."""
+    archives = session.archives(f"dist:{cell}")
+    with tempfile.TemporaryDirectory(prefix="freestanding-") as folder:
+        for archive in archives:
+            _smoke(session, cell, archive, Path(folder) / archive.name)
+        [full] = [archive for archive in archives if "-full." in archive.name]
+        _suite(session, cell, full, Path(folder) / "suite")
+
+
+def _smoke(session: Session, cell: Cell, archive: Path, workdir: Path) -> None:
+    from graph.policy import parse_policy
+    from graph.testrun import refuse_smoke, render_smoke, run_smoke
+
+    missing = parse_suite(session.read("toolchains/suite.toml")).missing
+    builtin = parse_policy(session.read("toolchains/policy.toml"), cell.target, cell.version).builtin
+    checks = run_smoke(archive, workdir, session.root / "toolchains/smoke.py", cell.version, missing, builtin)
+    session.reporter.line(f"{archive.name}\n{render_smoke(checks)}".rstrip())
+    refuse_smoke(checks, archive.name)
+
+
+def _suite(session: Session, cell: Cell, archive: Path, workdir: Path) -> None:
+    from graph.testrun import run_suite
+
+    workdir.mkdir()
+    suite = parse_suite(session.read("toolchains/suite.toml"))
+    baseline = parse_baseline(session.read("toolchains/suite-baseline.toml"))
+    result = run_suite(archive, workdir, suite, cell.version)
+    session.reporter.line(render_suite(result, suite, baseline))
+    refuse_suite(result, suite, baseline, archive.name)
