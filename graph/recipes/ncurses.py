@@ -55,6 +55,8 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
                 Step(link),
                 *(Step(("ln", "-s", LIBRARY, f"/build/out/lib/{name}")) for name in LINK_NAMES),
                 Step(("cp", "-R", "/build/stage/usr/include", "/build/out/include")),
+                # a comment names the tables that it was made from, with their folder
+                Step(("sed", "-i", "s|/build/src/||g", "/build/out/include/curses.h")),
                 licence("ncurses", "/build/src/COPYING"),
             ),
             files=(ctx.file("toolchains/ncurses/libncursesw.map", "libncursesw.map"),),

@@ -38,7 +38,7 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
     shared = tuple(f"{name}-fs.so.3" for name in NAMES)
     conf = (ctx.file("toolchains/openssl/freestanding.conf", "freestanding.conf"),)
     # the default CFLAGS of libraries are left out: OpenSSL exports by version script and chooses -O3 itself
-    env = {"CFLAGS": "-O3 -D_FORTIFY_SOURCE=2", "LDFLAGS": "-Wl,-rpath,$$ORIGIN"}
+    env = {"CFLAGS": "-O3 -D_FORTIFY_SOURCE=2", "LDFLAGS": "-Wl,-rpath,'$$ORIGIN'"}
     return (
         fetch_node(ctx, "openssl"),
         source_node(ctx, "openssl", without=WITHOUT),

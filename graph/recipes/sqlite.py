@@ -37,7 +37,7 @@ WITHOUT = ("test/", "art/", "contrib/", "ext/wasm/", "ext/jni/", "doc/")
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
     defines = " ".join(f"-D{name}" for name in (*OPTIONS, *PLATFORM))
-    argv = ("/build/src/configure", "--disable-tcl", "--disable-readline", "--disable-shared", "--prefix=/usr")
+    argv = ("/build/src/configure", "--disable-tcl", "--disable-readline", "--disable-shared", "--update-limit", "--prefix=/usr")
     return (
         fetch_node(ctx, "sqlite"),
         source_node(ctx, "sqlite", without=WITHOUT),
