@@ -6,7 +6,7 @@ from graph.node import Node, Step
 from graph.recipes.common import Context, fetch_node, source_node
 from graph.recipes.library import CFLAGS, configure_node, licence, make_node, put
 
-OFF = ("shared", "cxx", "cryptography", "queue", "heap", "partition", "compression", "replication", "statistics", "verify", "atomicfileread")
+OFF = ("shared", "cxx", "cryptography", "queue", "heap", "partition", "compression", "replication", "statistics", "verify")
 # its configure is of 2013: `main() {}` and undeclared functions are errors in newer C
 ENV = {"CFLAGS": f"-std=gnu89 {CFLAGS}"}
 ONLY = ("dist/", "src/", "lang/", "util/", "test/tcl/include.tcl", "LICENSE")

@@ -15,7 +15,14 @@ LINK_NAMES = ("libncursesw.so", "libpanelw.so", "libtinfow.so", "libncurses.so",
 CFLAGS = "-O2 -fPIC -D_FORTIFY_SOURCE=2"
 
 
+ENV = {"CFLAGS": CFLAGS}
+
+
 def nodes(ctx: Context) -> tuple[Node, ...]:
+    return (fetch_node(ctx, "ncurses"), source_node(ctx, "ncurses"), _configure(ctx), _make(ctx))
+
+
+def _configure(ctx: Context) -> Node:
     argv = (
         "/build/src/configure",
         f"--host={ctx.triple}",
@@ -30,36 +37,21 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
         "--with-default-terminfo-dir=/usr/share/terminfo",
         "--with-build-cc=cc",
     )
-    link = (
-        "cc",
-        "-shared",
-        "-o",
-        f"/build/out/lib/{LIBRARY}",
-        f"-Wl,-soname,{LIBRARY},--version-script=/build/libncursesw.map,--whole-archive",
-        "lib/libncursesw.a",
-        "lib/libpanelw.a",
-        "-Wl,--no-whole-archive",
+    return configure_node(ctx, "ncurses", argv, env=ENV)
+
+
+def _make(ctx: Context) -> Node:
+    whole = f"-Wl,-soname,{LIBRARY},--version-script=/build/libncursesw.map,--whole-archive"
+    steps = (
+        *(Step(("make", "-C", part)) for part in ("include", "ncurses", "panel")),
+        Step(("make", "-C", "include", "DESTDIR=/build/stage", "install")),
+        Step(("make", "-C", "panel", "DESTDIR=/build/stage", "install.includes")),
+        Step(("mkdir", "-p", "/build/out/lib")),
+        Step(("cc", "-shared", "-o", f"/build/out/lib/{LIBRARY}", whole, "lib/libncursesw.a", "lib/libpanelw.a")),
+        *(Step(("ln", "-s", LIBRARY, f"/build/out/lib/{name}")) for name in LINK_NAMES),
+        Step(("cp", "-R", "/build/stage/usr/include", "/build/out/include")),
+        # a comment names the tables that it was made from, with their folder
+        Step(("sed", "-i", "s|/build/src/||g", "/build/out/include/curses.h")),
+        licence("ncurses", "/build/src/COPYING"),
     )
-    return (
-        fetch_node(ctx, "ncurses"),
-        source_node(ctx, "ncurses"),
-        configure_node(ctx, "ncurses", argv, env={"CFLAGS": CFLAGS}),
-        make_node(
-            ctx,
-            "ncurses",
-            (
-                *(Step(("make", "-C", part)) for part in ("include", "ncurses", "panel")),
-                Step(("make", "-C", "include", "DESTDIR=/build/stage", "install")),
-                Step(("make", "-C", "panel", "DESTDIR=/build/stage", "install.includes")),
-                Step(("mkdir", "-p", "/build/out/lib")),
-                Step(link),
-                *(Step(("ln", "-s", LIBRARY, f"/build/out/lib/{name}")) for name in LINK_NAMES),
-                Step(("cp", "-R", "/build/stage/usr/include", "/build/out/include")),
-                # a comment names the tables that it was made from, with their folder
-                Step(("sed", "-i", "s|/build/src/||g", "/build/out/include/curses.h")),
-                licence("ncurses", "/build/src/COPYING"),
-            ),
-            files=(ctx.file("toolchains/ncurses/libncursesw.map", "libncursesw.map"),),
-            env={"CFLAGS": CFLAGS},
-        ),
-    )
+    return make_node(ctx, "ncurses", steps, files=(ctx.file("toolchains/ncurses/libncursesw.map", "libncursesw.map"),), env=ENV)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from graph.node import Node, Step
+from graph.node import File, Node, Step
 from graph.recipes.common import Context, fetch_node, source_node
 from graph.recipes.library import configure_node, licence, make_node, put
 
 # a third of the archive is other projects' test suites
-WITHOUT = ("test/", "demos/", "fuzz/corpora/", "cloudflare-quiche/", "oqs-provider/", "python-ecdsa/", "tlsfuzzer/", "tlslite-ng/", "wycheproof/")
+WITHOUT = ("test/", "demos/", "fuzz/corpora/", "cloudflare-quiche/", "oqs-provider/", "python-ecdsa/", "tls*/", "wycheproof/")
 FEATURES = (
     "shared",
     "no-module",  # the legacy provider is part of libcrypto: no file to find at run time
@@ -23,40 +23,34 @@ FEATURES = (
 NAMES = ("libcrypto", "libssl")
 
 
+TOOLS = ("posix", "make", "perl")
+# OpenSSL exports by version script and has its own -fPIC; the rpath is quoted for make and for the shell that make starts
+ENV = {"CFLAGS": "-O3 -D_FORTIFY_SOURCE=2", "LDFLAGS": "-Wl,-rpath,'$$ORIGIN'"}
+
+
 def nodes(ctx: Context) -> tuple[Node, ...]:
-    tools = ("posix", "make", "perl")
-    argv = (
-        "perl",
-        "/build/src/Configure",
-        "--config=/build/freestanding.conf",
-        f"fs-{ctx.cell.target.openssl}",
-        "--prefix=/usr",
-        "--libdir=lib",
-        "--openssldir=/etc/ssl",
-        *FEATURES,
-    )
+    return (fetch_node(ctx, "openssl"), source_node(ctx, "openssl", without=WITHOUT), _configure(ctx), _make(ctx))
+
+
+def _configure(ctx: Context) -> Node:
+    places = ("--prefix=/usr", "--libdir=lib", "--openssldir=/etc/ssl")
+    argv = ("perl", "/build/src/Configure", "--config=/build/freestanding.conf", f"fs-{ctx.cell.target.openssl}", *places, *FEATURES)
+    return configure_node(ctx, "openssl", argv, files=_conf(ctx), tools=TOOLS, env=ENV)
+
+
+def _make(ctx: Context) -> Node:
     shared = tuple(f"{name}-fs.so.3" for name in NAMES)
-    conf = (ctx.file("toolchains/openssl/freestanding.conf", "freestanding.conf"),)
-    # the default CFLAGS of libraries are left out: OpenSSL exports by version script and chooses -O3 itself
-    env = {"CFLAGS": "-O3 -D_FORTIFY_SOURCE=2", "LDFLAGS": "-Wl,-rpath,'$$ORIGIN'"}
-    return (
-        fetch_node(ctx, "openssl"),
-        source_node(ctx, "openssl", without=WITHOUT),
-        configure_node(ctx, "openssl", argv, files=conf, tools=tools, env=env),
-        make_node(
-            ctx,
-            "openssl",
-            (
-                Step(("make", "build_generated")),
-                Step(("make", *shared)),
-                put("lib", *shared),
-                *(Step(("ln", "-s", f"{name}-fs.so.3", f"/build/out/lib/{name}.so")) for name in NAMES),
-                Step(("mkdir", "-p", "/build/out/include/openssl")),
-                Step(("sh", "-c", "cp /build/src/include/openssl/*.h include/openssl/*.h /build/out/include/openssl/")),
-                licence("openssl", "/build/src/LICENSE.txt"),
-            ),
-            files=conf,
-            tools=tools,
-            env=env,
-        ),
+    steps = (
+        Step(("make", "build_generated")),
+        Step(("make", *shared)),
+        put("lib", *shared),
+        *(Step(("ln", "-s", f"{name}-fs.so.3", f"/build/out/lib/{name}.so")) for name in NAMES),
+        Step(("mkdir", "-p", "/build/out/include/openssl")),
+        Step(("sh", "-c", "cp /build/src/include/openssl/*.h include/openssl/*.h /build/out/include/openssl/")),
+        licence("openssl", "/build/src/LICENSE.txt"),
     )
+    return make_node(ctx, "openssl", steps, files=_conf(ctx), tools=TOOLS, env=ENV)
+
+
+def _conf(ctx: Context) -> tuple[File, ...]:
+    return (ctx.file("toolchains/openssl/freestanding.conf", "freestanding.conf"),)

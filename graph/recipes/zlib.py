@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from graph.node import Node, Step
 from graph.recipes.common import Context, fetch_node, source_node
-from graph.recipes.library import configure_node, licence, make_node, put
+from graph.recipes.library import CFLAGS, configure_node, licence, make_node, put
+
+READS = ("configure", "*.in", "*.h", "*.c")
+ENV = {"CFLAGS": CFLAGS.replace("-O2", "-O3")}
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
     return (
         fetch_node(ctx, "zlib"),
         source_node(ctx, "zlib"),
-        configure_node(ctx, "zlib", ("/build/src/configure", "--static"), reads=("configure", "*.in", "*.h", "*.c"), env={"uname": "Linux"}),
+        configure_node(ctx, "zlib", ("/build/src/configure", "--static", "--uname=Linux"), reads=READS, env=ENV),
         make_node(
             ctx,
             "zlib",
@@ -21,5 +24,6 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
                 put("include", "/build/src/zlib.h", "zconf.h"),
                 licence("zlib", "/build/src/LICENSE"),
             ),
+            env=ENV,
         ),
     )

@@ -30,10 +30,8 @@ SOURCES = tuple(
     for folder, names in (("common", COMMON), ("compress", COMPRESS), ("decompress", DECOMPRESS), ("dictBuilder", DICTIONARY))
     for name in names
 )
-PROGRAM = tuple(
-    f"programs/{name}.c"
-    for name in ("benchfn", "benchzstd", "datagen", "dibio", "fileio", "fileio_asyncio", "lorem", "timefn", "util", "zstdcli", "zstdcli_trace")
-)
+COMMAND = ("benchfn", "benchzstd", "datagen", "dibio", "fileio", "fileio_asyncio", "lorem", "timefn", "util", "zstdcli", "zstdcli_trace")
+PROGRAM = tuple(f"programs/{name}.c" for name in COMMAND)
 # huf_decompress_amd64.S is left out: one list of sources for all targets
 DEFINES = "-DZSTD_MULTITHREAD -DZSTD_DISABLE_ASM -DZSTD_LEGACY_SUPPORT=0 -DDEBUGLEVEL=0 -DXXH_NAMESPACE=ZSTD_"
 
