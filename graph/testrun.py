@@ -103,8 +103,7 @@ def _regrtest(
     options = arguments(chosen, jobs, f"{seen or workdir}/{junit.name}")
     began = time.monotonic()
     with _scratch() as scratch:
-        _, output = _run([*python, *options, *only], scratch, scratch, limit=4 * 3600)
-    (workdir / f"{name}.log").write_text(output)
+        _, output = _run([*python, *options, *only], scratch, scratch, limit=4 * 3600, log=workdir / f"{name}.log")
     result = parse_output(output, junit.read_text(errors="replace") if junit.exists() else "")
     return replace(result, seconds=time.monotonic() - began)
 
@@ -175,16 +174,17 @@ def _scratch() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(argv: Sequence[str], scratch: Path, cwd: Path, limit: float) -> tuple[int, str]:
+def _run(argv: Sequence[str], scratch: Path, cwd: Path, limit: float, log: Path | None = None) -> tuple[int, str]:
     """Exit status and output (both streams) of one process in a session of its own; all of it is killed when this ends early.
 
-    The limit is in seconds; a process that exceeds it has status -9.
+    The limit is in seconds; a process that exceeds it has status -9. The output is written to `log` as it comes.
     """
     env = {"PATH": PATH, "HOME": str(scratch / "home"), "TMPDIR": str(scratch / "tmp"), "LANG": "C.UTF-8", "TERM": "xterm"}
-    with tempfile.TemporaryFile() as out:
+    with log.open("w+b") if log else tempfile.TemporaryFile() as out:
         try:
             process = subprocess.Popen(argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
         except OSError as error:
+            out.write(str(error).encode())
             return 127, str(error)
         try:
             process.wait(limit)
