@@ -66,9 +66,9 @@ def make_node(
     )
 
 
-def archive_step(lib: str, folder: str, names: tuple[str, ...], *, cflags: str = CFLAGS, std: str = "") -> Step:
+def archive_step(lib: str, folder: str, names: tuple[str, ...], *, cflags: str = CFLAGS) -> Step:
     """Compile `names` (C files in `folder`) and pack them as static library `lib`, with toolchains/make/archive.mk at /build/archive.mk."""
-    settings = (f"LIB={lib}", f"SRC={folder}", f"NAMES={' '.join(names)}", f"CFLAGS={' '.join(filter(None, (std, cflags)))}")
+    settings = (f"LIB={lib}", f"SRC={folder}", f"NAMES={' '.join(names)}", f"CFLAGS={cflags}")
     return Step(("make", "-f", f"/build/{ARCHIVE}", *settings))
 
 

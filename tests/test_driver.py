@@ -1,0 +1,95 @@
+"""The compiler drivers, run with a zig that only prints what it was called with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+DRIVERS = Path(__file__).resolve().parent.parent / "toolchains/driver"
+FAKE_ZIG = '#!/bin/sh\nprintf "%s\\n" "$@"\n'
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """What /build is to a step, at a path with a space: drivers in tc/bin, the fake zig in zig/."""
+    place = tmp_path / "a build"
+    shutil.copytree(DRIVERS, place / "tc/bin")
+    (place / "zig").mkdir()
+    (place / "zig/zig").write_text(FAKE_ZIG)
+    (place / "zig/zig").chmod(0o755)
+    return place
+
+
+def call(root: Path, driver: str, *argv: str, flags: str = "-march=x86-64 -mtune=generic") -> list[str]:
+    environ = {
+        "PATH": f"{root}/tc/bin:{os.environ['PATH']}",
+        "ZIG": f"{root}/zig/zig",
+        "CLANG_TARGET": "x86_64-unknown-linux-gnu",
+        "CLANG_TARGET_FLAGS": flags,
+    }
+    done = subprocess.run([driver, *argv], env=environ, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_cc_is_clang_for_the_target_with_its_flags_split(root: Path) -> None:
+    argv = call(root, "cc", "-c", "a.c")
+    assert argv[:4] == ["clang", "--target=x86_64-unknown-linux-gnu", "-march=x86-64", "-mtune=generic"]
+
+
+def test_cc_uses_nothing_but_its_own_sysroot_and_linker(root: Path) -> None:
+    argv = call(root, "cc", "a.c")
+    assert {f"--sysroot={root}/libc", f"-resource-dir={root}/libc/clang", f"--ld-path={root}/tc/bin/ld.lld"} <= set(argv)
+    assert {"--gcc-install-dir=", "-rtlib=compiler-rt", "-unwindlib=none", "-fuse-ld=lld"} <= set(argv)
+
+
+def test_the_callers_arguments_come_last_and_whole(root: Path) -> None:
+    given = ["-O2", "-fno-stack-protector", '-DTEXT="a b"', "-Wl,-h,libx.so.1", "$HOME", "*", "", "-o", "out file", "in file.c"]
+    assert call(root, "cc", *given)[-len(given) :] == given
+
+
+def test_no_path_of_the_build_gets_into_an_object(root: Path) -> None:
+    maps = [flag for flag in call(root, "cc", "a.c") if flag.startswith("-ffile-prefix-map=")]
+    # clang takes the last map that fits
+    assert maps == [f"-ffile-prefix-map={root}=..", f"-ffile-prefix-map={root}/work=."]
+
+
+def test_links_are_hardened_and_keyed_by_content(root: Path) -> None:
+    (link,) = [flag for flag in call(root, "cc", "a.c") if flag.startswith("-Wl,")]
+    for part in ("-z,relro", "-z,now", "-z,noexecstack", "--build-id=sha1", "--as-needed", "--gc-sections"):
+        assert part in link
+    assert "-Werror=date-time" in call(root, "cc", "a.c")
+
+
+def test_cc_asks_for_no_debug_and_no_ndebug(root: Path) -> None:
+    argv = call(root, "cc", "a.c")
+    assert not [flag for flag in argv if flag.startswith(("-g", "-DNDEBUG", "-fsanitize"))]
+
+
+def test_cxx_differs_from_cc_by_its_mode_alone(root: Path) -> None:
+    c, cxx = call(root, "cc", "a.cc"), call(root, "c++", "a.cc")
+    assert [flag for flag in cxx if flag not in c] == ["--driver-mode=g++"]
+    assert [flag for flag in cxx if flag in c] == c
+
+
+@pytest.mark.parametrize(("driver", "program"), [("ar", "ar"), ("ranlib", "ranlib"), ("ld", "ld.lld"), ("ld.lld", "ld.lld")])
+def test_the_others_pass_their_arguments_on(root: Path, driver: str, program: str) -> None:
+    assert call(root, driver, "rcs", "a b.a", "*.o") == [program, "rcs", "a b.a", "*.o"]
+
+
+def test_a_failing_compiler_fails_the_driver(root: Path) -> None:
+    (root / "zig/zig").write_text("#!/bin/sh\nexit 3\n")
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        call(root, "cc", "a.c")
+    assert caught.value.returncode == 3
+
+
+def test_every_driver_is_plain_sh_that_becomes_zig() -> None:
+    for path in DRIVERS.iterdir():
+        lines = path.read_text().splitlines()
+        assert lines[0] == "#!/bin/sh"
+        assert sum(line.startswith("exec ") for line in lines) == 1
+        assert os.access(path, os.X_OK)

@@ -1,0 +1,124 @@
+"""The toolchain's and the dependencies' recipes: names, edges, and the words of a few steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from graph.node import Fetch, Node, Run, Step, Unpack
+from graph.plan import make_plan
+from graph.recipes import bdb, bzip2, libedit, libffi, libuuid, ncurses, openssl, sqlite, toolchain, xz, zlib, zstd
+from graph.recipes.common import Context, Host
+from graph.recipes.library import CFLAGS, archive_step, put
+from graph.session import Session
+
+TRIPLE = "x86_64-unknown-linux-gnu"
+SESSION = Session(Path(__file__).resolve().parent.parent, {})
+CONTEXT = Context(SESSION.matrix.default(SESSION.matrix.targets[TRIPLE]), Host("linux-x86_64", TRIPLE), SESSION.lock, SESSION.files)
+LIBRARIES = (bdb, bzip2, libedit, libffi, libuuid, ncurses, openssl, sqlite, xz, zlib, zstd)
+PLAN = make_plan([CONTEXT], [toolchain.nodes, *(recipe.nodes for recipe in LIBRARIES)])
+MADE = tuple(name for name in PLAN.nodes if name.startswith("make:"))
+CONFIGURED = ("bdb", "libedit", "libffi", "ncurses", "openssl", "sqlite", "xz", "zlib")
+
+
+def run_of(node: Node) -> Run:
+    assert isinstance(node.action, Run)
+    return node.action
+
+
+def steps(name: str) -> tuple[Step, ...]:
+    return run_of(PLAN[f"make:{TRIPLE}:{name}"]).steps
+
+
+def words(name: str) -> list[str]:
+    return [word for step in steps(name) for word in step.argv]
+
+
+def test_each_library_has_fetch_source_and_make() -> None:
+    names = {"db5.3": "bdb", "util-linux": "libuuid"}
+    for source in ("db5.3", "bzip2", "libedit", "libffi", "util-linux", "ncurses", "openssl", "sqlite", "xz", "zlib", "zstd"):
+        assert isinstance(PLAN[f"fetch:{source}"].action, Fetch)
+        assert isinstance(PLAN[f"source:{source}"].action, Unpack)
+        assert f"make:{TRIPLE}:{names.get(source, source)}" in MADE
+
+
+@pytest.mark.parametrize("name", CONFIGURED)
+def test_make_goes_on_in_the_tree_that_configure_left(name: str) -> None:
+    configure, make = PLAN[f"configure:{TRIPLE}:{name}"], PLAN[f"make:{TRIPLE}:{name}"]
+    (work,) = [given for given in make.inputs if given.at == "work"]
+    assert (work.node, work.writable) == (configure.name, True)
+    assert run_of(configure).output == "work"
+    flags = [dict(run_of(node).env)["CFLAGS"] for node in (configure, make)]
+    assert flags[0] == flags[1]
+
+
+@pytest.mark.parametrize("name", CONFIGURED)
+def test_configure_leaves_no_log_with_times_in_its_tree(name: str) -> None:
+    assert run_of(PLAN[f"configure:{TRIPLE}:{name}"]).steps[-1].argv == ("rm", "-f", "config.log", "configure.log")
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_every_tree_brings_its_licence(name: str) -> None:
+    last = run_of(PLAN[name]).steps[-1].argv
+    assert last[0] == "install"
+    assert last[-1].startswith("/build/out/licenses/LICENSE.")
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_compile_nodes_see_the_compiler_and_the_sysroot_only(name: str) -> None:
+    tools = {given.at: given for given in PLAN[name].inputs if given.at in ("zig", "libc")}
+    assert (tools["zig"].node, tools["zig"].only) == ("toolchain:zig", ("zig",))
+    assert tools["libc"].node == f"libc:{TRIPLE}"
+    assert not tools["libc"].writable
+
+
+@pytest.mark.parametrize("name", ["bdb", "bzip2", "libedit", "libffi", "libuuid", "sqlite", "xz", "zlib", "zstd"])
+def test_static_libraries_are_position_independent_and_hidden(name: str) -> None:
+    action = run_of(PLAN[f"make:{TRIPLE}:{name}"])
+    flags = dict(action.env)["CFLAGS"].split()
+    assert "-fPIC" in flags
+    assert "-fvisibility=hidden" in flags
+
+
+def test_the_toolchain_is_the_wheel_of_the_build_host() -> None:
+    assert [given.node for given in PLAN["toolchain:zig"].inputs] == ["fetch:zig-linux-x86_64"]
+    assert run_of(PLAN[f"libc:{TRIPLE}"]).steps == (Step(("sh", "/build/make.sh", "x86_64-linux-gnu.2.17", TRIPLE, "/build/out")),)
+
+
+def test_only_libedit_and_readline_need_the_terminal_library() -> None:
+    assert set(PLAN.dependents(f"make:{TRIPLE}:ncurses")) == {f"configure:{TRIPLE}:libedit", f"make:{TRIPLE}:libedit"}
+
+
+def test_openssl_is_shared_under_names_of_its_own() -> None:
+    argv = run_of(PLAN[f"configure:{TRIPLE}:openssl"]).steps[0].argv
+    assert "fs-linux-x86_64" in argv
+    assert "--openssldir=/etc/ssl" in argv
+    assert Step(("make", "libcrypto-fs.so.3", "libssl-fs.so.3")) in steps("openssl")
+    conf = CONTEXT.files["toolchains/openssl/freestanding.conf"].data.decode()
+    for target in SESSION.matrix.targets.values():
+        assert target.os != "linux" or target.openssl in conf.split("qw(")[1]
+
+
+def test_ncurses_is_one_shared_library_with_its_own_soname() -> None:
+    assert "-Wl,-soname,libncursesw-fs.so.6,--version-script=/build/libncursesw.map,--whole-archive" in words("ncurses")
+
+
+def test_a_library_without_configure_is_compiled_by_the_archive_makefile() -> None:
+    (step,) = [step for step in steps("bzip2") if step.argv[0] == "make"]
+    assert step.argv[1:5] == ("-f", "/build/archive.mk", "LIB=libbz2.a", "SRC=/build/src")
+    assert any(file.path == "archive.mk" for file in PLAN[f"make:{TRIPLE}:bzip2"].files)
+
+
+def test_archive_step_and_put() -> None:
+    assert archive_step("libx.a", "/s", ("a.c", "b.c"), cflags="-O1").argv == (
+        *("make", "-f", "/build/archive.mk", "LIB=libx.a", "SRC=/s", "NAMES=a.c b.c", "CFLAGS=-O1"),
+    )
+    assert put("lib", "a", "b").argv == ("install", "-D", "-m", "644", "-t", "/build/out/lib", "a", "b")
+    assert archive_step("libx.a", "/s", ("a.c",)).argv[-1] == f"CFLAGS={CFLAGS}"
+
+
+def test_the_hosts_zstd_is_made_for_the_host_alone() -> None:
+    elsewhere = Context(CONTEXT.cell, Host("linux-aarch64", "aarch64-unknown-linux-gnu"), CONTEXT.lock, CONTEXT.files)
+    assert f"make:{TRIPLE}:zstd-cli" in {node.name for node in zstd.nodes(CONTEXT)}
+    assert f"make:{TRIPLE}:zstd-cli" not in {node.name for node in zstd.nodes(elsewhere)}
