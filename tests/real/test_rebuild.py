@@ -51,7 +51,7 @@ def patch(file: str, line: str, *new: str) -> str:
 # a comment that keeps the line numbers changes no byte of the output; one line more does, through __LINE__ in error reports
 SSL_C = ("Modules/_ssl.c", "/* SSL socket module")
 SSL_LIB_C = ("ssl/ssl_lib.c", "/*")
-UP = {"stdlib", "assemble", "archive", "dist"}
+UP = {"stdlib", "assemble", "metadata", "archive", "dist"}
 
 
 def test_a_second_run_runs_no_node(first: Checkout) -> None:
