@@ -10,6 +10,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden", action="store_true", help="write tests/golden and docs/graph.svg anew from the plan")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--real"):
+        # what passing tests measured is shown at the end
+        config.option.reportchars += "P"
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     real = [item for item in items if "tests/real/" in item.path.as_posix()]
     for item in real:
