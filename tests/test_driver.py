@@ -58,10 +58,18 @@ def test_no_path_of_the_build_gets_into_an_object(root: Path) -> None:
 
 
 def test_links_are_hardened_and_keyed_by_content(root: Path) -> None:
-    (link,) = [flag for flag in call(root, "cc", "a.c") if flag.startswith("-Wl,")]
-    for part in ("-z,relro", "-z,now", "-z,noexecstack", "--build-id=sha1", "--as-needed", "--gc-sections"):
-        assert part in link
-    assert "-Werror=date-time" in call(root, "cc", "a.c")
+    argv = call(root, "ld.lld", "-o", "x", "--no-as-needed")
+    assert argv[0] == "ld.lld"
+    assert argv[-3:] == ["-o", "x", "--no-as-needed"]
+    for part in ("-z relro", "-z now", "-z noexecstack", "--build-id=sha1", "--as-needed", "--gc-sections"):
+        assert part in " ".join(argv[1:-3])
+
+
+def test_cc_alone_gives_no_linker_input_and_keeps_out_dates(root: Path) -> None:
+    argv = call(root, "cc", "-v")
+    assert [flag for flag in argv if not flag.startswith("-")] == ["clang"]
+    assert not [flag for flag in argv if flag.startswith(("-Wl,", "-Xlinker", "-l", "-z"))]
+    assert "-Werror=date-time" in argv
 
 
 def test_cc_asks_for_no_debug_and_no_ndebug(root: Path) -> None:
@@ -75,7 +83,7 @@ def test_cxx_differs_from_cc_by_its_mode_alone(root: Path) -> None:
     assert [flag for flag in cxx if flag in c] == c
 
 
-@pytest.mark.parametrize(("driver", "program"), [("ar", "ar"), ("ranlib", "ranlib"), ("ld", "ld.lld"), ("ld.lld", "ld.lld")])
+@pytest.mark.parametrize(("driver", "program"), [("ar", "ar"), ("ranlib", "ranlib"), ("ld", "ld.lld")])
 def test_the_others_pass_their_arguments_on(root: Path, driver: str, program: str) -> None:
     assert call(root, driver, "rcs", "a b.a", "*.o") == [program, "rcs", "a b.a", "*.o"]
 
