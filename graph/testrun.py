@@ -26,6 +26,7 @@ import zstandard
 from graph.errors import TestsFailed, UnpackError
 from graph.suite import Suite, SuiteResult, again, arguments, failed_files, parse_output
 
+LAUNCH = Path(__file__).with_name("launch.py")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -181,11 +182,8 @@ def _run(argv: Sequence[str], scratch: Path, cwd: Path, limit: float, log: Path 
     """
     env = {"PATH": PATH, "HOME": str(scratch / "home"), "TMPDIR": str(scratch / "tmp"), "LANG": "C.UTF-8", "TERM": "xterm"}
     with log.open("w+b") if log else tempfile.TemporaryFile() as out:
-        try:
-            process = subprocess.Popen(argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
-        except OSError as error:
-            out.write(str(error).encode())
-            return 127, str(error)
+        command = [sys.executable, "-I", "-S", str(LAUNCH), *argv]
+        process = subprocess.Popen(command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
         try:
             process.wait(limit)
         except subprocess.TimeoutExpired:

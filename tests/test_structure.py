@@ -37,7 +37,7 @@ TOGETHER = {
 }
 """Halves of one module that was split for its size: the left one stands on the right one."""
 
-ALONE = {"nsinit", "pipindex"}
+ALONE = {"nsinit", "pipindex", "launch"}
 """Run as programs of their own: they import nothing of ours."""
 
 IO = {"os", "subprocess", "socket", "tempfile", "shutil", "requests", "lief", "threading"}

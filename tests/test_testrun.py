@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -75,7 +76,7 @@ def test_the_interpreter_is_tried_after_each_move(tmp_path: Path, monkeypatch: p
     [
         ("#!/bin/sh\nexit 3\n", "status 3"),
         ("#!/bin/sh\necho 3.13.15 /usr /usr/lib/os.py\n", "status 0: 3.13.15 /usr"),
-        ("#!/no/such/interpreter\n", "status 127"),
+        ("#!/no/such/interpreter\n", "status 1: "),
         ("#!/bin/sh\n[ $2 = -c ] && echo '{}'\nkill -9 $$\n", "status -9"),
     ],
 )
@@ -146,6 +147,14 @@ def test_a_process_that_exceeds_its_time_is_killed(tmp_path: Path) -> None:
     began = time.monotonic()
     assert testrun._run(["sh", "-c", "echo begun; sleep 60"], tmp_path, tmp_path, limit=0.3) == (-9, "begun\n")
     assert time.monotonic() - began < 20
+
+
+def test_signals_have_their_default_action(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert testrun._run(["sh", "-c", "kill -INT $$; echo still here"], tmp_path, tmp_path, limit=20) == (-2, "")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("flavour", ["full", "install_only"])
