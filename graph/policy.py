@@ -21,6 +21,9 @@ from graph.target import Target
 
 Findings = Iterator[Finding]
 
+_ZIP_EPOCH = 315_532_800
+"""1980-01-01 UTC: a zip file's first date."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -219,6 +222,8 @@ def _deterministic(archive: Archive, policy: Policy) -> Findings:
     times = sorted({entry.mtime for entry in archive.entries})
     if len(times) > 1:
         yield Finding("archive-mtime", archive.filename, f"{len(times)} modification times, from {times[0]:g} to {times[-1]:g}")
+    if times and times[0] < _ZIP_EPOCH:
+        yield Finding("archive-mtime", archive.filename, "a time before 1980, which no zip file (wheel) of these files could hold")
     for entry in archive.entries:
         if entry.owner[:2] != (0, 0) or not set(entry.owner[2:]) <= {"", "root"}:
             yield Finding("archive-owner", entry.path, f"belongs to {entry.owner}")

@@ -80,10 +80,14 @@ def render_smoke(checks: Iterable[Check]) -> str:
 
 
 def run_suite(archive: Path, workdir: Path, suite: Suite, version: str, jobs: int = 0) -> SuiteResult:
-    """CPython's suite, run by the interpreter of a full archive (the others hold no tests). `jobs` 0 takes suite.toml's number."""
-    unpack_archive(archive, workdir / "dist")
-    prefix = prefix_of(workdir / "dist")
-    return run_regrtest(_interpreter(prefix, version), workdir, suite, jobs or suite.jobs)
+    """CPython's suite, run by the interpreter of a full archive (the others hold no tests). `jobs` 0 takes suite.toml's number.
+
+    Logs stay in `workdir`; the archive is unpacked elsewhere, where other users may read it: a test runs the interpreter as nobody.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    with _scratch() as place:
+        unpack_archive(archive, place / "dist")
+        return run_regrtest(_interpreter(prefix_of(place / "dist"), version), workdir, suite, jobs or suite.jobs)
 
 
 def run_regrtest(python: Sequence[str], workdir: Path, suite: Suite, jobs: int, *, seen: str = "") -> SuiteResult:
@@ -168,6 +172,7 @@ def _scratch() -> Iterator[Path]:
     """A folder with home/ and tmp/, of a short name: a Unix socket's path has at most 107 bytes, and tests make some below TMPDIR."""
     folder = Path(tempfile.mkdtemp(prefix="fs-"))
     try:
+        folder.chmod(0o755)
         (folder / "home").mkdir()
         (folder / "tmp").mkdir()
         yield folder

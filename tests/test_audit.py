@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,11 @@ def test_a_key_that_is_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff"])
 def test_a_document_that_is_none(tmp_path: Path, data: bytes) -> None:
     assert "metadata" in {f.rule for f in audit(tmp_path, "full", changed(good("full"), JSON, data=data))}
+
+
+def test_times_before_1980(tmp_path: Path) -> None:
+    tree = {path: replace(member, mtime=1) for path, member in good("install_only").items()}
+    assert [f.rule for f in audit(tmp_path, "install_only", tree)] == ["archive-mtime"]
 
 
 def test_the_full_archive_has_its_own_layout(tmp_path: Path) -> None:

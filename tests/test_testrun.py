@@ -34,6 +34,7 @@ REGRTEST = """#!/bin/sh
 # `-m test` in three lines: test_b fails in the first run, test_c always; the junit file is the argument after --junit-xml
 for word; do [ "$before" = --junit-xml ] && junit=$word; before=$word; done
 echo "$@" >> "$(dirname "$junit")/calls"
+[ "$(stat -c %a . "$(dirname "$0")/../../../.." | sort -u)" = 755 ] || exit 9
 case "$*" in
 *" test_b test_c") echo "0:00:01 [1/2] test_b passed"; echo "0:00:01 [2/2] test_c failed (1 failure)"
     echo '<testsuites><testcase name="test.test_c.T.x"><failure>still</failure></testcase></testsuites>' > "$junit";;
