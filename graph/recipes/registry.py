@@ -5,7 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from graph.node import Node
-from graph.recipes import bdb, bzip2, cpython, libedit, libffi, libuuid, ncurses, openssl, sqlite, toolchain, xz, zlib, zstd
+from graph.recipes import (
+    bdb,
+    bzip2,
+    cpython,
+    distribution,
+    libedit,
+    libffi,
+    libuuid,
+    ncurses,
+    openssl,
+    pip,
+    sqlite,
+    toolchain,
+    xz,
+    zlib,
+    zstd,
+)
 from graph.recipes.common import Context
 
 RECIPES: tuple[Callable[[Context], tuple[Node, ...]], ...] = (
@@ -13,11 +29,13 @@ RECIPES: tuple[Callable[[Context], tuple[Node, ...]], ...] = (
     bdb.nodes,
     bzip2.nodes,
     cpython.nodes,
+    distribution.nodes,
     libedit.nodes,
     libffi.nodes,
     libuuid.nodes,
     ncurses.nodes,
     openssl.nodes,
+    pip.nodes,
     sqlite.nodes,
     xz.nodes,
     zlib.nodes,

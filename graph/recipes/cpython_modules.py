@@ -1,0 +1,208 @@
+"""CPython's extension modules that are files of their own: those that need an outside library, and the test modules.
+
+All others are built into the core. Rows follow upstream's Modules/Setup.stdlib.in and the PY_STDLIB_MOD lines of configure.ac;
+a row that differs between versions stands once for each, with `minors`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """One shared module."""
+
+    name: str
+    sources: tuple[str, ...]
+    """C files below Modules/."""
+    reads: tuple[str, ...] = ()
+    """Globs below Modules/ of what these include, beyond Include/ and their own argument clinic output."""
+    flags: tuple[str, ...] = ()
+    """What configure finds out when it sees the library, and include folders."""
+    uses: tuple[str, ...] = ()
+    """Packages, as in make:TRIPLE:NAME."""
+    libs: tuple[str, ...] = ()
+    """Linked static unless the package gives a shared library."""
+    test: bool = False
+    """Only CPython's own tests import it: it is left out of the install_only archives."""
+    minors: tuple[str, ...] = ()
+    """Python versions (major.minor) that have this row; empty for all."""
+
+
+ABSENT = {
+    "_gdbm": "GNU dbm is under GPL-3.0-or-later, which an interpreter that is linked with it would inherit; dbm.ndbm and dbm.sqlite3 serve",
+    "_tkinter": "Tcl and Tk are not built yet",
+}
+"""Modules that upstream could build here and this distribution leaves out, with the reason."""
+
+SHARED_LIBS = {"openssl": ("libssl-fs.so.3", "libcrypto-fs.so.3"), "ncurses": ("libncursesw-fs.so.6",)}
+"""Packages that several modules use: one shared copy each, in lib/ of the distribution, found by a relative run path."""
+
+_CURSES = tuple(
+    f"-DHAVE_CURSES_{name}=1"
+    for name in (
+        *("IS_PAD", "IS_TERM_RESIZED", "RESIZE_TERM", "RESIZETERM", "IMMEDOK", "SYNCOK", "WCHGAT", "FILTER", "HAS_KEY", "TYPEAHEAD"),
+        *("USE_ENV", "SET_ESCDELAY", "SET_TABSIZE", "ESCDELAY", "TABSIZE", "GETMOUSE"),
+    )
+)
+_NCURSES = ("-DHAVE_NCURSESW=1", "-DHAVE_CURSES_H=1", "-DHAVE_NCURSES_H=1", "-DHAVE_TERM_H=1", "-DHAVE_PANEL_H=1", *_CURSES)
+_LIBEDIT = tuple(
+    f"-DHAVE_RL_{name}=1"
+    for name in (
+        *("PRE_INPUT_HOOK", "COMPLETION_APPEND_CHARACTER", "COMPLETION_DISPLAY_MATCHES_HOOK", "COMPLETION_MATCHES", "RESIZE_TERMINAL"),
+        *("COMPLETION_SUPPRESS_APPEND", "CATCH_SIGNAL", "APPEND_HISTORY", "COMPDISP_FUNC_T"),
+    )
+)
+_SQLITE = ("blob", "connection", "cursor", "microprotocols", "module", "prepare_protocol", "row", "statement", "util")
+
+EXTERNAL = (
+    Extension("zlib", ("zlibmodule.c",), reads=("clinic/zlibmodule.c.h",), flags=("-DHAVE_ZLIB_COPY=1",), uses=("zlib",), libs=("-lz",)),
+    Extension("_bz2", ("_bz2module.c",), reads=("clinic/_bz2module.c.h",), uses=("bzip2",), libs=("-lbz2",)),
+    Extension("_lzma", ("_lzmamodule.c",), reads=("clinic/_lzmamodule.c.h",), uses=("xz",), libs=("-llzma", "-pthread")),
+    Extension(
+        "_ctypes",
+        tuple(f"_ctypes/{name}.c" for name in ("_ctypes", "callbacks", "callproc", "stgdict", "cfield")),
+        reads=("_ctypes/ctypes.h", "_ctypes/clinic/"),
+        flags=("-DHAVE_FFI_PREP_CIF_VAR=1", "-DHAVE_FFI_PREP_CLOSURE_LOC=1", "-DHAVE_FFI_CLOSURE_ALLOC=1"),
+        uses=("libffi",),
+        libs=("-lffi", "-ldl"),
+        minors=("3.13",),
+    ),
+    Extension(
+        "_curses",
+        ("_cursesmodule.c",),
+        reads=("clinic/_cursesmodule.c.h",),
+        flags=_NCURSES,
+        uses=("ncurses",),
+        libs=("-lncursesw",),
+    ),
+    Extension(
+        "_curses_panel",
+        ("_curses_panel.c",),
+        reads=("clinic/_curses_panel.c.h",),
+        flags=_NCURSES,
+        uses=("ncurses",),
+        libs=("-lncursesw",),
+    ),
+    Extension(
+        "_dbm",
+        ("_dbmmodule.c",),
+        reads=("clinic/_dbmmodule.c.h",),
+        flags=("-DUSE_BERKDB=1",),
+        uses=("bdb",),
+        libs=("-ldb", "-lpthread"),
+    ),
+    Extension(
+        "readline",
+        ("readline.c",),
+        reads=("clinic/readline.c.h",),
+        flags=("-DWITH_EDITLINE=1", *_LIBEDIT),
+        uses=("libedit", "ncurses"),
+        libs=("-ledit", "-lncursesw"),
+    ),
+    Extension(
+        "_sqlite3",
+        tuple(f"_sqlite/{name}.c" for name in _SQLITE),
+        reads=("_sqlite/*.h", "_sqlite/clinic/"),
+        flags=("-I../src/Modules/_sqlite", "-DPY_SQLITE_ENABLE_LOAD_EXTENSION=1", "-DPY_SQLITE_HAVE_SERIALIZE=1"),
+        uses=("sqlite",),
+        libs=("-lsqlite3", "-lm", "-ldl", "-lpthread"),
+    ),
+    Extension(
+        "_ssl",
+        ("_ssl.c",),
+        reads=("_ssl.h", "_ssl/", "_ssl_data_*.h", "socketmodule.h", "clinic/_ssl.c.h"),
+        uses=("openssl",),
+        libs=("-lssl", "-lcrypto"),
+    ),
+    Extension("_hashlib", ("_hashopenssl.c",), reads=("hashlib.h", "clinic/_hashopenssl.c.h"), uses=("openssl",), libs=("-lcrypto",)),
+    Extension(
+        "_uuid",
+        ("_uuidmodule.c",),
+        flags=("-DHAVE_UUID_UUID_H=1", "-DHAVE_UUID_GENERATE_TIME_SAFE=1"),
+        uses=("libuuid",),
+        libs=("-luuid",),
+    ),
+)
+
+_TESTCAPI = (
+    *("vectorcall", "heaptype", "abstract", "unicode", "dict", "set", "list", "tuple", "getargs", "datetime", "docstring", "mem"),
+    *(
+        "watchers",
+        "long",
+        "float",
+        "complex",
+        "numbers",
+        "structmember",
+        "exceptions",
+        "code",
+        "buffer",
+        "pyatomic",
+        "run",
+        "file",
+        "codec",
+    ),
+    *("immortal", "gc", "hash", "time", "bytes", "object", "monitoring", "weakref"),
+)
+_TESTLIMITEDCAPI = (
+    *("abstract", "bytearray", "bytes", "capsule", "complex", "dict", "eval", "float", "heaptype_relative", "import", "list", "long"),
+    *("object", "pyos", "set", "sys", "tuple", "unicode", "vectorcall_limited", "file", "weakref", "run"),
+)
+_TESTINTERNALCAPI = ("test_lock", "pytime", "set", "test_critical_sections")
+
+TESTS = (
+    Extension(
+        "_testcapi",
+        ("_testcapimodule.c", *(f"_testcapi/{name}.c" for name in _TESTCAPI)),
+        reads=("_testcapi/*.h", "_testcapi/clinic/", "_testcapi_feature_macros.inc"),
+        test=True,
+        minors=("3.13",),
+    ),
+    Extension(
+        "_testlimitedcapi",
+        ("_testlimitedcapi.c", *(f"_testlimitedcapi/{name}.c" for name in _TESTLIMITEDCAPI)),
+        reads=("_testlimitedcapi/*.h", "_testlimitedcapi/clinic/"),
+        test=True,
+        minors=("3.13",),
+    ),
+    Extension(
+        "_testinternalcapi",
+        ("_testinternalcapi.c", *(f"_testinternalcapi/{name}.c" for name in _TESTINTERNALCAPI)),
+        reads=("clinic/_testinternalcapi.c.h", "_testcapi/util.h", "_testinternalcapi/*.h", "_testinternalcapi/clinic/"),
+        test=True,
+        minors=("3.13",),
+    ),
+    Extension("_testbuffer", ("_testbuffer.c",), test=True),
+    Extension(
+        "_testclinic",
+        ("_testclinic.c",),
+        reads=("clinic/_testclinic.c.h", "clinic/_testclinic_depr.c.h"),
+        test=True,
+        minors=("3.13", "3.14"),
+    ),
+    Extension(
+        "_testclinic_limited", ("_testclinic_limited.c",), reads=("clinic/_testclinic_limited.c.h",), test=True, minors=("3.13", "3.14")
+    ),
+    Extension("_testimportmultiple", ("_testimportmultiple.c",), test=True),
+    Extension("_testmultiphase", ("_testmultiphase.c",), reads=("clinic/_testmultiphase.c.h",), test=True),
+    Extension("_testsinglephase", ("_testsinglephase.c",), test=True, minors=("3.13", "3.14")),
+    Extension("_testexternalinspection", ("_testexternalinspection.c",), test=True, minors=("3.13",)),
+    Extension("_xxtestfuzz", ("_xxtestfuzz/_xxtestfuzz.c", "_xxtestfuzz/fuzzer.c"), test=True),
+    Extension("_ctypes_test", ("_ctypes/_ctypes_test.c",), reads=("_ctypes/_ctypes_test.h",), libs=("-lm",), test=True),
+    Extension("xxlimited", ("xxlimited.c",), test=True),
+    Extension("xxlimited_35", ("xxlimited_35.c",), test=True),
+)
+
+TEST_PACKAGES = ("test", "idlelib.idle_test")
+"""Packages of the standard library that only hold tests."""
+
+
+def extensions(minor: str) -> tuple[Extension, ...]:
+    """Every shared module of a Python version (major.minor), the test modules last."""
+    return tuple(ext for ext in EXTERNAL + TESTS if not ext.minors or minor in ext.minors)
+
+
+def modules_built_apart(minor: str) -> tuple[str, ...]:
+    """Names that the core's configure is told are not available: `extensions` and what is left out."""
+    return tuple(sorted({ext.name for ext in extensions(minor)} | set(ABSENT)))

@@ -1,0 +1,246 @@
+"""PYTHON.json, version 8, of a full archive: python_json.py ROOT FACTS OUT.
+
+ROOT is the archive's python/ folder laid out (install/, build/, licenses/); FACTS is facts.json of the recipe (see `Facts`). What can
+be read from the files is read from them: configuration, module tables, object lists, symbol versions. Every path named must exist.
+"""
+
+import importlib.util
+import json
+import re
+import runpy
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypedDict
+
+VERSION = "8"
+
+
+class Module(TypedDict):
+    """An extension module built apart."""
+
+    links: list[dict[str, Any]]
+    objs: list[str]
+    licenses: list[str]
+    license_paths: list[str]
+    test: bool
+
+
+class Facts(TypedDict):
+    """What the recipe tells and no file holds."""
+
+    minor: str
+    version: str
+    triple: str
+    options: str
+    multiarch: str
+    platform_tag: str
+    ext_suffix: str
+    soname: str
+    libc: str
+    modules: dict[str, Module]
+    test_packages: list[str]
+
+
+IN_CORE_LINKS = ("dl", "m", "pthread", "rt", "util")
+
+
+def config_vars(root: Path, facts: Facts) -> dict[str, Any]:
+    """build_time_vars of the distribution's own _sysconfigdata."""
+    [path] = root.glob(f"install/lib/python{facts['minor']}/_sysconfigdata_*.py")
+    return dict(runpy.run_path(str(path))["build_time_vars"])
+
+
+def inittab(root: Path) -> dict[str, str | None]:
+    """Built-in modules and their init functions, from config.c."""
+    table = (root / "build/Modules/config.c").read_text().split("_PyImport_Inittab[]", 1)[1]
+    return {name: None if init == "NULL" else init for name, init in re.findall(r'\{"(\w+)",\s*(\w+)\}', table)}
+
+
+def objects_of_modules(root: Path, facts: Facts) -> dict[str, list[str]]:
+    """Object files of each built-in module that the Makefile has a rule for, and those of its private library."""
+    config = root / f"install/lib/python{facts['minor']}/config-{facts['minor']}-{facts['multiarch']}"
+    makefile = (config / "Makefile").read_text()
+    rules = re.findall(r"^Modules/(\w+)\$\(EXT_SUFFIX\):([^;\n]*);", makefile, re.M)
+    found = {name: objects.split() for name, objects in rules}
+    for module, folder in (("_decimal", "Modules/_decimal/libmpdec"), ("pyexpat", "Modules/expat")):
+        found[module] += sorted(str(path.relative_to(root / "build")) for path in (root / "build" / folder).glob("*.o"))
+    if "_sha2" in found and "Modules/_hacl/Hacl_Hash_SHA2.o" not in found["_sha2"]:
+        found["_sha2"].append("Modules/_hacl/Hacl_Hash_SHA2.o")
+    return found
+
+
+def bootstrap_modules(root: Path, facts: Facts) -> set[str]:
+    """Modules without which the interpreter does not start: Setup.bootstrap."""
+    config = root / f"install/lib/python{facts['minor']}/config-{facts['minor']}-{facts['multiarch']}"
+    lines = (config / "Setup.bootstrap").read_text().splitlines()
+    return {line.split()[0] for line in lines if line.strip() and line[0] not in "#*@"}
+
+
+def system_links(names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Link entries of libraries of the system."""
+    return [{"name": name, "system": True} for name in names]
+
+
+def entry(**values: Any) -> list[dict[str, Any]]:
+    """One extension's list of variants: one, `default`."""
+    base = {
+        "in_core": False,
+        "init_fn": None,
+        "license_paths": ["licenses/LICENSE.cpython.txt"],
+        "license_public_domain": False,
+        "licenses": ["Python-2.0", "CNRI-Python"],
+        "links": [],
+        "objs": [],
+        "required": False,
+        "static_lib": None,
+        "shared_lib": None,
+        "variant": "default",
+    }
+    return [{**base, **values}]
+
+
+def extensions(root: Path, facts: Facts) -> dict[str, list[dict[str, Any]]]:
+    """The table of extension modules: built-in ones, and those built apart."""
+    bootstrap = bootstrap_modules(root, facts)
+    objects = objects_of_modules(root, facts)
+    found = {}
+    for name, init in inittab(root).items():
+        core = name in bootstrap or name not in objects
+        objs = [] if core else [f"build/{path}" for path in objects[name]]
+        found[name] = entry(in_core=core, init_fn=init, objs=objs, required=core)
+    dynload = f"install/lib/python{facts['minor']}/lib-dynload"
+    for name, module in facts["modules"].items():
+        values: dict[str, Any] = {"links": module["links"], "objs": module["objs"], "shared_lib": f"{dynload}/{name}{facts['ext_suffix']}"}
+        if module["licenses"]:
+            values |= {"licenses": module["licenses"], "license_paths": module["license_paths"]}
+        found[name] = entry(init_fn=f"PyInit_{name}", **values)
+    return dict(sorted(found.items()))
+
+
+def core_objects(root: Path, table: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """Objects of libpython that belong to no single module; config.o is the inittab's."""
+    of_modules = {path for variants in table.values() for variant in variants for path in variant["objs"]}
+    apart = {*of_modules, "build/Modules/config.o", "build/Programs/python.o"}
+    every = sorted(str(path.relative_to(root)) for path in (root / "build").rglob("*.o"))
+    return [path for path in every if path not in apart]
+
+
+def build_info(root: Path, facts: Facts) -> dict[str, Any]:
+    """How to link an interpreter anew from the archive's objects."""
+    table = extensions(root, facts)
+    config = f"install/lib/python{facts['minor']}/config-{facts['minor']}-{facts['multiarch']}"
+    return {
+        "core": {
+            "links": system_links(IN_CORE_LINKS),
+            "objs": core_objects(root, table),
+            "shared_lib": f"install/lib/{facts['soname']}",
+            "static_lib": f"{config}/libpython{facts['minor']}.a",
+        },
+        "extensions": table,
+        "inittab_cflags": ["-std=c11", "-DNDEBUG", "-DPy_BUILD_CORE"],
+        "inittab_object": "build/Modules/config.o",
+        "inittab_source": "build/Modules/config.c",
+        "object_file_format": "elf",
+    }
+
+
+def crt_features(root: Path, facts: Facts) -> list[str]:
+    """The C library, and the newest of its symbol versions that the interpreter needs."""
+    if facts["libc"] != "gnu":
+        return ["static"]
+    program = (root / f"install/bin/python{facts['minor']}").read_bytes()
+    found = {tuple(map(int, version.split(b"."))) for version in re.findall(rb"\0GLIBC_(\d+\.\d+(?:\.\d+)?)(?=\0)", program)}
+    return ["glibc-dynamic", "glibc-max-symbol-version:" + ".".join(map(str, max(found)))]
+
+
+def paths(facts: Facts) -> dict[str, str]:
+    """sysconfig's paths, relative to the archive's python/ folder."""
+    minor = facts["minor"]
+    names = {
+        "base": "install",
+        "platbase": "install",
+        "installed_base": "install",
+        "installed_platbase": "install",
+        "py_version_short": minor,
+    }
+    found = sysconfig.get_paths("posix_prefix", vars={**names, "abiflags": "", "abi_thread": "", "platlibdir": "lib"})
+    return {name: path for name, path in found.items() if path.startswith("install")}
+
+
+def python_facts(facts: Facts, values: dict[str, Any]) -> dict[str, Any]:
+    """The python_* keys."""
+    minor, version = facts["minor"], facts["version"]
+    tag = minor.replace(".", "")
+    major, small, micro = map(int, version.split("."))
+    return {
+        "python_abi_tag": values["ABIFLAGS"],
+        "python_bytecode_magic_number": importlib.util.MAGIC_NUMBER.hex(),
+        "python_config_vars": {name: str(value) for name, value in sorted(values.items())},
+        "python_exe": f"install/bin/python{minor}",
+        "python_extension_module_loading": ["builtin", "shared-library"],
+        "python_implementation_cache_tag": f"cpython-{tag}",
+        "python_implementation_hex_version": major << 24 | small << 16 | micro << 8 | 0xF0,
+        "python_implementation_name": "cpython",
+        "python_implementation_version": [*version.split("."), "final", "0"],
+        "python_major_minor_version": minor,
+        "python_paths": paths(facts),
+        "python_paths_abstract": sysconfig.get_paths("posix_prefix", expand=False),
+        "python_platform_tag": facts["platform_tag"],
+        "python_stdlib_platform_config": f"install/lib/python{minor}/_sysconfigdata__linux_{facts['multiarch']}.py",
+        "python_stdlib_test_packages": facts["test_packages"],
+        "python_suffixes": {
+            "bytecode": [".pyc"],
+            "debug_bytecode": [".pyc"],
+            "extension": [facts["ext_suffix"], ".abi3.so", ".so"],
+            "optimized_bytecode": [".pyc"],
+            "source": [".py"],
+        },
+        "python_symbol_visibility": "global-default",
+        "python_tag": f"cp{tag}",
+        "python_version": version,
+    }
+
+
+def describe(root: Path, facts: Facts) -> dict[str, Any]:
+    """The whole of PYTHON.json."""
+    return {
+        "version": VERSION,
+        "target_triple": facts["triple"],
+        "build_options": facts["options"],
+        "build_info": build_info(root, facts),
+        "crt_features": crt_features(root, facts),
+        "libpython_link_mode": "shared",
+        "license_path": "licenses/LICENSE.cpython.txt",
+        "licenses": ["Python-2.0", "CNRI-Python"],
+        "run_tests": "build/run_tests.py",
+        **python_facts(facts, config_vars(root, facts)),
+    }
+
+
+def named_paths(value: Any) -> Iterator[str]:
+    """Every string in the description that is a path of the archive."""
+    if isinstance(value, dict):
+        for name, each in value.items():
+            if name not in ("python_config_vars", "python_paths_abstract"):
+                yield from named_paths(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from named_paths(each)
+    elif isinstance(value, str) and value.startswith(("install/", "build/", "licenses/")):
+        yield value
+
+
+def main(argv: list[str]) -> None:
+    root, out = Path(argv[0]), Path(argv[2])
+    described = describe(root, json.loads(Path(argv[1]).read_text()))
+    # include/ of third parties and the like are places where something may come
+    absent = [name for name in named_paths(described) if not (root / name).exists() and name not in described["python_paths"].values()]
+    if absent:
+        raise FileNotFoundError(f"PYTHON.json names what the archive lacks: {absent}")
+    out.write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
