@@ -157,16 +157,9 @@ def crt_features(root: Path, facts: Facts) -> list[str]:
 
 def paths(facts: Facts) -> dict[str, str]:
     """sysconfig's paths, relative to the archive's python/ folder."""
-    minor = facts["minor"]
-    names = {
-        "base": "install",
-        "platbase": "install",
-        "installed_base": "install",
-        "installed_platbase": "install",
-        "py_version_short": minor,
-    }
-    found = sysconfig.get_paths("posix_prefix", vars={**names, "abiflags": "", "abi_thread": "", "platlibdir": "lib"})
-    return {name: path for name, path in found.items() if path.startswith("install")}
+    names = {"py_version_short": facts["minor"], "abiflags": "", "abi_thread": "", "platlibdir": "lib", "implementation_lower": "python"}
+    names |= dict.fromkeys(("base", "platbase", "installed_base", "installed_platbase"), "install")
+    return {name: path.format(**names) for name, path in sysconfig.get_paths("posix_prefix", expand=False).items()}
 
 
 def python_facts(facts: Facts, values: dict[str, Any]) -> dict[str, Any]:
