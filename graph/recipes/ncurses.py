@@ -47,7 +47,7 @@ def _make(ctx: Context) -> Node:
         Step(("make", "-C", "include", "DESTDIR=/build/stage", "install")),
         Step(("make", "-C", "panel", "DESTDIR=/build/stage", "install.includes")),
         Step(("mkdir", "-p", "/build/out/lib")),
-        Step(("cc", "-shared", "-o", f"/build/out/lib/{LIBRARY}", whole, "lib/libncursesw.a", "lib/libpanelw.a")),
+        Step(("cc", "-shared", "-Wl,-s", "-o", f"/build/out/lib/{LIBRARY}", whole, "lib/libncursesw.a", "lib/libpanelw.a")),
         *(Step(("ln", "-s", LIBRARY, f"/build/out/lib/{name}")) for name in LINK_NAMES),
         Step(("cp", "-R", "/build/stage/usr/include", "/build/out/include")),
         # a comment names the tables that it was made from, with their folder

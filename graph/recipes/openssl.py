@@ -23,8 +23,9 @@ FEATURES = (
 WITH_INT128 = ("x86_64", "aarch64", "powerpc64le", "riscv64", "loongarch64")
 NAMES = ("libcrypto", "libssl")
 TOOLS = ("posix", "make", "perl")
-# OpenSSL exports by version script and has its own -fPIC; the rpath is quoted for make and for the shell that make starts
-ENV = {"CFLAGS": "-O3 -D_FORTIFY_SOURCE=2", "LDFLAGS": "-Wl,-rpath,'$$ORIGIN'"}
+# OpenSSL exports by version script and has its own -fPIC; the rpath is quoted for make and for the shell that make starts.
+# -s: built without debug information, it has no symbol table worth shipping either
+ENV = {"CFLAGS": "-O3 -D_FORTIFY_SOURCE=2", "LDFLAGS": "-Wl,-s -Wl,-rpath,'$$ORIGIN'"}
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
