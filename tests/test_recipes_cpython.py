@@ -1,0 +1,225 @@
+"""CPython's recipes: what each node sees, so that a change reaches what it must and nothing else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from graph.digest import Digest
+from graph.errors import PlanError
+from graph.globs import Selection
+from graph.node import Node, Run, key, manifest
+from graph.plan import make_plan
+from graph.policy import flavour_of
+from graph.recipes.build_python import build_python
+from graph.recipes.common import Context, Host
+from graph.recipes.cpython_modules import ABSENT, EXTERNAL, SHARED_LIBS, TESTS, extensions, modules_built_apart
+from graph.recipes.distribution import FLAVOURS, archive_name
+from graph.session import Session
+
+TRIPLE = "x86_64-unknown-linux-gnu"
+SESSION = Session(Path(__file__).resolve().parent.parent, {})
+CELL = SESSION.matrix.default(SESSION.matrix.targets[TRIPLE])
+CONTEXT = Context(CELL, Host("linux-x86_64", TRIPLE), SESSION.lock, SESSION.files)
+PLAN = make_plan([CONTEXT], SESSION.recipes())
+SOURCE = f"source:cpython-{CELL.version}"
+
+
+def node(kind: str, what: str = "") -> Node:
+    return PLAN[f"{kind}:{CELL}{what and ':' + what}"]
+
+
+def run_of(made: Node) -> Run:
+    assert isinstance(made.action, Run)
+    return made.action
+
+
+def words(made: Node) -> list[str]:
+    return [word for step in run_of(made).steps for word in step.argv]
+
+
+def file_of(made: Node, path: str) -> bytes:
+    [data] = [file.data for file in made.files if file.path == path]
+    return data
+
+
+def reads(made: Node, path: str) -> bool:
+    """Whether a node sees this file of the source tree."""
+    for given in made.inputs:
+        inside = path.removeprefix(f"{given.subdir}/") if given.subdir else path
+        within = not given.subdir or inside != path
+        if given.node == SOURCE and within and Selection.parse(given.only, given.without).keeps(inside):
+            return True
+    return False
+
+
+def readers(path: str) -> set[str]:
+    """Kinds (and modules) of the nodes that see a file of the source tree, less the interpreter that runs scripts."""
+    found = set()
+    for made in PLAN.nodes.values():
+        own = replace(made, inputs=tuple(given for given in made.inputs if not given.at.startswith("py/")))
+        if reads(own, path):
+            found.add(made.name.replace(f":{CELL}", ""))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("path", "seen_by"),
+    [
+        ("Modules/_ssl.c", {"ext:_ssl"}),
+        ("Modules/_ssl/cert.c", {"ext:_ssl"}),
+        ("Modules/socketmodule.h", {"core", "ext:_ssl"}),
+        ("Modules/_hashopenssl.c", {"ext:_hashlib"}),
+        ("Modules/hashlib.h", {"core", "ext:_hashlib"}),
+        ("Modules/_sqlite/connection.c", {"ext:_sqlite3"}),
+        ("Modules/_ctypes/callproc.c", {"ext:_ctypes"}),
+        ("Modules/clinic/zlibmodule.c.h", {"ext:zlib"}),
+        ("Modules/_testcapi/util.h", {"ext:_testcapi", "ext:_testinternalcapi"}),
+        ("Modules/mathmodule.c", {"core"}),
+        ("Python/ceval.c", {"core"}),
+        ("Lib/os.py", {"core", "stdlib"}),
+        ("Lib/json/decoder.py", {"stdlib"}),
+        ("Lib/test/test_os.py", {"metadata", "archive:full"}),
+        ("Lib/idlelib/idle_test/test_run.py", {"metadata", "archive:full"}),
+        ("Doc/library/os.rst", set()),
+        ("README.rst", set()),
+        ("Modules/Setup.stdlib.in", {"configure", "core"}),
+    ],
+)
+def test_a_source_file_is_seen_by_those_that_need_it(path: str, seen_by: set[str]) -> None:
+    assert readers(path) == seen_by
+
+
+def test_configure_sees_no_library() -> None:
+    configure = node("configure")
+    assert not any(given.node.startswith("make:") for given in configure.inputs)
+    site = file_of(configure, "config.site").decode().splitlines()
+    for ext in (*EXTERNAL, *TESTS):
+        assert f"py_cv_module_{ext.name}=n/a" in site
+    assert {f"py_cv_module_{name}=n/a" for name in ABSENT} <= set(site)
+
+
+def test_the_core_and_the_modules_are_built_side_by_side() -> None:
+    core = node("core")
+    closure = PLAN.closure([f"ext:{CELL}:{ext.name}" for ext in extensions(CELL.minor)])
+    assert core.name not in closure
+    assert not any(name.startswith("ext:") for name in PLAN.closure([core.name]))
+
+
+def test_a_module_sees_the_libraries_that_it_uses_and_pyconfig_only_of_configure() -> None:
+    for ext in extensions(CELL.minor):
+        made = node("ext", ext.name)
+        libraries = {given.node.rpartition(":")[2] for given in made.inputs if given.node.startswith("make:")}
+        assert libraries == set(ext.uses)
+        [config] = [given for given in made.inputs if given.node == f"configure:{CELL}"]
+        assert config.only == ("pyconfig.h",)
+
+
+def test_static_libraries_stay_inside_their_module() -> None:
+    for ext in extensions(CELL.minor):
+        links = [step.argv for step in run_of(node("ext", ext.name)).steps if "-shared" in step.argv]
+        assert len(links) == 2
+        assert all("-Wl,--exclude-libs,ALL" in argv for argv in links)
+        shares = bool(set(ext.uses) & set(SHARED_LIBS))
+        assert all(("-Wl,-rpath,$ORIGIN/../.." in argv) == shares for argv in links)
+
+
+def test_object_files_of_a_module_have_names_of_their_own() -> None:
+    for ext in extensions(CELL.minor):
+        stems = [Path(name).stem for name in ext.sources]
+        assert len(set(stems)) == len(stems), ext.name
+
+
+def test_core_and_modules_are_compiled_with_the_same_flags() -> None:
+    flags = dict(run_of(node("configure")).env)["CFLAGS_NODIST"].split()
+    compiled = words(node("ext", "zlib"))
+    for flag in flags:
+        assert flag in compiled or flag == "-Wno-date-time"
+
+
+def test_an_absent_module_has_a_reason_and_no_node() -> None:
+    assert all(len(reason) > 20 for reason in ABSENT.values())
+    assert not any(f"ext:{CELL}:{name}" in PLAN.nodes for name in ABSENT)
+    assert set(ABSENT) <= set(modules_built_apart(CELL.minor))
+
+
+def test_rows_of_another_version_are_left_out() -> None:
+    assert "_testexternalinspection" in {ext.name for ext in extensions("3.13")}
+    assert "_testexternalinspection" not in {ext.name for ext in extensions("3.11")}
+
+
+def test_each_version_has_a_module_once() -> None:
+    for minor in ("3.11", "3.13", "3.14"):
+        names = [ext.name for ext in extensions(minor)]
+        assert len(set(names)) == len(names)
+
+
+def test_what_is_installed() -> None:
+    """Neither tests nor static libraries; full and stripped differ in the variant only."""
+    full, stripped = node("assemble", "full"), node("assemble", "stripped")
+    assert {given.node for given in full.inputs} == {given.node for given in stripped.inputs}
+    assert not any(given.node == f"ext:{CELL}:{ext.name}" for ext in TESTS for given in full.inputs)
+    variants = {given.subdir for given in stripped.inputs if given.at.startswith("part/") and given.node.startswith(("core:", "ext:"))}
+    assert variants == {"stripped"}
+
+
+def test_no_input_lies_in_another() -> None:
+    """A mount cannot be made inside a read-only mount."""
+    for made in PLAN.nodes.values():
+        places = [given.at for given in made.inputs if not given.writable]
+        assert not [(a, b) for a in places for b in places if b.startswith(f"{a}/")], made.name
+
+
+@pytest.mark.parametrize("flavour", list(FLAVOURS))
+def test_archive_names_are_those_that_consumers_know(flavour: str) -> None:
+    name = archive_name(CONTEXT, flavour)
+    assert name.startswith(f"cpython-{CELL.version}+{SESSION.lock.release}-{TRIPLE}-")
+    assert ("noopt" in name) == (flavour == "full")
+    found = flavour_of(name)
+    assert found is not None and found.value == flavour
+
+
+def test_dist_holds_the_three_archives() -> None:
+    dist = node("dist")
+    assert [given.node for given in dist.inputs] == [f"archive:{CELL}:{flavour}" for flavour in FLAVOURS]
+    assert [word.rpartition("/")[2] for word in words(dist)[1:-1]] == [archive_name(CONTEXT, flavour) for flavour in FLAVOURS]
+
+
+def test_the_description_links_what_the_modules_link() -> None:
+    facts = json.loads(file_of(node("metadata"), "facts.json"))
+    modules = facts["modules"]
+    assert modules["_ssl"]["links"][0] == {"name": "ssl", "path_dynamic": "install/lib/libssl-fs.so.3"}
+    assert modules["zlib"]["links"] == [{"name": "z", "path_static": "build/lib/libz.a"}]
+    assert {"name": "m", "system": True} in modules["_sqlite3"]["links"]
+    assert modules["_dbm"]["licenses"] == ["Sleepycat"]
+    assert modules["_testcapi"]["objs"] == []
+    assert modules["_ctypes"]["objs"][0] == "build/Modules/_ctypes.o"
+
+
+def test_scripts_are_run_by_a_python_of_the_graph() -> None:
+    for made in PLAN.nodes.values():
+        for step in run_of(made).steps if isinstance(made.action, Run) else ():
+            assert not step.argv[0].startswith("python"), made.name
+    places = {given.at for given in build_python(CONTEXT)}
+    assert places == {"py/bin", "py/lib/python3.13", "py/modules"}
+
+
+def test_a_cross_cell_needs_a_python_of_the_host() -> None:
+    cross = replace(CONTEXT, host=Host("linux-aarch64", "aarch64-unknown-linux-gnu"))
+    with pytest.raises(PlanError, match="no Python of aarch64-unknown-linux-gnu"):
+        build_python(cross)
+
+
+def test_an_edit_of_a_script_changes_the_nodes_that_run_it() -> None:
+    file = SESSION.files["toolchains/steps/pack.py"]
+    files = {**SESSION.files, "toolchains/steps/pack.py": replace(file, data=file.data + b"\n# edited\n")}
+    edited = make_plan([replace(CONTEXT, files=files)], SESSION.recipes())
+
+    def own_key(made: Node) -> str:
+        return key(manifest(made, {given: Digest.of(given.node.encode()) for given in made.inputs}))
+
+    changed = {name for name, made in PLAN.nodes.items() if own_key(made) != own_key(edited[name])}
+    assert changed == {f"archive:{CELL}:{flavour}" for flavour in FLAVOURS}
