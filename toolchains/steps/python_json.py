@@ -43,6 +43,8 @@ class Facts(TypedDict):
     test_packages: list[str]
 
 
+GLIBC = rb"\0GLIBC_(\d+\.\d+(?:\.\d+)?)(?=\0)"
+"""Symbol versions as they stand in an ELF file's string table."""
 IN_CORE_LINKS = ("dl", "m", "pthread", "rt", "util")
 
 
@@ -147,11 +149,16 @@ def build_info(root: Path, facts: Facts) -> dict[str, Any]:
 
 
 def crt_features(root: Path, facts: Facts) -> list[str]:
-    """The C library, and the newest of its symbol versions that the interpreter needs."""
+    """The C library, and the newest of its symbol versions that any program or library needs."""
     if facts["libc"] != "gnu":
         return ["static"]
-    program = (root / f"install/bin/python{facts['minor']}").read_bytes()
-    found = {tuple(map(int, version.split(b"."))) for version in re.findall(rb"\0GLIBC_(\d+\.\d+(?:\.\d+)?)(?=\0)", program)}
+    minor = facts["minor"]
+    binaries = [
+        root / f"install/bin/python{minor}",
+        *root.glob("install/lib/*.so*"),
+        *root.glob(f"install/lib/python{minor}/lib-dynload/*.so"),
+    ]
+    found = {tuple(map(int, version.split(b"."))) for path in binaries for version in re.findall(GLIBC, path.read_bytes())}
     return ["glibc-dynamic", "glibc-max-symbol-version:" + ".".join(map(str, max(found)))]
 
 
