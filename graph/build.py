@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import quote
 
 from graph import archive, patch
 from graph.digest import FIXED_MTIME, Digest
-from graph.errors import DiskFull, Interrupted, PatchError, PlanError, StepFailed, StoreError, UnpackError
+from graph.errors import Interrupted, MissingBlob, PatchError, PlanError, StepFailed, StoreError, UnpackError
 from graph.fetch import FetcherProtocol
 from graph.jobserver import Jobserver
 from graph.lock import Lock
@@ -36,6 +37,10 @@ class Observer(Protocol):
     def finished(self, name: str, seconds: float) -> None: ...
 
     def cached(self, name: str) -> None: ...
+
+    def failed(self, name: str) -> None: ...
+
+    def waiting(self, name: str) -> None: ...
 
     def progress(self, name: str, done: int, total: int) -> None: ...
 
@@ -59,6 +64,8 @@ class Workshop:
     jobserver: Jobserver
     observer: Observer
     lock: Lock
+    tools: Mapping[str, str]
+    """What each set of host tools holds, as manifests tell it."""
 
 
 class Build:
@@ -78,7 +85,7 @@ class Build:
 
     def manifest(self, name: str) -> Manifest:
         """The node's manifest. Its inputs must be realised."""
-        return manifest(self.plan[name], self._input_digests(self.plan[name]))
+        return manifest(self.plan[name], self._input_digests(self.plan[name]), self._shop.tools)
 
     def result(self, name: str) -> ActionResult:
         """What a realised node gave."""
@@ -100,7 +107,7 @@ class Build:
     def realise(self, name: str) -> ActionResult:
         """The node's result, from the store or by executing it; published when it is whole."""
         lines = self.manifest(name)
-        with self._store.lock(key(lines)):
+        with self._store.lock(key(lines), lambda: self._shop.observer.waiting(name)):
             result = self._find(key(lines))
             if result is None:
                 result = self._timed(name, lines)
@@ -135,7 +142,11 @@ class Build:
                 raise Interrupted(f"{name} was not started")
             self._shop.observer.started(name)
             start = time.time()
-            result = self._execute(self.plan[name], lines)
+            try:
+                result = self._execute(self.plan[name], lines)
+            except BaseException:
+                self._shop.observer.failed(name)
+                raise
             end = time.time()
         self.spans.append(Span(name, start, end))
         return replace(result, seconds=round(end - start, 3))
@@ -150,11 +161,12 @@ class Build:
                 yield
 
     def _execute(self, node: Node, lines: Manifest) -> ActionResult:
+        log: Digest | None = None
         with self._store.workdir() as root:
             if isinstance(node.action, Fetch):
-                tree, hermetic, log = self._fetch(node.name, node.action, root), True, None
+                tree, hermetic = self._fetch(node.name, node.action, root), True
             elif isinstance(node.action, Unpack):
-                tree, hermetic, log = self._unpack(node, node.action, root), True, None
+                tree, hermetic = self._unpack(node, node.action, root), True
             else:
                 tree, hermetic, log = self._run(node, node.action, root)
         return ActionResult(node=node.name, key=key(lines), tree=tree, seconds=0.0, hermetic=hermetic, manifest=lines, log=log)
@@ -168,7 +180,7 @@ class Build:
 
     def _unpack(self, node: Node, action: Unpack, root: Path) -> Digest:
         out = root / "out"
-        [(packed, filename)] = self._files(self._filtered(node.inputs[0]))
+        packed, filename = self._only_file(node.inputs[0])
         try:
             unpacked = archive.unpack(packed, out, strip=action.strip, only=action.only, without=action.without)
         except UnpackError as error:
@@ -176,35 +188,35 @@ class Build:
             place = error.place.replace(str(packed), filename).replace(packed.name, filename)
             raise UnpackError(error.what, place=f"{node.name}: {place}", hint=error.hint) from error
         if unpacked.unmatched:
-            raise PlanError(f"no path of {filename} matches {', '.join(unpacked.unmatched)}", place=node.name, hint="mend the recipe's globs")
+            raise PlanError(f"no path of {filename} matches {', '.join(unpacked.unmatched)}", place=node.name, hint="mend the globs")
         for file in node.files:
             _apply_patch(out, file.path, file.data)
         return self._store.put_tree(out, move=True)
 
-    def _files(self, tree: Digest) -> list[tuple[Path, str]]:
-        """Paths in the store, and names, of the files at the top of a tree."""
-        found = []
-        for name, digest, executable in self._store.directory(tree).files:
+    def _only_file(self, given: Input) -> tuple[Path, str]:
+        """Path in the store, and name, of the one file that a fetch gave."""
+        with self.forgetting(given.node):
+            [(name, digest, executable)] = self._store.directory(self._filtered(given)).files
             path = self._store.blob_path(digest, executable)
-            if path is not None:
-                found.append((path, name))
-        return found
+            if path is None:
+                raise MissingBlob(f"blob {digest} is missing", place=name)
+        return path, name
 
     def _run(self, node: Node, action: Run, root: Path) -> tuple[Digest, bool, Digest]:
         job = self.stage(node, root)
         outcome = self._shop.runner.run(job, self._shop.jobserver, self._stop)
-        log = self._keep_log(node.name, job.log)
+        log = self._store.put_file(job.log, executable=False)
         if self._stop.is_set():
             raise Interrupted(f"{node.name} was interrupted")
         if outcome.status != 0:
-            raise _step_failed(node, action, outcome.failed_step or 0, outcome.status, log)
+            raise _step_failed(node, action, outcome.failed_step or 0, outcome.status, self._keep_log(node.name, job.log))
         out = job.root / action.output
         if not out.is_dir():
             raise StepFailed(f"the steps ended well but made no {action.output}/", place=node.name, hint=f"doit shell {node.name}")
-        return self._store.put_tree(out, move=True), outcome.hermetic, self._store.put_file(log, executable=False)
+        return self._store.put_tree(out, move=True), outcome.hermetic, log
 
     def _keep_log(self, name: str, log: Path) -> Path:
-        kept = self._store.logs / f"{name.replace(':', '_')}.log"
+        kept = self._store.logs / f"{quote(name, safe=':')}.log"
         shutil.copyfile(log, kept)
         return kept
 
@@ -216,7 +228,7 @@ class Build:
         build.mkdir()
         mounts = []
         for given in node.inputs:
-            with self._forgetting(given.node):
+            with self.forgetting(given.node):
                 digest = self._filtered(given)
                 if given.writable:
                     self._store.copy_tree(digest, build / given.at)
@@ -229,15 +241,15 @@ class Build:
         return Job(build, tuple(mounts), node.action.steps, node.action.env, node.action.tools, root / "log")
 
     @contextmanager
-    def _forgetting(self, name: str) -> Iterator[None]:
+    def forgetting(self, name: str) -> Iterator[None]:
         """A result whose blobs are gone becomes a miss, so that the next run makes it anew."""
         try:
             yield
-        except DiskFull:
-            raise
-        except StoreError as error:
+        except MissingBlob as error:
             self._store.forget(self._results[name].key)
-            raise StoreError(f"{error.what}; the result of {name} was dropped", place=error.place, hint="type the same command again") from error
+            raise StoreError(
+                f"{error.what}; the result of {name} was dropped", place=error.place, hint="type the same command again"
+            ) from error
 
     def _input_digests(self, node: Node) -> Mapping[Input, Digest]:
         return {given: self._filtered(given) for given in node.inputs}

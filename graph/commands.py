@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getopt
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -15,9 +16,9 @@ from doit.cmd_list import List as DoitList
 from doit.cmd_run import Run as DoitRun
 
 from graph import picture, relock, trace
-from graph.errors import FreestandingError, Interrupted, NotReproducible, StoreError, UsageError
+from graph.errors import FreestandingError, Interrupted, NotReproducible, StoreError, UsageError, os_error
 from graph.explain import diff
-from graph.session import Session, find_root, session
+from graph.session import Session, checked_root, session
 from graph.target import Cell
 from graph.verify import verify_nodes
 
@@ -31,6 +32,12 @@ def guarded(action: Callable[[], int | None]) -> int:
         error: FreestandingError = Interrupted("interrupted; nodes that had ended are kept", hint="type the same command to go on")
     except FreestandingError as caught:
         error = caught
+    except BrokenPipeError:
+        # the reader has gone (doit list | head): what Python writes at exit must not fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as caught_os:
+        error = os_error(caught_os, Path(caught_os.filename or "."))
     print(f"ERROR: {error}", file=sys.stderr)
     return error.exit_code
 
@@ -51,7 +58,7 @@ def options_first(command: Any, words: list[str]) -> list[str]:
 
 def here() -> Session:
     """The session of the checkout in the working directory."""
-    return session(find_root(Path.cwd().resolve()))
+    return session(checked_root(Path.cwd().resolve()))
 
 
 class Run(DoitRun):  # type: ignore[misc]
@@ -69,7 +76,7 @@ class Run(DoitRun):  # type: ignore[misc]
     def execute(self, params: Any, args: list[str]) -> int:
         current = here()
         current.offline = current.offline or params["offline"]
-        current.check_names(args)
+        args = current.task_names(args)
         if not args:
             print("nothing chosen; doit list shows what there is, e.g. doit " + next(iter(current.groups)))
         try:
@@ -135,6 +142,17 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
+def write(output: str, text: str) -> None:
+    """Text to the file `output`, or to the terminal if that is empty. Raises UsageError."""
+    if not output:
+        print(text, end="")
+        return
+    try:
+        Path(output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {output}: {error.strerror}", hint="name another --output") from None
+
+
 class Graph(Own):
     """doit graph [NODE...]: the nodes and their edges."""
 
@@ -148,11 +166,7 @@ class Graph(Own):
         plan = here().plan
         names = plan.closure(here().resolve(pos_args)) if pos_args else tuple(plan.nodes)
         output = opt_values["output"]
-        text = picture.svg(plan, names) if output.endswith(".svg") else picture.dot(plan, names)
-        if output:
-            Path(output).write_text(text, encoding="utf-8")
-        else:
-            print(text, end="")
+        write(output, picture.svg(plan, names) if output.endswith(".svg") else picture.dot(plan, names))
         return 0
 
 
@@ -188,13 +202,17 @@ def explanation(current: Session, name: str, missing: tuple[str, ...]) -> list[s
     if waiting:
         others = len(missing) - 1
         return [
-            f"{name}: depends on {others} nodes that will run; it runs unless they give the bytes they gave before",
+            f"{name}: nodes it is made from will run ({others}); it runs unless they give the bytes they gave before",
             *(line for first in missing if _is_root(current, first, missing) for line in explanation(current, first, missing)),
         ]
     last = current.last(name)
     if last is None:
-        return [f"{name}: will run, it was never built with this store"]
-    return [f"{name}: will run, its manifest changed:", *("  " + line for line in diff(last.manifest, current.build.manifest(name)))]
+        known = current.store.last(name) is not None
+        return [f"{name}: will run, " + ("its result is no longer in the store" if known else "it was never built with this store")]
+    changed = diff(last.manifest, current.build.manifest(name))
+    if not changed:
+        return [f"{name}: will run, its result was made outside the sandbox that this host has"]
+    return [f"{name}: will run, its manifest changed:", *("  " + line for line in changed)]
 
 
 def _is_root(current: Session, name: str, missing: tuple[str, ...]) -> bool:
@@ -217,7 +235,7 @@ class Shell(Own):
         ready(current, [given.node for given in current.plan[name].inputs])
         with current.store.workdir() as root:
             job = current.build.stage(current.plan[name], root)
-            print(f"{name}: {len(job.steps)} steps, /build/work is where they begin; exit leaves and removes it all")
+            print(f"{name}: {len(job.steps)} step(s), /build/work is where they begin; exit leaves and removes it all")
             for step in job.steps:
                 print(f"  (cd /build/{step.cwd}) {' '.join(step.argv)}")
             status: int = current.runner.shell(job)
@@ -245,8 +263,10 @@ class Verify(Own):
         names = _named(current, pos_args)
         ready(current, names)
         chosen = current.plan.closure(names) if opt_values["closure"] else names
-        reports = verify_nodes(current.plan, current.build, current.store, chosen, current.jobs)
-        current.reporter.end(0)
+        try:
+            reports = verify_nodes(current.plan, current.build, current.store, chosen, current.jobs)
+        finally:
+            current.reporter.end(0)
         for report in reports:
             print(report)
         unlike = [report for report in reports if not report.same]
@@ -266,11 +286,7 @@ class Trace(Own):
     cmd_options = (_flag("output", "write here instead of to the terminal", ""),)
 
     def execute(self, opt_values: Any, pos_args: list[str]) -> int:
-        text = json.dumps(trace.chrome(here().last_run()))
-        if opt_values["output"]:
-            Path(opt_values["output"]).write_text(text, encoding="utf-8")
-        else:
-            print(text)
+        write(opt_values["output"], json.dumps(trace.chrome(here().last_run())) + "\n")
         return 0
 
 

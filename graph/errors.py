@@ -80,6 +80,10 @@ class StoreError(FreestandingError):
     exit_code = 18
 
 
+class MissingBlob(StoreError):
+    """A blob that a tree names is not in the store, or not whole."""
+
+
 class DiskFull(StoreError):
     """No space left on the device of the store."""
 

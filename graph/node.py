@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Iterator, Mapping
+from types import MappingProxyType
 
 from graph.digest import Digest, canonical
 
@@ -106,12 +107,16 @@ class Node:
 Manifest = tuple[tuple[str, str], ...]
 
 
-def manifest(node: Node, digests: Mapping[Input, Digest]) -> Manifest:
+NO_TOOLS: Mapping[str, str] = MappingProxyType({})
+
+
+def manifest(node: Node, digests: Mapping[Input, Digest], tools: Mapping[str, str] = NO_TOOLS) -> Manifest:
     """Named lines of everything that can change the node's bytes.
 
-    `digests` gives the digest of each input's tree *after* its filter, so what a node does not see is not in its key.
+    `digests` gives the digest of each input's tree *after* its filter, so what a node does not see is not in its key; `tools` what each
+    set of host tools holds, since a program that is there or not changes what a configure script finds.
     """
-    return tuple(_lines(node, digests))
+    return tuple(_lines(node, digests, tools))
 
 
 def key(lines: Manifest) -> str:
@@ -119,10 +124,13 @@ def key(lines: Manifest) -> str:
     return hashlib.sha256(canonical(lines)).hexdigest()
 
 
-def _lines(node: Node, digests: Mapping[Input, Digest]) -> Iterator[tuple[str, str]]:
+def _lines(node: Node, digests: Mapping[Input, Digest], tools: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     yield "schema", SCHEMA
     yield "platform", node.platform
     yield from _action_lines(node.action)
+    if isinstance(node.action, Run):
+        for tool in sorted(node.action.tools):
+            yield f"tool {tool}", tools.get(tool, tool)
     for given in sorted(node.inputs, key=lambda i: i.at):
         yield f"input {given.at}", str(digests[given])
         if given.writable:
@@ -151,7 +159,6 @@ def _action_lines(action: Action) -> Iterator[tuple[str, str]]:
         for name, value in sorted(action.env):
             yield f"env {name}", value
         yield "output", action.output
-        yield from _numbered("tool", tuple(sorted(action.tools)))
 
 
 def _numbered(name: str, values: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -57,12 +58,21 @@ class PlainReporter:
         with self._mutex:
             self.tally.from_store += 1
 
+    def failed(self, name: str) -> None:
+        with self._mutex:
+            self.tally.running.pop(name, None)
+
+    def waiting(self, name: str) -> None:
+        self.line(f"wait {name}: another doit is at it")
+
     def progress(self, name: str, done: int, total: int) -> None:
         self.tally.progress[name] = (done, total)
 
     def line(self, text: str) -> None:
         """One line for the user, above what is live."""
-        print(text, file=self._stream, flush=True)
+        # a reader that went away (head, a lost terminal) is no reason to stop building
+        with suppress(OSError):
+            print(text, file=self._stream, flush=True)
 
     def end(self, failed: int) -> None:
         """The summary."""
@@ -107,7 +117,7 @@ class LiveReporter(PlainReporter):
 
         now = time.monotonic()
         table = Table.grid(padding=(0, 2))
-        for name, since in sorted(list(self.tally.running.items()), key=lambda item: item[1]):
+        for name, since in sorted(self.tally.running.items(), key=lambda item: item[1]):
             table.add_row("run", name, f"{now - since:5.0f} s", Text(_share(self.tally.progress.get(name))))
         tally = self.tally
         table.add_row("", f"{tally.ran} run, {tally.from_store} from the store, {tally.left} left", f"{now - self._began:5.0f} s", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import json
 import os
@@ -16,9 +17,9 @@ from typing import Any
 from graph import toml
 from graph.build import Build, Workshop
 from graph.digest import Digest
-from graph.errors import FreestandingError, LockError, PlanError, StoreError, UsageError, did_you_mean
+from graph.errors import FreestandingError, LockError, MissingBlob, PlanError, StoreError, UsageError, did_you_mean
 from graph.fetch import Fetcher
-from graph.hosttools import HostTools, parse_tools
+from graph.hosttools import HostTools, ToolTable, parse_tools
 from graph.jobserver import Jobserver
 from graph.lock import Lock, parse_lock
 from graph.matrix import Matrix, parse_cell, parse_matrix
@@ -27,7 +28,7 @@ from graph.plan import Plan, Recipe, check_patches, make_plan
 from graph.recipes.common import Context, Host
 from graph.report import PlainReporter, make_reporter
 from graph.result import ActionResult
-from graph.sandbox import Runner, select_runner
+from graph.sandbox import PlainRunner, Runner, select_runner
 from graph.store import Store
 from graph.target import Cell
 
@@ -46,7 +47,7 @@ class Session:
     def __init__(self, root: Path, environ: Mapping[str, str] = os.environ) -> None:
         self.root = root
         self.environ = environ
-        self.offline = bool(environ.get("FREESTANDING_OFFLINE"))
+        self.offline = environ.get("FREESTANDING_OFFLINE", "") not in ("", "0")
         self.failures: list[FreestandingError] = []
 
     @cached_property
@@ -79,9 +80,9 @@ class Session:
     def plan(self) -> Plan:
         """The plan of the whole matrix."""
         contexts = [Context(cell, self.host, self.lock, self.files) for cell in self.cells]
-        for context in contexts[:1]:
-            check_patches(context)
-        return make_plan(contexts, self.recipes())
+        plan = make_plan(contexts, self.recipes())
+        check_patches(plan, self.files, self.lock)
+        return plan
 
     def recipes(self) -> tuple[Recipe, ...]:
         """[tool.freestanding] recipes = "module:ATTRIBUTE" in pyproject.toml; without it the project's own."""
@@ -122,14 +123,18 @@ class Session:
                 raise UsageError(f"unknown node {name!r}", hint=f"{did_you_mean(name, known)} (doit list --all shows all)")
         return tuple(dict.fromkeys(found))
 
-    def check_names(self, names: Iterable[str]) -> None:
-        """Raise UsageError unless every name is a node, a group, or a check: or test: of a cell offered."""
+    def task_names(self, names: Iterable[str]) -> list[str]:
+        """doit's names for what was typed: a node, a group, or dist:, check: or test: of a cell. Raises UsageError."""
+        found = []
         for name in names:
             kind, _, cell = name.partition(":")
             if kind in ("check", "test"):
-                self.cell(cell)
+                found.append(f"{kind}:{parse_cell(cell, self.matrix)}")
+            elif name in self.groups:
+                found.append(name)
             else:
-                self.resolve([name])
+                found.extend(self.resolve([name]))
+        return found
 
     @cached_property
     def store(self) -> Store:
@@ -138,8 +143,8 @@ class Session:
 
     @cached_property
     def fetcher(self) -> Fetcher:
-        mirrors = tuple(Path(part) for part in self.environ.get("FREESTANDING_MIRROR", "").split(os.pathsep) if part)
-        return Fetcher(mirrors=mirrors, offline=self.offline, cache=self.store.root / "downloads", warn=self.reporter.line)
+        mirrors = tuple(Path(part).expanduser() for part in self.environ.get("FREESTANDING_MIRROR", "").split(os.pathsep) if part)
+        return Fetcher(mirrors=mirrors, offline=self.offline, cache=self.store.downloads, warn=self.reporter.line)
 
     @cached_property
     def jobs(self) -> int:
@@ -151,7 +156,17 @@ class Session:
 
     @cached_property
     def runner(self) -> Runner:
-        return select_runner(HostTools(parse_tools(self.read("toolchains/host-tools.toml"))), self.environ)
+        return select_runner(HostTools(self._tool_table), self.environ)
+
+    @cached_property
+    def _tool_table(self) -> ToolTable:
+        return parse_tools(self.read("toolchains/host-tools.toml"))
+
+    @cached_property
+    def tools(self) -> Mapping[str, str]:
+        """Set of host tools -> what it lets a step see, as manifests tell it."""
+        sets = self._tool_table.sets.items()
+        return {name: " ".join((*sorted(one.programs), *sorted(one.libraries), *one.folders)) for name, one in sets}
 
     @cached_property
     def reporter(self) -> PlainReporter:
@@ -159,10 +174,14 @@ class Session:
 
     @cached_property
     def build(self) -> Build:
+        # modes of what this process makes in a sandbox must not depend on its caller
+        os.umask(0o022)
+        if isinstance(self.runner, PlainRunner):
+            self.reporter.line(f"no sandbox here ({self.runner.reason}): environment scrubbed, results marked non-hermetic")
         # what killed runs left behind; a store that cannot be written is told by the first node that has to
         with suppress(StoreError):
             self.store.sweep()
-        workshop = Workshop(self.store, self.runner, self.fetcher, Jobserver(self.jobs), self.reporter, self.lock)
+        workshop = Workshop(self.store, self.runner, self.fetcher, Jobserver(self.jobs), self.reporter, self.lock, self.tools)
         return Build(self.plan, workshop)
 
     def read(self, path: str) -> str:
@@ -206,18 +225,26 @@ class Session:
     def deliver(self, name: str) -> tuple[Path, ...]:
         """Copy the files of a realised dist node to dist/, each whole or not at all."""
         self.dist.mkdir(exist_ok=True)
-        record = self._delivered()
-        delivered = []
-        for file, digest, executable in self._outputs(name):
-            path, part = self.dist / file, self.dist / f".{file}.part"
-            self._copy(digest, executable, part)
-            part.replace(path)
-            record[file] = [digest.hash, *_stamp(path)]
-            delivered.append(path)
-        note = self.dist / ".delivered.json.part"
-        note.write_text(json.dumps(record, indent=1, sort_keys=True))
-        note.replace(self.dist / ".delivered.json")
-        return tuple(delivered)
+        with (self.dist / ".lock").open("w") as lock:
+            # another doit may deliver the same files
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if self.is_delivered(name):
+                return ()
+            with self.build.forgetting(name):
+                delivered = {file: self._deliver_file(file, digest, executable) for file, digest, executable in self._outputs(name)}
+            note = self.dist / ".delivered.json.part"
+            note.write_text(json.dumps({**self._delivered(), **delivered}, indent=1, sort_keys=True))
+            note.replace(self.dist / ".delivered.json")
+        return tuple(self.dist / file for file in delivered)
+
+    def _deliver_file(self, file: str, digest: Digest, executable: bool) -> list[object]:
+        blob = self.store.blob_path(digest, executable)
+        if blob is None:
+            raise MissingBlob(f"blob {digest} is missing", place=file)
+        part = self.dist / f".{file}.part"
+        shutil.copyfile(blob, part)
+        part.replace(self.dist / file)
+        return [digest.hash, *_stamp(self.dist / file)]
 
     @property
     def dist(self) -> Path:
@@ -226,12 +253,6 @@ class Session:
     def archives(self, name: str) -> tuple[Path, ...]:
         """Where the files of a dist node lie once delivered."""
         return tuple(self.dist / file for file, _, _ in self._outputs(name))
-
-    def _copy(self, digest: Digest, executable: bool, dest: Path) -> None:
-        blob = self.store.blob_path(digest, executable)
-        if blob is None:
-            raise StoreError(f"blob {digest} is gone", place=str(self.store.root), hint="doit store verify")
-        shutil.copyfile(blob, dest)
 
     def _outputs(self, name: str) -> Iterator[tuple[str, Digest, bool]]:
         yield from self.store.directory(self.build.result(name).tree).files
@@ -268,13 +289,12 @@ def _read_folder(root: Path, folder: str) -> Iterator[File]:
             yield File(relative.as_posix(), path.read_bytes(), bool(path.stat().st_mode & 0o111))
 
 
-def find_root(start: Path) -> Path:
-    """The checkout that holds `start`: the nearest folder upwards with dodo.py and sources.lock. Raises UsageError."""
-    for folder in (start, *start.parents):
-        if (folder / "dodo.py").is_file() and (folder / "sources.lock").is_file():
-            _check_code(folder)
-            return folder
-    raise UsageError(f"no freestanding checkout at or above {start}", hint="cd into the checkout")
+def checked_root(folder: Path) -> Path:
+    """`folder` itself, which must be the root of a checkout, as for doit. Raises UsageError."""
+    if not (folder / "dodo.py").is_file() or not (folder / "sources.lock").is_file():
+        raise UsageError(f"{folder} is not the root of a freestanding checkout", hint="cd to the folder that has dodo.py")
+    _check_code(folder)
+    return folder
 
 
 def _check_code(root: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from doit.exceptions import TaskFailed
 from doit.task import Task
 
 from graph.checks import check_cell, test_cell
-from graph.errors import FreestandingError
+from graph.errors import FreestandingError, os_error
 from graph.session import Session
 
 
@@ -56,10 +58,14 @@ def _guarded(session: Session, action: Callable[..., object], *args: Any) -> Cal
     def run(name: str) -> object:
         try:
             action(session, *(args or (name,)))
-        except FreestandingError as error:
-            session.failures.append(error)
-            return TaskFailed(str(error))
-        return True
+        except FreestandingError as caught:
+            error = caught
+        except OSError as caught_os:
+            error = os_error(caught_os, Path(caught_os.filename or session.root))
+        else:
+            return True
+        session.failures.append(error)
+        return TaskFailed(str(error))
 
     return run
 
@@ -75,11 +81,14 @@ def _realise_and_deliver(session: Session, name: str) -> None:
 
 
 def _is_cached(session: Session, name: str) -> bool:
-    return session.build.is_cached(name)
+    # doit asks on its main thread, where an error would end all running nodes: the node itself meets it again, and is told
+    with suppress(FreestandingError):
+        return session.build.is_cached(name)
+    return False
 
 
 def _is_delivered(session: Session, name: str) -> bool:
-    return session.build.is_cached(name) and session.is_delivered(name)
+    return _is_cached(session, name) and session.is_delivered(name)
 
 
 class Reporter:

@@ -43,7 +43,12 @@ def verify_nodes(plan: Plan, build: Build, store: StoreProtocol, names: Sequence
         return Report(name, first, second, () if first == second else _differing(store, first, second))
 
     with ThreadPoolExecutor(jobs + 2) as pool:
-        return tuple(pool.map(verify, chosen))
+        try:
+            return tuple(pool.map(verify, chosen))
+        except BaseException:
+            # the pool waits for its threads: they must hear of it first
+            build.stop()
+            raise
 
 
 def _differing(store: StoreProtocol, first: Digest, second: Digest) -> tuple[str, ...]:

@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from graph.jobserver import Jobserver
 from graph.lock import Lock, Source, Way
 from graph.node import File, Input, Node, Run, Step, Unpack
 from graph.plan import Plan, make_plan
 from graph.recipes.common import Context, Host, fetch_node, source_node
-from graph.sandbox import Job, Outcome
+from graph.sandbox import Job, Outcome, Tokens
 from graph.target import Cell
 from tests.data import TARGET
 
@@ -36,11 +35,7 @@ class CatRunner:
 
     hermetic = True
 
-    def __init__(self) -> None:
-        self.ran: list[str] = []
-        self.hold: threading.Event | None = None
-
-    def run(self, job: Job, jobserver: Jobserver, cancel: threading.Event) -> Outcome:
+    def run(self, job: Job, jobserver: Tokens | None = None, cancel: threading.Event | None = None) -> Outcome:
         job.log.write_text("")
         for number, step in enumerate(job.steps):
             with job.log.open("a") as log:
@@ -68,9 +63,6 @@ class CatRunner:
 
     def shell(self, job: Job) -> int:
         return 0
-
-    def kill_all(self) -> None:
-        pass
 
 
 CPYTHON = {"configure": "conf\n", "main.c": "main\n", "ssl.c": "ssl\n", "zlibmodule.c": "z\n", "Lib/os.py": "os\n", "README": "r\n"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -129,6 +131,33 @@ def test_two_runs_at_once_on_one_store(mini: Mini) -> None:
     ran = [name for text in outputs for name in nodes_done(text)]
     assert sorted(ran) == sorted(EVERYTHING)
     assert mini.doit("store", "verify").returncode == 0
+
+
+@pytest.mark.parametrize("typed", [f"{TARGET}:3.13", f"{TARGET}:3.13.15", f"{TARGET}::noopt", f"{TARGET}:3.13.15:noopt", "dist:linux"])
+def test_the_ways_to_name_a_cell(built: Mini, typed: str) -> None:
+    assert built.ran(typed) == []
+
+
+def test_output_that_cannot_be_written_and_readers_that_went_away(built: Mini) -> None:
+    assert built.doit("graph", "--output", "gone/x.svg").returncode == 10
+    assert built.doit("trace", "--output", "gone/x.json").returncode == 10
+    script = f"{sys.executable} -m doit list --all | head -1"
+    done = subprocess.run(["sh", "-c", script], cwd=built.root, env=built.environment(), capture_output=True, text=True)
+    assert done.stderr == ""
+
+
+def test_what_a_set_of_host_tools_holds_is_in_the_key(mini: Mini) -> None:
+    mini.ran("make:zlib")
+    table = mini.root / "toolchains/host-tools.toml"
+    table.write_text(table.read_text().replace('"uniq", ', "", 1))
+    assert "make:zlib" in mini.ran("make:zlib")
+
+
+def test_the_callers_umask_changes_nothing(mini: Mini) -> None:
+    mini.ran("make:zlib")
+    script = f"umask 077; exec {sys.executable} -m doit verify --closure make:zlib"
+    done = subprocess.run(["sh", "-c", script], cwd=mini.root, env=mini.environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_cpython_is_what_was_put_in(built: Mini) -> None:

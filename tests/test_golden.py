@@ -1,4 +1,7 @@
-"""Golden keys of the real plan: a changed node is seen in review, so that rebuilding it is a decision. `pytest --golden` writes them anew."""
+"""Golden keys of the real plan: a changed node is seen in review, so that rebuilding it is a decision.
+
+`pytest --golden` writes them anew.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def plan() -> Plan:
 def own_key(node: Node) -> str:
     """The node's key with each input told by its name and filter, not by its bytes, which only a build knows."""
     digests = {given: Digest.of(repr((given.node, given.subdir, given.only, given.without)).encode()) for given in node.inputs}
-    return key(manifest(node, digests))
+    return key(manifest(node, digests, SESSION.tools))
 
 
 def compare(path: Path, text: str, request: pytest.FixtureRequest) -> None:
@@ -46,7 +49,7 @@ def test_a_manifest_in_full(request: pytest.FixtureRequest) -> None:
     """One node's manifest word for word, so that a change of the form itself is seen."""
     node = plan()["source:zlib"]
     digests = {given: Digest.of(given.node.encode()) for given in node.inputs}
-    text = "".join(f"{name} = {value}\n" for name, value in manifest(node, digests))
+    text = "".join(f"{name} = {value}\n" for name, value in manifest(node, digests, SESSION.tools))
     compare(ROOT / "tests/golden/source-zlib.txt", text, request)
 
 

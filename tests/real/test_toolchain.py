@@ -30,7 +30,9 @@ def steps(ctx: Context) -> tuple[Node, ...]:
 def build_of(session: Session) -> Build:
     context = Context(session.matrix.default(session.matrix.targets[TARGET]), session.host, session.lock, session.files)
     plan = make_plan([context], [toolchain.nodes, steps])
-    build = Build(plan, Workshop(session.store, session.runner, session.fetcher, Jobserver(2), session.reporter, session.lock))
+    build = Build(
+        plan, Workshop(session.store, session.runner, session.fetcher, Jobserver(2), session.reporter, session.lock, session.tools)
+    )
     for name in plan.closure([NODE]):
         build.realise(name)
     return build
