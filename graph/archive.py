@@ -9,7 +9,6 @@ import bz2
 import gzip
 import lzma
 import os
-import posixpath
 import shutil
 import stat
 import tarfile
@@ -25,6 +24,7 @@ import zstandard
 
 from graph.errors import UnpackError, os_error
 from graph.globs import Selection
+from graph.trees import escapes
 
 LIMIT = 8 * 1024**3
 """Bytes that one archive may unpack to."""
@@ -219,8 +219,7 @@ class _Writer:
         if not self._wants(path):
             return
         self._check_text(text)
-        there = posixpath.normpath(posixpath.join(posixpath.dirname(path), text))
-        if not text or text.startswith("/") or "\0" in text or there == ".." or there.startswith("../"):
+        if escapes(path, text) or "\0" in text:
             raise UnpackError(f"is a symbolic link that leads outside: {text!r}")
         self._claim(path, "symlink").symlink_to(text)
 

@@ -1,4 +1,4 @@
-"""Content-addressed blobs on the local disk, and the few disk operations that the store needs: guarded, locked, atomic.
+"""Content-addressed blobs on the local disk, with the locks of a store.
 
 Layout: cas/ab/<sha256> (mode 0444), cas/ab/<sha256>.x (0555: a hard link shares its mode, so the executable form is an inode of its own),
 tmp/<name> (work in progress, with tmp/<name>.lock held by its owner). A blob is written under tmp/ and renamed, so it is whole or absent.
@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
 import secrets
-import shutil
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -19,59 +17,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from graph.digest import FIXED_MTIME, Digest, Directory
-from graph.errors import StoreError, os_error
+from graph.disk import copy_file, guarded, hash_file, remove_tree
+from graph.errors import MissingBlob, StoreError
 from graph.trees import check
-
-_CHUNK = 1 << 20
-
-
-@contextmanager
-def guarded(place: Path) -> Iterator[None]:
-    """Turn an OSError into DiskFull or StoreError."""
-    try:
-        yield
-    except OSError as error:
-        raise os_error(error, place) from error
-
-
-def hash_file(path: Path) -> Digest:
-    """sha256 and size of a file's bytes. Raises OSError."""
-    state, size = hashlib.sha256(), 0
-    with path.open("rb", buffering=0) as file:
-        while chunk := file.read(_CHUNK):
-            state.update(chunk)
-            size += len(chunk)
-    return Digest(state.hexdigest(), size)
-
-
-def copy_file(source: Path, target: Path) -> None:
-    """A copy of the bytes; on a file system that can, a reflink (copy_file_range makes one). Raises OSError."""
-    with source.open("rb") as old, target.open("xb") as new:
-        done = _copy_range(old.fileno(), new.fileno())
-        # what the kernel did not copy; at a full disk it stops without an error, which this write then raises
-        old.seek(done)
-        new.seek(done)
-        shutil.copyfileobj(old, new, _CHUNK)
-
-
-def _copy_range(old: int, new: int) -> int:
-    """Bytes copied inside the kernel: none where it cannot (macOS has no such call, some file systems refuse it)."""
-    done = 0
-    with suppress(AttributeError, OSError):
-        while copied := os.copy_file_range(old, new, 1 << 30):
-            done += copied
-    return done
-
-
-def remove_tree(path: Path) -> None:
-    """Delete a folder, read-only folders in it included; one that is not there is fine. Raises OSError."""
-    with suppress(FileNotFoundError):
-        try:
-            shutil.rmtree(path)
-        except PermissionError:
-            for folder, _, _ in os.walk(path):
-                Path(folder).chmod(0o700)
-            shutil.rmtree(path)
 
 
 @contextmanager
@@ -309,9 +257,9 @@ class Cas:
         return not folder.exists()
 
 
-def missing(digest: Digest, root: Path) -> StoreError:
-    """The error for a blob that a tree names and the store does not hold."""
-    return StoreError(f"blob {digest} is missing", place=str(root), hint="doit store verify, then run again")
+def missing(digest: Digest, root: Path) -> MissingBlob:
+    """The error for a blob that a tree names and the store does not hold, or not in its full length."""
+    return MissingBlob(f"blob {digest} is missing", place=str(root), hint="doit store verify, then run again")
 
 
 def owner_executable(mode: int) -> bool:

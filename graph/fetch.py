@@ -6,7 +6,6 @@ What each way does, and what ends a try, is told in docs/sources.md.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import logging
@@ -23,7 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
-from graph.errors import DiskFull, FetchError, HashMismatch, StoreError
+from graph.disk import guarded, hash_file
+from graph.errors import FetchError, HashMismatch
 from graph.lock import Source, Way
 from graph.ways import INDEX_TYPES, Answer, IndexFile, archive_bases, find_in_index, pool_paths, shown
 from graph.web import CHUNK, Failed, Place, Progress, Timeouts, Web
@@ -112,7 +112,7 @@ class Fetcher:
         try:
             if way.kind == "mirror":
                 path = Path(way.url) / way.filename
-                return Answer(way, size=path.stat().st_size, sha256=_sha256(path) if full else "")
+                return Answer(way, size=path.stat().st_size, sha256=hash_file(path).hash if full else "")
             if way.kind == "pypi" and not full:
                 file, _ = self._origins.index_file(way)
                 return Answer(way, size=file.size, sha256=file.sha256)
@@ -292,7 +292,7 @@ class _Part:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._record = path.with_name(path.name + ".json")
-        with _disk(path):
+        with guarded(path):
             self._file: IO[bytes] = path.open("ab")
             self.size = self._file.tell()
         self._url = ""
@@ -322,17 +322,17 @@ class _Part:
         if not keep:
             self.forget()
         self._validator = validator
-        with _disk(self._record):
+        with guarded(self._record):
             self._record.write_text(json.dumps({"url": self._url, "validator": validator}), encoding="utf-8")
 
     def append(self, chunk: bytes) -> None:
-        with _disk(self._path):
+        with guarded(self._path):
             self._file.write(chunk)
             self._file.flush()
         self.size += len(chunk)
 
     def forget(self) -> None:
-        with _disk(self._path):
+        with guarded(self._path):
             self._file.truncate(0)
         self.size = 0
         self._validator = ""
@@ -340,8 +340,8 @@ class _Part:
     def verify(self, source: Source) -> None:
         """Raises Failed, and drops the bytes, when they are not the pinned ones."""
         try:
-            with _disk(self._path):
-                sha256 = _sha256(self._path)
+            with guarded(self._path):
+                sha256 = hash_file(self._path).hash
             _check(source, self.size, sha256)
         except Failed:
             self.forget()
@@ -349,7 +349,7 @@ class _Part:
 
     def publish(self, dest: Path) -> None:
         """Move the bytes to `dest` in one step."""
-        with _disk(self._path):
+        with guarded(self._path):
             os.fsync(self._file.fileno())
         self._file.close()
         with _appearing(dest) as new:
@@ -373,7 +373,7 @@ class _Part:
 def _part(cache: Path, source: Source) -> Iterator[_Part]:
     """The unfinished download of `source`: the one kept from run to run, or a private one while another process works on that."""
     stem = f"{source.sha256[:16]}-{source.filename}"
-    with _disk(cache):
+    with guarded(cache):
         cache.mkdir(parents=True, exist_ok=True)
     with _try_lock(cache / f"{stem}.lock") as mine:
         part = _Part(cache / (f"{stem}.part" if mine else f"{stem}.{uuid.uuid4().hex}.part"))
@@ -389,7 +389,7 @@ def _part(cache: Path, source: Source) -> Iterator[_Part]:
 @contextmanager
 def _try_lock(path: Path) -> Iterator[bool]:
     """True when this process alone holds `path` until the block ends. The empty file stays: removing it would let two hold it."""
-    with _disk(path):
+    with guarded(path):
         file = path.open("ab")
     with file:
         yield _lock_file(file)
@@ -435,7 +435,7 @@ def _copy(path: Path, source: Source, dest: Path) -> None:
 @contextmanager
 def _appearing(dest: Path) -> Iterator[Path]:
     """A path beside `dest` to be filled; at the end it takes the name `dest` in one step, after an error it is gone."""
-    with _disk(dest):
+    with guarded(dest):
         dest.parent.mkdir(parents=True, exist_ok=True)
         new = dest.with_name(f".{dest.name}.{uuid.uuid4().hex}")
         try:
@@ -445,31 +445,8 @@ def _appearing(dest: Path) -> Iterator[Path]:
             new.unlink(missing_ok=True)
 
 
-@contextmanager
-def _disk(path: Path) -> Iterator[None]:
-    """What the disk does to the block, as errors for the user."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(
-                "no space left", place=str(path), hint="doit store gc, or free some space; then the same command again"
-            ) from None
-        raise StoreError(
-            f"cannot be used: {error.strerror or error}", place=str(path), hint="look at the folder's owner and mode"
-        ) from None
-
-
 def _check(source: Source, size: int, sha256: str) -> None:
     if size != source.size:
         raise Failed("wrong", f"expected {source.size} bytes, got {size}")
     if sha256 != source.sha256:
         raise Failed("wrong", f"expected sha256 {source.sha256}, got {sha256}")
-
-
-def _sha256(path: Path) -> str:
-    sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            sha.update(chunk)
-    return sha.hexdigest()

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import translate
-from functools import lru_cache
 
 from graph.errors import PlanError
 
@@ -93,16 +92,6 @@ class Selection:
     def matched(self, path: str) -> tuple[str, ...]:
         """Those of `only` that match the path."""
         return tuple(glob.text for glob in self.only if _matches(glob, path))
-
-
-def matches(pattern: str, path: str) -> bool:
-    """Whether the glob matches the path. Raises PlanError on a malformed glob."""
-    return _matches(_parse(pattern), path)
-
-
-@lru_cache(maxsize=1024)
-def _parse(pattern: str) -> Glob:
-    return Glob.parse(pattern)
 
 
 def _matches(glob: Glob, path: str) -> bool:

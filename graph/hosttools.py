@@ -13,12 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from graph import toml
 from graph.errors import HostToolMissing, LockError, PlanError, did_you_mean
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 PLACE = "toolchains/host-tools.toml"
 FIRST = ("/usr/bin", "/bin")
@@ -64,8 +60,8 @@ class HostTool:
 def parse_tools(text: str) -> ToolTable:
     """The table from its TOML. Raises LockError with the place of what is wrong."""
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        data = toml.loads(text)
+    except toml.TOMLDecodeError as error:
         raise LockError(str(error), place=PLACE) from error
     _only(data, {"sets", "alternatives", "packages", "install"}, "")
     sets = {name: _parse_set(name, body) for name, body in data.get("sets", {}).items()}

@@ -18,16 +18,20 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from graph.errors import Interrupted
+from graph.errors import Interrupted, UsageError
 
 TOKEN = b"+"
 POLL_MILLISECONDS = 100
+LARGEST = 4096
+"""Tokens: the least that a pipe holds anywhere (PIPE_BUF of Linux); a write of more could wait for a reader that is not there."""
 
 
 class Jobserver:
-    """`tokens` job slots, shared by all threads of this process and the makes they start."""
+    """`tokens` job slots, shared by all threads of this process and the makes they start. Raises UsageError on too many."""
 
     def __init__(self, tokens: int) -> None:
+        if not 0 < tokens <= LARGEST:
+            raise UsageError(f"{tokens} jobs cannot run at once", hint=f"FREESTANDING_JOBS from 1 to {LARGEST}")
         self.tokens = tokens
         self.fds: tuple[int, int] = os.pipe()
         """Read end, write end: what a make inherits."""

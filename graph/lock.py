@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
+from graph import toml
 from graph.errors import LockError, did_you_mean
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pragma: no cover (Python 3.10)
 
 FORMAT = 1
 HEADER = """\
@@ -81,8 +76,8 @@ class Lock:
 def parse_lock(text: str) -> Lock:
     """The value of sources.lock. Raises LockError with `sources.lock:LINE` and the table and key that is wrong."""
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        data = toml.loads(text)
+    except toml.TOMLDecodeError as error:
         found = re.search(r"at line (\d+)", str(error))
         line = int(found[1]) if found else text.count("\n") + 1
         raise LockError(f"not TOML: {error}", place=f"sources.lock:{line}", hint="mend that line, then doit lock") from None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Mapping
+from typing import Any
 
 from graph import toml
 from graph.errors import LockError, UsageError, did_you_mean
 from graph.target import Cell, Target
 
 PLACE = "toolchains/targets.toml"
+SYSTEMS = ("linux", "macos", "windows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +47,53 @@ def parse_matrix(text: str) -> Matrix:
         data = toml.loads(text)
     except toml.TOMLDecodeError as error:
         raise LockError(f"not TOML: {error}", place=PLACE, hint=f"git diff {PLACE}") from error
-    targets = {triple: _target(triple, row) for triple, row in data.get("targets", {}).items()}
-    python = data.get("python", {})
+    targets = {triple: _target(triple, row) for triple, row in _table(data, "targets").items()}
+    python, hosts = _table(data, "python"), _table(data, "hosts")
     versions = python.get("versions", [])
     if not targets or not versions:
         raise LockError("needs [python] versions and at least one [targets.TRIPLE]", place=PLACE, hint=f"git diff {PLACE}")
-    return Matrix(targets, tuple(versions), dict(data.get("hosts", {})))
+    _check("[python]", "versions", "tuple[str, ...]", versions)
+    for name, triple in hosts.items():
+        _check("[hosts]", name, "str", triple)
+    return Matrix(targets, tuple(versions), hosts)
 
 
-def _target(triple: str, row: Mapping[str, Any]) -> Target:
-    known = {field.name for field in fields(Target)} - {"triple"}
+_KINDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "str": (lambda value: isinstance(value, str), 'a "string"'),
+    "int": (lambda value: type(value) is int and value > 0, "a whole number above 0"),
+    "tuple[str, ...]": (lambda v: isinstance(v, list) and all(one and isinstance(one, str) for one in v), 'a list of "strings"'),
+}
+"""Type of a field, as Target writes it -> its test, and what to call it."""
+
+
+def _table(data: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = data.get(name, {})
+    if not isinstance(found, dict):
+        raise LockError(f"{name}: {found!r} is wrong", place=PLACE, hint=f"write a table [{name}]")
+    return found
+
+
+def _check(table: str, key: str, kind: str, value: object) -> None:
+    is_right, due = _KINDS[kind]
+    if not is_right(value):
+        raise LockError(f"{key}: {value!r} is wrong", place=f"{PLACE}: {table}", hint=f"{due} is due")
+
+
+def _target(triple: str, row: object) -> Target:
     place = f"{PLACE}: [targets.{triple}]"
-    for name in sorted(set(row) - known):
-        raise LockError(f"unknown key {name!r}", place=place, hint=did_you_mean(name, known))
-    for name in sorted(known - set(row)):
+    if not isinstance(row, dict):
+        raise LockError(f"{row!r} is no table", place=place, hint=f"write [targets.{triple}] (quote a triple that holds a dot)")
+    kinds = {field.name: str(field.type) for field in fields(Target) if field.name != "triple"}
+    for name in sorted(set(row) - set(kinds)):
+        raise LockError(f"unknown key {name!r}", place=place, hint=did_you_mean(name, kinds))
+    for name in sorted(set(kinds) - set(row)):
         raise LockError(f"missing key {name!r}", place=place, hint=f"add {name} = ...")
+    for name, kind in kinds.items():
+        _check(f"[targets.{triple}]", name, kind, row[name])
+    if row["os"] not in SYSTEMS:
+        raise LockError(f"os: {row['os']!r} is wrong", place=place, hint=f"one of {', '.join(SYSTEMS)} is due")
+    if not row["options"]:
+        raise LockError("options: an empty list offers nothing to build", place=place, hint='e.g. options = ["noopt"]')
     values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
     return Target(triple=triple, **values)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Callable, Iterable, Mapping
 
 from graph.errors import PatchError, PlanError, UsageError, did_you_mean
-from graph.node import Node
+from graph.lock import Lock
+from graph.node import File, Node, Unpack
 from graph.recipes.common import Context, patch_applies
 
 Recipe = Callable[[Context], tuple[Node, ...]]
@@ -36,10 +37,6 @@ class Plan:
                 pending.extend(given.node for given in self[name].inputs)
         return tuple(name for name in self.nodes if name in wanted)
 
-    def dependents(self, name: str) -> tuple[str, ...]:
-        """The nodes that take `name` as a direct input."""
-        return tuple(other for other, node in self.nodes.items() if any(given.node == name for given in node.inputs))
-
 
 def make_plan(contexts: Iterable[Context], recipes: Iterable[Recipe]) -> Plan:
     """Cross contexts with recipes. Raises PlanError on two unlike nodes of one name, an input that no node makes, or a cycle."""
@@ -60,13 +57,39 @@ def _where(recipe: Recipe) -> str:
 
 
 def _check_inputs(node: Node, nodes: Mapping[str, Node]) -> None:
-    places: set[str] = set()
     for given in node.inputs:
         if given.node not in nodes:
             raise PlanError(f"input {given.node!r} is made by no node", place=node.name, hint=did_you_mean(given.node, nodes))
-        if given.at in places:
-            raise PlanError(f"two inputs are placed at {given.at!r}", place=node.name)
-        places.add(given.at)
+    what = _clash(node)
+    if what:
+        raise PlanError(what, place=node.name, hint="give each input and file a place of its own below /build")
+
+
+def _clash(node: Node) -> str:
+    """Why the inputs and files of a node cannot all be placed; empty if they can."""
+    ats, paths = [given.at for given in node.inputs], [file.path for file in node.files]
+    for place in (*ats, *paths):
+        if place.startswith("/") or any(part in ("", ".", "..") for part in place.split("/")):
+            return f"{place!r} is no place below /build"
+    for things, places in (("inputs", ats), ("files", paths)):
+        twice = [place for place in places if places.count(place) > 1]
+        if twice:
+            return f"two {things} are placed at {twice[0]!r}"
+    # the files of an Unpack are patches: applied, not placed
+    return "" if isinstance(node.action, Unpack) else _clash_of_files(node)
+
+
+def _clash_of_files(node: Node) -> str:
+    for path in (file.path for file in node.files):
+        for given in node.inputs:
+            if path == given.at or given.at.startswith(path + "/"):
+                return f"file {path!r} is in the way of the input at {given.at!r}"
+            if path.startswith(given.at + "/") and not given.writable:
+                return f"file {path!r} would be written into the read-only input at {given.at!r}"
+        below = [file.path for file in node.files if file.path.startswith(path + "/")]
+        if below:
+            return f"file {path!r} is in the way of file {below[0]!r}"
+    return ""
 
 
 def _sorted(nodes: Mapping[str, Node]) -> dict[str, Node]:
@@ -93,13 +116,21 @@ def _sorted(nodes: Mapping[str, Node]) -> dict[str, Node]:
     return done
 
 
-def check_patches(context: Context) -> None:
-    """Every patch must serve some version in the lock. Raises PatchError naming the one that does not."""
-    versions = {source.name: source.version for source in context.lock}
-    for path, file in context.files.items():
-        if not path.startswith("patches/") or not path.endswith(".patch"):
-            continue
-        package = path.split("/")[1]
-        serves = [v for name, v in versions.items() if name == package or name == f"{package}-{v}"]
-        if not any(patch_applies(file.data, version) for version in serves):
-            raise PatchError("this patch is used by no source in the lock", place=path, hint=f"git rm {path}, or mend its Versions: line")
+def check_patches(plan: Plan, files: Mapping[str, File], lock: Lock) -> None:
+    """Every file below patches/ (but a README.md) must be a file of some node, or name a version that the lock has but no cell builds.
+
+    Raises PatchError naming the one that is not.
+    """
+    used = {file.path for node in plan.nodes.values() for file in node.files}
+    for path, file in files.items():
+        if path.startswith("patches/") and path.rpartition("/")[2] != "README.md" and path not in used and not _waits(path, file, lock):
+            raise PatchError("this file is used by no node", place=path, hint=f"git rm {path}, or mend its Versions: line")
+
+
+def _waits(path: str, file: File, lock: Lock) -> bool:
+    """Whether a patch names, in so many words and not by `all`, the version of its package's source in the lock."""
+    package = path.split("/")[1]
+    versions = [source.version for source in lock if source.name in (package, f"{package}-{source.version}")]
+    # `all` is true of the empty version, too
+    named = path.endswith(".patch") and not patch_applies(file.data, "")
+    return named and any(patch_applies(file.data, version) for version in versions)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import marshal
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from graph.disk import remove_tree
 from graph.errors import SandboxError, UsageError, did_you_mean
 from graph.node import Step
 
@@ -125,7 +127,7 @@ class NamespaceRunner:
 class PlainRunner:
     """The scrubbed fallback: the same argv and environment with /build replaced by the job's real root.
 
-    Nothing keeps a step from looking around. Inputs are symbolic links, so they are only as read-only as the store's files are.
+    Nothing keeps a step from looking around. Inputs are copies: a step of root could write through their modes, and so into the store.
     """
 
     hermetic = False
@@ -139,11 +141,11 @@ class PlainRunner:
     def run(self, job: Job, jobserver: Tokens | None = None, cancel: threading.Event | None = None) -> Outcome:
         root = str(job.root)
         steps = [([relocate(word, root) for word in step.argv], f"{root}/{step.cwd}") for step in job.steps]
-        with _links(job):
+        with _copies(job):
             return _run(job.log, _spec(False, job.root, [], steps, self._environment(job)), jobserver, cancel)
 
     def shell(self, job: Job) -> int:
-        with _links(job):
+        with _copies(job):
             steps = [(["sh", "-i"], f"{job.root}/work")]
             return _converse({**_spec(False, job.root, [], steps, self._environment(job)), "shell": True})
 
@@ -328,30 +330,50 @@ def _make_place(root: Path, mount: Mount, made: list[Path]) -> None:
             path.touch()
         else:
             path.mkdir()
+            path.chmod(0o755)
         made.append(path)
 
 
 @contextmanager
-def _links(job: Job) -> Iterator[None]:
-    """Symbolic links where the mounts would be, for as long as the steps run. Raises SandboxError when a mount lies within another."""
+def _copies(job: Job) -> Iterator[None]:
+    """Copies where the mounts would be, with their modes and times, for as long as the steps run.
+
+    Raises SandboxError when a mount lies within another.
+    """
     ats = {Path(mount.at) for mount in job.mounts}
     nested = [str(at) for at in ats if ats & set(at.parents)]
     if nested:
         raise SandboxError(f"an input within an input: {nested[0]}", hint="only the sandbox of Linux namespaces can do that")
     with _mount_points(job) as binds:
         places = [(Path(source), job.root / at.removeprefix("/build/")) for source, at in binds]
-        for source, place in places:
-            _remove(place)
-            place.symlink_to(source)
         try:
+            for source, place in places:
+                _copy(source, place)
             yield
         finally:
             for _, place in places:
-                _remove(place)
+                _remove_copy(place)
+
+
+def _copy(source: Path, place: Path) -> None:
+    """Fill a mount point. Raises SandboxError."""
+    try:
+        if source.is_dir():
+            shutil.copytree(source, place, symlinks=True, dirs_exist_ok=True)
+        else:
+            shutil.copy2(source, place)
+    except OSError as error:
+        raise SandboxError(f"cannot copy the input {source}: {error}", place=str(place)) from error
+
+
+def _remove_copy(place: Path) -> None:
+    """Remove a copy, whatever a step has done to it."""
+    with suppress(OSError):
+        remove_tree(place) if place.is_dir() and not place.is_symlink() else place.unlink()
 
 
 def _remove(path: Path) -> None:
-    """Remove a mount point or link, unless a step has put something of its own there."""
+    """Remove a mount point, unless a step has put something of its own there."""
     with suppress(OSError):
         path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 

@@ -20,17 +20,16 @@ from typing import Protocol
 from urllib.parse import quote
 
 from graph import upkeep
-from graph.cas import Cas, copy_file, flocked, guarded, missing, owner_executable
+from graph.cas import Cas, flocked, missing, owner_executable
 from graph.digest import FIXED_MTIME, Digest, Directory, canonical
+from graph.disk import copy_file, guarded
 from graph.errors import StepFailed, StoreError
 from graph.globs import Selection
 from graph.result import ActionResult
-from graph.trees import Entry, Filtered, escapes, filter_tree, flatten
-from graph.upkeep import Cleaned, Size
+from graph.trees import FILTER_SCHEMA, Entry, Filtered, escapes, filter_tree, flatten
+from graph.upkeep import DAY, Cleaned, Size
 
 __all__ = ["ActionResult", "Cleaned", "Filtered", "Size", "Store", "StoreProtocol"]
-
-_DAY = 86400
 
 
 class StoreProtocol(Protocol):
@@ -38,11 +37,8 @@ class StoreProtocol(Protocol):
 
     @property
     def logs(self) -> Path: ...
-    def put_blob(self, data: bytes, executable: bool = False) -> Digest: ...
     def put_file(self, path: Path, executable: bool, *, move: bool = False) -> Digest: ...
     def put_tree(self, root: Path, *, move: bool = False) -> Digest: ...
-    def put_directory(self, directory: Directory) -> Digest: ...
-    def get_blob(self, digest: Digest) -> bytes: ...
     def blob_path(self, digest: Digest, executable: bool = False) -> Path | None: ...
     def directory(self, digest: Digest) -> Directory: ...
     def tree(self, digest: Digest) -> Iterator[Entry]: ...
@@ -105,21 +101,9 @@ class Store:
 
     # blobs
 
-    def put_blob(self, data: bytes, executable: bool = False) -> Digest:
-        """Keep bytes. Raises DiskFull, StoreError."""
-        return self.cas.put(data, executable)
-
     def put_file(self, path: Path, executable: bool, *, move: bool = False) -> Digest:
         """Keep a file's bytes; `move` allows taking the file itself away. Raises DiskFull, StoreError."""
         return self.cas.put_file(path, executable, move=move)
-
-    def put_directory(self, directory: Directory) -> Digest:
-        """Keep a Directory whose children are kept."""
-        return self.cas.put_directory(directory)
-
-    def get_blob(self, digest: Digest) -> bytes:
-        """A blob's bytes, hashed again. Raises StoreError if it is missing or wrong."""
-        return self.cas.get(digest)
 
     def blob_path(self, digest: Digest, executable: bool = False) -> Path | None:
         """The read-only file of a blob, of full length but not hashed again; None if the store does not hold it."""
@@ -144,10 +128,19 @@ class Store:
         return flatten(self.cas.directory, digest)
 
     def filter(self, digest: Digest, subdir: str, only: tuple[str, ...], without: tuple[str, ...]) -> Filtered:
-        """The part of a tree that an Input names, and the patterns of `only` that matched nothing. Raises PlanError on a malformed glob."""
+        """The part of a tree that an Input names, and the patterns of `only` that matched nothing.
+
+        Raises PlanError on a malformed glob, and on a symlink that leads out of `subdir`.
+        """
         if not (subdir or only or without):
             return Filtered(digest)
-        asked = [("tree", str(digest)), ("subdir", subdir), *(("only", g) for g in only), *(("without", g) for g in without)]
+        asked = [
+            ("schema", FILTER_SCHEMA),
+            ("tree", str(digest)),
+            ("subdir", subdir),
+            *(("only", g) for g in only),
+            *(("without", g) for g in without),
+        ]
         name = Digest.of(canonical(tuple(asked))).hash
         memo = self.root / "filtered" / name[:2] / f"{name}.json"
         found = self._read_memo(memo)
@@ -199,14 +192,18 @@ class Store:
                 place(blob, path, entry.executable)
         for folder in reversed(folders):
             os.utime(folder, (FIXED_MTIME, FIXED_MTIME))
-            if read_only:
-                folder.chmod(0o555)
+            # said in full, as mkdir leaves it to the caller's umask
+            folder.chmod(0o555 if read_only else 0o755)
 
     # results
 
     def result(self, key: str) -> ActionResult | None:
         """What is kept for this key, if its tree's root is there; anything unreadable is a miss. Using it makes it young for gc."""
         path = self._result_path(key)
+        # before it is read, so that no gc takes its tree away afterwards; a store that cannot be written still gives results
+        with suppress(OSError):
+            if self.root.is_dir():
+                self.cas.in_use()
         try:
             found = ActionResult.decode(path.read_bytes())
             age = time.time() - path.stat().st_mtime
@@ -214,10 +211,8 @@ class Store:
             return None
         if found.key != key or not self.cas.has(found.tree):
             return None
-        # a store that cannot be written still gives results
-        with suppress(OSError):
-            self.cas.in_use()
-            if age > _DAY:
+        if age > DAY:
+            with suppress(OSError):
                 os.utime(path)
         return found
 

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from graph.digest import Digest, Directory
-from graph.errors import StoreError
+from graph.errors import PlanError, StoreError
 from graph.globs import Glob, Selection, States
 
 Load = Callable[[Digest], Directory]
 Save = Callable[[Directory], Digest]
+
+FILTER_SCHEMA = "1"
+"""Raised when what `filter_tree` gives for a tree changes; every memo of a filter is made anew with it."""
 
 EMPTY = Directory()
 DEPTH = 200
@@ -61,29 +64,47 @@ def flatten(load: Load, root: Digest, prefix: str = "") -> Iterator[Entry]:
 
     Raises StoreError on a symlink that leads outside.
     """
+    for entry in _entries(load, root, prefix):
+        if entry.kind == "symlink" and escapes(entry.path, entry.target):
+            where = f"symbolic link {entry.path} -> {entry.target}"
+            raise StoreError(f"{where} leads outside its tree", place=str(root), hint="doit store verify")
+        yield entry
+
+
+def _entries(load: Load, root: Digest, prefix: str) -> Iterator[Entry]:
     if prefix.count("/") > DEPTH:
         raise StoreError(f"a tree has more than {DEPTH} levels", place=prefix[:100], hint="doit store verify")
     directory = load(root)
     for name, digest, executable in directory.files:
         yield Entry(prefix + name, "file", digest, executable)
     for name, target in directory.symlinks:
-        if escapes(prefix + name, target):
-            raise StoreError(f"symbolic link {prefix}{name} -> {target} leads outside its tree", place=str(root), hint="doit store verify")
         yield Entry(prefix + name, "symlink", target=target)
     for name, digest in directory.directories:
         yield Entry(prefix + name, "directory", digest)
-        yield from flatten(load, digest, f"{prefix}{name}/")
+        yield from _entries(load, digest, f"{prefix}{name}/")
 
 
 def filter_tree(load: Load, save: Save, root: Digest, subdir: str, selection: Selection) -> Filtered:
-    """Keep what the selection keeps below `subdir`. Folders left empty vanish; folders no pattern can touch are shared, not read."""
+    """Keep what the selection keeps below `subdir`. Folders left empty vanish; folders no pattern can touch are shared, not read.
+
+    Raises PlanError on a kept symlink that leads out of `subdir`: it was inside of the whole tree, and cannot be of this one.
+    """
     found = _descend(load, root, subdir)
     if found is None:
         return Filtered(save(EMPTY), (f"{subdir}/",))
     walk = _Walk(load, save, selection.only, selection.without, set())
     tree = walk.folder(found, tuple(g.start() for g in selection.only), tuple(g.start() for g in selection.without))
     unmatched = tuple(glob.text for glob in selection.only if glob.text not in walk.matched)
+    if subdir and tree:
+        _check_links(load, tree, subdir)
     return Filtered(tree or save(EMPTY), unmatched)
+
+
+def _check_links(load: Load, tree: Digest, subdir: str) -> None:
+    for entry in _entries(load, tree, ""):
+        if entry.kind == "symlink" and escapes(entry.path, entry.target):
+            hint = f"take a folder above {subdir}/, or leave the link out with `without`"
+            raise PlanError(f"symbolic link {entry.path} -> {entry.target} leads out of it", place=f"subdir {subdir}", hint=hint)
 
 
 def _descend(load: Load, root: Digest, subdir: str) -> Digest | None:

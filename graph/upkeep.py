@@ -14,13 +14,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from graph.cas import Cas, guarded, hash_file, owner_executable
+from graph.cas import Cas, owner_executable
 from graph.digest import Digest
+from graph.disk import guarded, hash_file
 from graph.errors import StoreError
 from graph.result import ActionResult
 from graph.trees import Entry, flatten
 
-_DAY = 86400
+DAY = 86400
+"""Seconds."""
 _BLOB = re.compile(r"([0-9a-f]{64})(\.x)?")
 
 Blob = tuple[str, bool]
@@ -68,7 +70,7 @@ def gc(cas: Cas, keep_days: float, max_size: int | None) -> Cleaned:
     with cas.exclusive(), guarded(cas.root):
         cas.forget_directories()
         cas.sweep()
-        oldest = time.time() - keep_days * _DAY
+        oldest = time.time() - keep_days * DAY
         live = _mark(cas, oldest, max_size)
         results = _remove(path for path in _files(cas.root / "ac") if path.stem not in live.keys)[0]
         _remove(path for path in _files(cas.root / "last") if _text(path) not in live.keys)

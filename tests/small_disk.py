@@ -41,7 +41,7 @@ def put(store: Store, name: str, size: int) -> ActionResult:
     # sources lie on another disk, so that the failing write is the store's own
     source = SCRATCH / "source"
     source.write_bytes(os.urandom(size))
-    tree = store.put_directory(Directory(files=((name, store.put_file(source, False), False),)))
+    tree = store.cas.put_directory(Directory(files=((name, store.put_file(source, False), False),)))
     result = ActionResult(name, name * 16, tree, 1.0, True, ())
     store.publish(result)
     return result
@@ -72,7 +72,7 @@ def read_only(store: Store, good: ActionResult) -> None:
     print("read-only: ", store.result(good.key) == good, store.last("good") == good.key)
     store.remember("good", "another")
     try:
-        store.put_blob(b"new")
+        store.cas.put(b"new")
     except StoreError as error:
         print(f"read-only put: {error.what}; {error.hint}")
 

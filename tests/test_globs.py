@@ -9,12 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graph.errors import PlanError
-from graph.globs import Glob, Selection, matches
+from graph.globs import Glob, Selection
 
 NAMES = st.sampled_from(["a", "b", "ab", "x.c", "x.h", "[", "é"])
 PARTS = st.sampled_from(["a", "b", "*", "?", "*.c", "a*", "**", "[ab]", "x.?"])
 PATHS = st.lists(NAMES, min_size=1, max_size=5).map("/".join)
 PATTERNS = st.builds(lambda parts, end: "/".join(parts) + end, st.lists(PARTS, min_size=1, max_size=4), st.sampled_from(["", "/"]))
+
+
+def matches(pattern: str, path: str) -> bool:
+    return Selection.parse((pattern,), ()).keeps(path)
 
 
 def as_regex(pattern: str) -> str:

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from graph.digest import Digest
-from graph.node import Node, key, manifest
+from graph.node import SCHEMA, Node, key, manifest
 from graph.picture import svg
 from graph.plan import Plan, make_plan
 from graph.recipes.common import Context, Host
 from graph.session import Session
+from graph.trees import FILTER_SCHEMA
 
 ROOT = Path(__file__).resolve().parent.parent
 SESSION = Session(ROOT, {})
@@ -51,6 +52,20 @@ def test_a_manifest_in_full(request: pytest.FixtureRequest) -> None:
     digests = {given: Digest.of(given.node.encode()) for given in node.inputs}
     text = "".join(f"{name} = {value}\n" for name, value in manifest(node, digests, SESSION.tools))
     compare(ROOT / "tests/golden/source-zlib.txt", text, request)
+
+
+MEANING = ("globs", "trees", "archive", "patch", "nsinit")
+
+
+def test_what_decides_the_bytes_of_a_node_beside_its_manifest(request: pytest.FixtureRequest) -> None:
+    """The code that filters, unpacks, patches and runs is in no key.
+
+    A change of what it gives for the same node (not of wording) must raise node.SCHEMA, or trees.FILTER_SCHEMA where only filters give
+    other trees. That the file kept here differs after any change makes it a decision.
+    """
+    schemas = f"node.SCHEMA {SCHEMA}\ntrees.FILTER_SCHEMA {FILTER_SCHEMA}\n"
+    hashes = "".join(f"graph/{name}.py {Digest.of((ROOT / f'graph/{name}.py').read_bytes()).hash}\n" for name in MEANING)
+    compare(ROOT / "tests/golden/semantics.txt", schemas + hashes, request)
 
 
 def test_the_picture_in_the_readme(request: pytest.FixtureRequest) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from graph.errors import Interrupted
+from graph.errors import Interrupted, UsageError
 from graph.jobserver import Jobserver
 
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="no make on this host")
@@ -140,3 +140,18 @@ def test_other_systems_share_the_descriptor(monkeypatch: pytest.MonkeyPatch) -> 
         assert jobserver.free() == 2
     assert jobserver.free() == 3
     jobserver.close()
+
+
+@pytest.mark.parametrize("tokens", [0, 4097, 100_000])
+def test_more_jobs_than_a_pipe_holds_are_refused(tokens: int) -> None:
+    with pytest.raises(UsageError, match=f"{tokens} jobs cannot run at once") as caught:
+        Jobserver(tokens)
+    assert "FREESTANDING_JOBS" in caught.value.hint
+
+
+def test_as_many_jobs_as_a_pipe_surely_holds() -> None:
+    server = Jobserver(4096)
+    with server.slot():
+        assert server.free() == 4095
+    assert server.free() == 4096
+    server.close()

@@ -72,6 +72,18 @@ def test_a_mistyped_cell_gets_a_suggestion(text: str, what: str, hint: str) -> N
         (ROW, "needs"),
         (TEXT + "colour = 1\n", "unknown key 'colour'"),
         (TEXT.replace("page_size = 4096\n", ""), "missing key 'page_size'"),
+        (TEXT.replace("= 4096", '= "4096"'), r"page_size: '4096' is wrong"),
+        (TEXT.replace("= 4096", "= true"), "page_size: True is wrong"),
+        (TEXT.replace('arch = "x86_64"', "arch = 64"), "arch: 64 is wrong"),
+        (TEXT.replace('options = ["noopt"]', 'options = "noopt"'), "options: 'noopt' is wrong"),
+        (TEXT.replace('options = ["noopt"]', "options = []"), "options: an empty list"),
+        (TEXT.replace("cpu_flags = []", "cpu_flags = [1]"), r"cpu_flags: \[1\] is wrong"),
+        (TEXT.replace('os = "linux"', 'os = "Linux"'), "os: 'Linux' is wrong"),
+        (TEXT.replace('["3.13.15", "3.11.2"]', '"3.13.15"'), "versions: '3.13.15' is wrong"),
+        (TEXT.replace('["3.13.15", "3.11.2"]', "[3.13]"), r"versions: \[3.13\] is wrong"),
+        (TEXT.replace('linux-x86_64 = "x86_64-unknown-linux-gnu"', "linux-x86_64 = 1"), "linux-x86_64: 1 is wrong"),
+        ("targets = 1\n", "targets: 1 is wrong"),
+        ("[targets]\nx = 1\n", "1 is no table"),
     ],
 )
 def test_a_broken_table_is_refused_with_its_place(text: str, what: str) -> None:

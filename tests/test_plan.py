@@ -6,7 +6,7 @@ import pytest
 
 from graph.errors import PatchError, PlanError, UsageError
 from graph.lock import Lock, Source
-from graph.node import File, Input, Node, Run, Step
+from graph.node import File, Input, Node, Run, Step, Unpack
 from graph.plan import check_patches, make_plan
 from graph.recipes.common import Context, Host
 from graph.target import Cell
@@ -28,7 +28,6 @@ def test_nodes_come_after_their_inputs() -> None:
     plan = plan_of(node("c", "b", "a"), node("b", "a"), node("a"))
     assert list(plan.nodes) == ["a", "b", "c"]
     assert plan.closure(["b"]) == ("a", "b")
-    assert plan.dependents("a") == ("b", "c")
 
 
 def test_a_node_that_two_recipes_give_alike_is_one() -> None:
@@ -57,9 +56,36 @@ def test_an_unknown_input_gets_a_suggestion() -> None:
     assert "make:zlib" in caught.value.hint
 
 
-def test_two_inputs_at_one_place_are_refused() -> None:
-    with pytest.raises(PlanError, match="two inputs are placed at 'x'"):
-        plan_of(node("a"), node("b"), Node("c", Run(()), (Input("a", "x"), Input("b", "x"))))
+@pytest.mark.parametrize(
+    ("ats", "paths", "what"),
+    [
+        (("x", "x"), (), "two inputs are placed at 'x'"),
+        (("/x",), (), "'/x' is no place below /build"),
+        (("../x",), (), "'../x' is no place"),
+        (("x/../y",), (), "is no place"),
+        (("x//y",), (), "is no place"),
+        ((".",), (), "is no place"),
+        ((), ("/etc/x",), "'/etc/x' is no place"),
+        ((), ("a/../../x",), "is no place"),
+        ((), ("a", "b", "a"), "two files are placed at 'a'"),
+        (("src",), ("src/new.c",), "file 'src/new.c' would be written into the read-only input at 'src'"),
+        (("src",), ("src",), "file 'src' is in the way of the input at 'src'"),
+        (("src/deep",), ("src",), "file 'src' is in the way of the input at 'src/deep'"),
+        ((), ("a", "a/b"), "file 'a' is in the way of file 'a/b'"),
+    ],
+)
+def test_places_that_cannot_all_be_are_refused(ats: tuple[str, ...], paths: tuple[str, ...], what: str) -> None:
+    inputs, files = tuple(Input("a", at) for at in ats), tuple(File(path, b"") for path in paths)
+    with pytest.raises(PlanError) as caught:
+        plan_of(node("a"), Node("c", Run(()), inputs, files))
+    assert what in caught.value.what
+    assert caught.value.place == "c"
+
+
+def test_files_may_lie_beside_inputs_and_within_writable_ones() -> None:
+    inputs = (Input("a", "src"), Input("a", "work", writable=True))
+    files = (File("src.txt", b""), File("work/Setup.local", b""))
+    assert plan_of(node("a"), Node("c", Run(()), inputs, files))["c"].files == files
 
 
 def test_an_unknown_name_gets_a_suggestion() -> None:
@@ -71,22 +97,38 @@ def test_an_unknown_name_gets_a_suggestion() -> None:
 PATCH = b"What: x\nVersions: %s\n--- a/f\n+++ b/f\n"
 
 
-def with_patch(path: str, versions: bytes) -> Context:
-    return replace(CONTEXT, files={path: File(path, PATCH % versions)})
+def checked(path: str, versions: bytes, used: bool = False) -> None:
+    file = File(path, PATCH % versions)
+    users = [Node("source:zlib", Unpack(), (Input("a", "archive"),), (file,))] if used else []
+    check_patches(plan_of(node("a"), *users), {path: file}, CONTEXT.lock)
 
 
-@pytest.mark.parametrize("versions", [b"all", b"1.3", b"1.2, 1.3.1"])
-def test_a_patch_that_serves_a_version_in_the_lock_is_fine(versions: bytes) -> None:
-    check_patches(with_patch("patches/zlib/0001-x.patch", versions))
+@pytest.mark.parametrize("versions", [b"all", b"1.3", b"9"])
+def test_a_patch_of_a_node_is_fine(versions: bytes) -> None:
+    checked("patches/zlib/0001-x.patch", versions, used=True)
 
 
-def test_other_files_beside_patches_are_left_alone() -> None:
-    check_patches(with_patch("patches/zlib/README.md", b"9"))
-    check_patches(with_patch("toolchains/x.patch", b"9"))
+@pytest.mark.parametrize("versions", [b"1.3", b"1.2, 1.3.1"])
+def test_a_patch_that_names_a_version_in_the_lock_may_wait_for_a_cell(versions: bytes) -> None:
+    checked("patches/zlib/0001-x.patch", versions)
 
 
-@pytest.mark.parametrize(("path", "versions"), [("patches/zlib/0001-x.patch", b"1.2"), ("patches/zlob/0001-x.patch", b"all")])
+def test_readmes_and_other_folders_are_left_alone() -> None:
+    checked("patches/zlib/README.md", b"9")
+    checked("toolchains/x.patch", b"9")
+
+
+@pytest.mark.parametrize(
+    ("path", "versions"),
+    [
+        ("patches/zlib/0001-x.patch", b"1.2"),
+        ("patches/zlib/0001-x.patch", b"all"),
+        ("patches/zlob/0001-x.patch", b"1.3.1"),
+        ("patches/zlib/0001-x.diff", b"1.3.1"),
+        ("patches/stray.patch", b"1.3.1"),
+    ],
+)
 def test_an_unused_patch_is_an_error(path: str, versions: bytes) -> None:
     with pytest.raises(PatchError) as caught:
-        check_patches(with_patch(path, versions))
+        checked(path, versions)
     assert caught.value.place == path

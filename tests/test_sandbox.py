@@ -17,11 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from graph.digest import FIXED_MTIME
 from graph.errors import SandboxError
 from graph.hosttools import HostTools, parse_tools
 from graph.jobserver import Jobserver
 from graph.node import Step
 from graph.sandbox import Job, Mount, NamespaceRunner, Outcome, PlainRunner, Runner, why_unavailable
+from graph.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 REASON = why_unavailable()
@@ -307,6 +309,26 @@ def test_without_namespaces_mounts_may_not_nest(tmp_path: Path) -> None:
     with pytest.raises(SandboxError, match="within an input"):
         PlainRunner(tools(), "test").run(job(tmp_path, "true", mounts={"src/inner": tmp_path, "src": tmp_path / "outer"}))
     assert list((tmp_path / "outer").iterdir()) == []
+
+
+def test_without_namespaces_a_step_cannot_spoil_the_store(tmp_path: Path) -> None:
+    """Not even one of root, which no mode stops."""
+    store = Store(tmp_path / "store")
+    (tmp_path / "tree/d").mkdir(parents=True)
+    (tmp_path / "tree/d/one").write_text("one\n")
+    (tmp_path / "tree/link").symlink_to("d/one")
+    digest = store.put_tree(tmp_path / "tree")
+    checkout = store.checkout(digest)
+    script = "cd ../src; ls -l; stat -c '%Y %a %N' d/one link; chmod -R u+w .; echo more >> d/one; echo new > d/new; rm link; cat d/one"
+    given = job(tmp_path, script, mounts={"src": checkout, "src.txt": checkout / "d/one"})
+    text = run(PlainRunner(tools(), "test"), given)
+    assert text.endswith("one\nmore\n")
+    assert f"{FIXED_MTIME} 444 'd/one'" in text
+    assert f"{FIXED_MTIME} 777 'link' -> 'd/one'" in text
+    assert store.verify() == []
+    assert store.put_tree(checkout) == digest
+    assert not (given.root / "src").exists()
+    assert not (given.root / "src.txt").exists()
 
 
 def test_what_a_step_puts_beside_an_input_stays(runner: Runner, tmp_path: Path) -> None:

@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from graph import cas as cas_module
-from graph.cas import Cas, copy_file, lock, remove_tree
+from graph import store as store_module
+from graph.cas import Cas, lock
 from graph.digest import Digest, Directory
-from graph.errors import DiskFull, StoreError
+from graph.disk import copy_file, remove_tree
+from graph.errors import DiskFull, MissingBlob, StoreError
 from graph.result import ActionResult
 from graph.store import Store
 from tests.test_store_contract import make
@@ -32,7 +34,7 @@ def store(tmp_path: Path) -> Store:
 def built(store: Store, tmp_path: Path, name: str, age_days: float = 0, **files: str) -> ActionResult:
     """A published result of this age, as if a node had made it."""
     tree = store.put_tree(make(tmp_path / f"made-{name}", **files))
-    result = ActionResult(f"make:x:{name}", Digest.of(name.encode()).hash, tree, 1.0, True, (), store.put_blob(f"log of {name}".encode()))
+    result = ActionResult(f"make:x:{name}", Digest.of(name.encode()).hash, tree, 1.0, True, (), store.cas.put(f"log of {name}".encode()))
     store.publish(result)
     stamp = time.time() - age_days * DAY
     os.utime(result_file(store, result.key), (stamp, stamp))
@@ -79,7 +81,7 @@ def test_a_moved_file_with_another_name_is_copied(store: Store) -> None:
         (work / "g").hardlink_to(work / "f")
         digest = store.put_file(work / "f", False, move=True)
         (work / "g").write_bytes(b"after!")
-        assert store.get_blob(digest) == b"before"
+        assert store.cas.get(digest) == b"before"
 
 
 def test_a_file_of_another_file_system_is_copied(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +94,7 @@ def test_a_file_of_another_file_system_is_copied(store: Store, tmp_path: Path, m
         return install(self, path, digest, executable)
 
     monkeypatch.setattr(Cas, "install", across)
-    assert store.get_blob(store.put_file(tmp_path / "f", False, move=True)) == b"far"
+    assert store.cas.get(store.put_file(tmp_path / "f", False, move=True)) == b"far"
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,18 +111,18 @@ def test_a_file_that_changes_while_it_is_read_is_refused(store: Store, tmp_path:
 
 
 def test_a_blob_of_wrong_length_is_absent_and_put_again(store: Store) -> None:
-    digest = store.put_blob(b"hello")
+    digest = store.cas.put(b"hello")
     damage(store, b"hello", b"hel")
     assert store.blob_path(digest) is None
-    store.put_blob(b"hello")
-    assert store.get_blob(digest) == b"hello"
+    store.cas.put(b"hello")
+    assert store.cas.get(digest) == b"hello"
 
 
 def test_a_blob_of_wrong_bytes_is_told_when_it_is_read(store: Store) -> None:
-    digest = store.put_blob(b"hello")
+    digest = store.cas.put(b"hello")
     damage(store, b"hello", b"hallo")
     with pytest.raises(StoreError, match="wrong bytes") as caught:
-        store.get_blob(digest)
+        store.cas.get(digest)
     assert caught.value.hint == "doit store verify"
 
 
@@ -130,7 +132,7 @@ BAD_NAME = Directory(files=(("../x", Digest.of(b""), False),))
 @pytest.mark.parametrize("data", [b"\xff\xff\xff", BAD_NAME.encode()], ids=["garbage", "bad name"])
 def test_a_blob_that_is_no_directory_is_told(store: Store, data: bytes) -> None:
     with pytest.raises(StoreError):
-        store.directory(store.put_blob(data))
+        store.directory(store.cas.put(data))
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
@@ -141,7 +143,7 @@ def test_a_full_disk_has_its_own_error_and_leaves_no_half_blob(store: Store, mon
     with monkeypatch.context() as patched:
         patched.setattr(Path, "write_bytes", full)
         with pytest.raises(DiskFull) as caught:
-            store.put_blob(b"hello")
+            store.cas.put(b"hello")
     assert "doit store gc" in caught.value.hint
     assert [path for path in files_below(store.root) if not path.endswith(".lock") and path != "locks/store"] == []
 
@@ -149,7 +151,7 @@ def test_a_full_disk_has_its_own_error_and_leaves_no_half_blob(store: Store, mon
 def test_a_store_under_a_file_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = Store(tmp_path / "file" / "store")
-    for use in (lambda: store.put_blob(b""), lambda: store.logs, lambda: store.workdir().__enter__(), lambda: store.lock("k").__enter__()):
+    for use in (lambda: store.cas.put(b""), lambda: store.logs, lambda: store.workdir().__enter__(), lambda: store.lock("k").__enter__()):
         with pytest.raises(StoreError, match="the store failed: Not a directory"):
             use()
 
@@ -161,7 +163,7 @@ def test_a_store_that_cannot_be_written_says_what_to_do(store: Store, monkeypatc
 
     monkeypatch.setattr(Path, "rename", refuse)
     with pytest.raises(StoreError, match="cannot be written") as caught:
-        store.put_blob(b"hello")
+        store.cas.put(b"hello")
     assert caught.value.place == str(store.cas.name(Digest.of(b"hello")))
     assert "FREESTANDING_STORE" in caught.value.hint
 
@@ -216,7 +218,7 @@ def test_a_checkout_that_another_made_first_is_used(store: Store, tmp_path: Path
 
 
 def test_a_failed_checkout_leaves_nothing(store: Store, tmp_path: Path) -> None:
-    tree = store.put_directory(Directory(files=(("a", Digest.of(b"absent"), False),)))
+    tree = store.cas.put_directory(Directory(files=(("a", Digest.of(b"absent"), False),)))
     with pytest.raises(StoreError):
         store.checkout(tree)
     assert not (store.root / "trees").exists()
@@ -250,6 +252,45 @@ def test_a_result_that_cannot_be_read_or_is_of_another_key_is_a_miss(store: Stor
     assert store.result("b" * 64) is None
     result_file(store, result.key).write_text("{")
     assert store.result(result.key) is None
+
+
+def test_another_form_of_the_filter_reads_no_memo_of_this_one(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = store.put_tree(make(tmp_path / "t", a="x", b="y"))
+    store.filter(digest, "", ("a",), ())
+    monkeypatch.setattr(store_module, "FILTER_SCHEMA", "another")
+    store.filter(digest, "", ("a",), ())
+    assert len(list((store.root / "filtered").rglob("*.json"))) == 2
+
+
+def test_a_result_is_read_while_no_gc_can_run(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = built(store, tmp_path, "a", a="x")
+    store.close()
+    reader, cleaner, read, refused = Store(store.root), Store(store.root), Path.read_bytes, []
+
+    def read_late(path: Path) -> bytes:
+        if path == result_file(store, result.key) and not refused:
+            refused.append("")
+            with pytest.raises(StoreError, match="another doit uses the store"):
+                cleaner.gc(-1)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_late)
+    assert reader.result(result.key) == result
+    assert refused
+
+
+@pytest.mark.parametrize("data", [b"", b"he"])
+def test_a_tree_with_a_blob_cut_short_is_not_whole(store: Store, tmp_path: Path, data: bytes) -> None:
+    """As a power loss leaves it: the name is there, the bytes are not."""
+    digest = store.put_tree(make(tmp_path / "t", a="hello"))
+    damage(store, b"hello", data)
+    assert store.blob_path(Digest.of(b"hello")) is None
+    for use in (lambda: store.checkout(digest), lambda: store.copy_tree(digest, tmp_path / "copy")):
+        with pytest.raises(MissingBlob):
+            use()
+    damage(store, store.directory(digest).encode(), data)
+    with pytest.raises(MissingBlob):
+        Store(store.root).directory(digest)
 
 
 def test_a_result_whose_root_is_gone_is_a_miss(store: Store, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graph.digest import FIXED_MTIME, Digest, Directory
-from graph.errors import PlanError, StepFailed, StoreError
+from graph.errors import MissingBlob, PlanError, StepFailed, StoreError
 from graph.result import ActionResult
 from graph.store import Store, StoreProtocol
 from graph.trees import Filtered
@@ -51,14 +51,20 @@ def seen(root: Path) -> dict[str, tuple[str, bool, int]]:
     return found
 
 
+def put(store: StoreProtocol, data: bytes, executable: bool = False) -> Digest:
+    """Keep bytes, by way of a file."""
+    with store.workdir() as work:
+        (work / "file").write_bytes(data)
+        return store.put_file(work / "file", executable, move=True)
+
+
 def result_for(store: StoreProtocol, tree: Digest, key: str = "a" * 64) -> ActionResult:
-    return ActionResult("make:x:zlib", key, tree, 1.5, True, (("schema", "1"),), store.put_blob(b"log"))
+    return ActionResult("make:x:zlib", key, tree, 1.5, True, (("schema", "1"),), put(store, b"log"))
 
 
 def test_a_blob_is_given_back(store: StoreProtocol, tmp_path: Path) -> None:
-    digest = store.put_blob(b"hello")
-    assert digest == Digest.of(b"hello") == store.put_blob(b"hello")
-    assert store.get_blob(digest) == b"hello"
+    digest = put(store, b"hello")
+    assert digest == Digest.of(b"hello") == put(store, b"hello")
     path = store.blob_path(digest)
     assert path is not None
     assert path.read_bytes() == b"hello"
@@ -73,7 +79,7 @@ def test_a_file_has_the_digest_of_its_bytes_and_stays(store: StoreProtocol, tmp_
 @pytest.mark.parametrize("put_executable", [False, True])
 @pytest.mark.parametrize("asked_executable", [False, True])
 def test_either_form_of_a_blob_gives_the_other(store: StoreProtocol, put_executable: bool, asked_executable: bool) -> None:
-    path = store.blob_path(store.put_blob(b"#!", put_executable), asked_executable)
+    path = store.blob_path(put(store, b"#!", put_executable), asked_executable)
     assert path is not None
     assert path.stat().st_mode & 0o777 == (0o555 if asked_executable else 0o444)
     assert path.stat().st_mtime == FIXED_MTIME
@@ -82,8 +88,8 @@ def test_either_form_of_a_blob_gives_the_other(store: StoreProtocol, put_executa
 def test_a_missing_blob_is_told(store: StoreProtocol) -> None:
     absent = Digest.of(b"absent")
     assert store.blob_path(absent) is None
-    with pytest.raises(StoreError, match="is missing") as caught:
-        store.get_blob(absent)
+    with pytest.raises(MissingBlob, match="is missing") as caught:
+        store.directory(absent)
     assert "doit store verify" in caught.value.hint
 
 
@@ -163,15 +169,17 @@ def test_a_copy_is_the_callers_own(store: StoreProtocol, tmp_path: Path) -> None
     assert {p.stat().st_nlink for p in (tmp_path / "copy").rglob("*") if p.is_file()} == {1}
     (tmp_path / "copy/a").write_text("changed")
     (tmp_path / "copy/d/new").write_text("made")
-    assert store.get_blob(Digest.of(b"x")) == b"x"
+    blob = store.blob_path(Digest.of(b"x"))
+    assert blob is not None
+    assert blob.read_bytes() == b"x"
     store.copy_tree(digest, tmp_path / "deep" / "er")
     assert (tmp_path / "deep/er/a").read_text() == "x"
 
 
 def test_a_tree_that_is_not_whole_is_told(store: StoreProtocol, tmp_path: Path) -> None:
-    tree = store.put_directory(Directory(files=(("a", Digest.of(b"absent"), False),)))
+    tree = put(store, Directory(files=(("a", Digest.of(b"absent"), False),)).encode())
     for use in (lambda: store.checkout(tree), lambda: store.copy_tree(tree, tmp_path / "copy")):
-        with pytest.raises(StoreError, match="is missing"):
+        with pytest.raises(MissingBlob, match="is missing"):
             use()
 
 
@@ -210,6 +218,29 @@ def test_a_filter_gives_a_tree_and_tells_what_matched_nothing(store: StoreProtoc
     assert store.filter(digest, "c", (), ()).unmatched == ("c/",)
     with pytest.raises(PlanError, match="not a glob"):
         store.filter(digest, "", ("/",), ())
+
+
+def test_a_link_that_a_subdir_cuts_off_is_named(store: StoreProtocol, tmp_path: Path) -> None:
+    digest = store.put_tree(make(tmp_path / "t", a__d__l="-> ../../b", a__x="1", b="2"))
+    for _ in range(2):
+        with pytest.raises(PlanError, match=r"symbolic link d/l -> \.\./\.\./b leads out") as caught:
+            store.filter(digest, "a", (), ())
+        assert (caught.value.place, "without" in caught.value.hint) == ("subdir a", True)
+    assert [entry.path for entry in store.tree(store.filter(digest, "a", (), ("d/l",)).tree)] == ["x"]
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o077])
+def test_modes_do_not_come_from_the_callers_umask(store: StoreProtocol, tmp_path: Path, umask: int) -> None:
+    digest = store.put_tree(make(tmp_path / "t", d__run="#!y", d__a="x"))
+    before = os.umask(umask)
+    try:
+        store.copy_tree(digest, tmp_path / "copy")
+        roots = {store.checkout(digest): 0o222, tmp_path / "copy": 0}
+    finally:
+        os.umask(before)
+    for root, taken in roots.items():
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (root, root / "d", root / "d/run", root / "d/a")}
+        assert modes == {root.name: 0o755 & ~taken, "d": 0o755 & ~taken, "run": 0o755 & ~taken, "a": 0o644 & ~taken}
 
 
 def test_a_result_is_given_back_by_its_key(store: StoreProtocol, tmp_path: Path) -> None:

@@ -68,8 +68,8 @@ def test_gc_down_to_a_size_drops_the_oldest_first(store: Store, tmp_path: Path) 
 
 
 def test_gc_keeps_the_only_form_of_a_blob(store: Store, tmp_path: Path) -> None:
-    store.put_blob(b"program", executable=False)
-    tree = store.put_directory(Directory(files=(("run", Digest.of(b"program"), True),)))
+    store.cas.put(b"program", executable=False)
+    tree = store.cas.put_directory(Directory(files=(("run", Digest.of(b"program"), True),)))
     store.publish(ActionResult("n", "a" * 64, tree, 1.0, True, ()))
     store.gc(30)
     assert (store.checkout(tree) / "run").read_bytes() == b"program"
@@ -100,7 +100,7 @@ def test_a_use_waits_for_a_clean_up_and_says_so(store: Store, tmp_path: Path) ->
     told: list[str] = []
     other = Store(store.root, told.append)
     with store.cas.exclusive():
-        thread = threading.Thread(target=other.put_blob, args=(b"x",))
+        thread = threading.Thread(target=other.cas.put, args=(b"x",))
         thread.start()
         while not told:
             time.sleep(0.01)
@@ -132,7 +132,7 @@ def test_verify_finds_a_wrong_directory(store: Store, tmp_path: Path) -> None:
     result = built(store, tmp_path, "a", d__a="x")
     store.filter(result.tree, "d", (), ())
     inner = store.directory(result.tree).directories[0][1]
-    damage(store, store.get_blob(inner), b"?" * inner.size)
+    damage(store, store.cas.get(inner), b"?" * inner.size)
     told = "\n".join(store.verify())
     assert f"blob {inner.hash}: wrong bytes" in told
     assert "filter memo" in told
@@ -206,5 +206,3 @@ def test_verify_deletes_a_checkout_whose_tree_is_gone(store: Store, tmp_path: Pa
     store.checkout(digest)
     store.cas.name(digest).unlink()
     assert store.verify() == [f"checkout {digest.hash}: its tree is missing, deleted"]
-
-
