@@ -265,7 +265,8 @@ def test_another_form_of_the_filter_reads_no_memo_of_this_one(store: Store, tmp_
 def test_a_result_is_read_while_no_gc_can_run(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = built(store, tmp_path, "a", a="x")
     store.close()
-    reader, cleaner, read, refused = Store(store.root), Store(store.root), Path.read_bytes, []
+    reader, cleaner, read = Store(store.root), Store(store.root), Path.read_bytes
+    refused: list[str] = []
 
     def read_late(path: Path) -> bytes:
         if path == result_file(store, result.key) and not refused:

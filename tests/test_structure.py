@@ -180,9 +180,8 @@ def test_public_functions_of_the_package_have_docstrings() -> None:
     missing = []
     for path in sources("graph/"):
         for item in ast.parse(path.read_text()).body:
-            public = (
-                isinstance(item, ast.FunctionDef | ast.ClassDef) and not item.name.startswith("_") and item.name not in ("main", "nodes")
-            )
-            if public and not ast.get_docstring(item):  # type: ignore[arg-type]
-                missing.append(f"{path.relative_to(ROOT)}:{item.name}")  # type: ignore[union-attr]
+            if not isinstance(item, ast.FunctionDef | ast.ClassDef) or item.name.startswith("_") or item.name in ("main", "nodes"):
+                continue
+            if not ast.get_docstring(item):
+                missing.append(f"{path.relative_to(ROOT)}:{item.name}")
     assert missing == []
