@@ -129,6 +129,7 @@ def test_another_clone_killed_three_times_gives_the_same_archives(first: Checkou
     ended = second.ran(DIST, timeout=HOUR)
     assert not set(ended) & set(done), "a node that had ended was run again"
     print(f"\nseed {seed}: {len(done)} nodes before the {KILLS} kills, {len(ended)} after")
+    assert first.ran(DIST) == [], "other tests leave archives of patched sources in dist/; the store has the right ones"
     assert archives(second) == archives(first)
     verified = second.doit("store", "verify", timeout=600)
     assert verified.returncode == 0, verified.stdout
