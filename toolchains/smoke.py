@@ -43,8 +43,17 @@ def inside(place: str | Path, root: str) -> None:
         raise AssertionError(f"{place} lies outside {root}")
 
 
-def run(*argv: str) -> str:
-    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, timeout=240)
+def run(*argv: str, program: str | None = None) -> str:
+    """Output of a process that ends well; `program` is what runs when argv[0] is to say something else."""
+    done = subprocess.run(
+        argv,
+        executable=program,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=240,
+    )
     if done.returncode:
         raise AssertionError(f"{argv[0]} ended with {done.returncode}: {done.stdout[-400:]}")
     return done.stdout.strip()
@@ -197,6 +206,13 @@ def line_editing(expected: Expected) -> None:
     readline.parse_and_bind("tab: complete")
     readline.add_history("first line")
     same(readline.get_history_item(1), "first line")
+    history = str(Path(expected["scratch"], "history"))
+    readline.add_history("second line")
+    readline.set_history_length(1)
+    readline.write_history_file(history)
+    readline.clear_history()
+    readline.read_history_file(history)
+    same(readline.get_history_item(1), "second line")
 
 
 @check
@@ -233,6 +249,13 @@ def symlinked(expected: Expected) -> None:
     link = Path(expected["scratch"], "link to python")
     link.symlink_to(sys.executable)
     same(os.path.realpath(run(str(link), "-I", "-c", "import ssl, sys; print(sys.prefix)")), expected["prefix"])
+
+
+@check
+def other_argv0(expected: Expected) -> None:
+    """argv[0] is what a caller says: it may name nothing, or something else."""
+    for name in ("/dev/null", "no-such-program"):
+        same(os.path.realpath(run(name, "-I", "-c", "import sys; print(sys.prefix)", program=sys.executable)), expected["prefix"])
 
 
 @check
