@@ -7,8 +7,8 @@ in any remote CAS (build/bazel/remote/execution/v2/remote_execution.proto).
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Iterator, Mapping
 
 FIXED_MTIME = 946684800
 """Seconds: 2000-01-01 UTC, the mtime of every file in the store and in a staged tree, so that make sees all of them as one age."""

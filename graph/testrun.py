@@ -99,9 +99,7 @@ def run_regrtest(python: Sequence[str], workdir: Path, suite: Suite, jobs: int, 
     return again(first, _regrtest(python, workdir, suite, 1, seen, "again", failed))
 
 
-def _regrtest(
-    python: Sequence[str], workdir: Path, suite: Suite, jobs: int, seen: str, name: str, only: Sequence[str] = ()
-) -> SuiteResult:
+def _regrtest(python: Sequence[str], workdir: Path, suite: Suite, jobs: int, seen: str, name: str, only: Sequence[str] = ()) -> SuiteResult:
     junit = workdir / f"{name}.xml"
     junit.unlink(missing_ok=True)
     chosen = replace(suite, exclude={test: why for test, why in suite.exclude.items() if "." in test or "*" in test}) if only else suite

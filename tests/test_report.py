@@ -58,5 +58,3 @@ def test_progress_without_a_known_size_shows_no_bar() -> None:
     console = Console(width=100, file=io.StringIO(), record=True)
     console.print(reporter._render())
     assert "#" not in console.export_text()
-
-

@@ -153,7 +153,7 @@ def config_folder(src: Path, work: Path, folder: Path, makefile: str) -> None:
     for name in ("Modules/makesetup", "install-sh"):
         copy(src / name, folder / Path(name).name, executable=True)
     script = (src / "Misc/python-config.in").read_text()
-    (folder / "python-config.py").write_text(re.sub(r"@EXENAME@", "/install/bin/python3", script))
+    (folder / "python-config.py").write_text(re.sub(r"@EXENAME@", "/usr/bin/env python3", script))
     (folder / "python-config.py").chmod(0o755)
     (folder / "Makefile").write_text(makefile)
 
