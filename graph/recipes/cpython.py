@@ -85,6 +85,11 @@ def run_tools(ctx: Context) -> tuple[str, ...]:
     return {"gnu": ("glibc",)}.get(ctx.cell.target.libc, ())
 
 
+def _source_map(ctx: Context) -> str:
+    """Debug information names the source by its release, not by its place in the sandbox."""
+    return f"-ffile-prefix-map=../src=cpython-{ctx.cell.version}"
+
+
 def _configure(ctx: Context) -> Node:
     # modules that are nodes of their own are "not available" to it: so it looks for no library, and none can change it
     apart = "".join(f"py_cv_module_{name}=n/a\n" for name in modules_built_apart(ctx.cell.minor))
@@ -110,7 +115,7 @@ def _configure(ctx: Context) -> Node:
         env={
             "CONFIG_SITE": "/build/config.site",
             "MODULE_BUILDTYPE": "static",
-            "CFLAGS_NODIST": " ".join((*INTERPRETER_FLAGS, "-Wno-date-time", "-Wno-unreachable-code-fallthrough")),
+            "CFLAGS_NODIST": " ".join((*INTERPRETER_FLAGS, _source_map(ctx), "-Wno-date-time", "-Wno-unreachable-code-fallthrough")),
         },
     )
 
@@ -158,7 +163,9 @@ def _extension(ctx: Context, ext: Extension) -> Node:
         f"ext:{ctx.cell}:{ext.name}",
         (
             Step(("mkdir", "-p", "../out/full", "../out/stripped", "../out/objects/Modules")),
-            Step(("cc", "-c", *EXTENSION_FLAGS, *ext.flags, *include, *(f"../src/Modules/{name}" for name in ext.sources))),
+            Step(
+                ("cc", "-c", *EXTENSION_FLAGS, _source_map(ctx), *ext.flags, *include, *(f"../src/Modules/{name}" for name in ext.sources))
+            ),
             Step((*link, "-o", f"../out/full/{module}")),
             Step((*link, "-Wl,-s", "-o", f"../out/stripped/{module}")),
             Step(("mv", *objects, "../out/objects/Modules/")),
