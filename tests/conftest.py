@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+
+from tests.fetch_server import Server, running
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,3 +28,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = [item for item in items if item not in real]
         config.hook.pytest_deselected(items=real)
         items[:] = chosen
+
+
+@pytest.fixture(scope="module")
+def one_server() -> Iterator[Server]:
+    """A web server on loopback that misbehaves as told."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def server(one_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The same, as new."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    one_server.behaviours.clear()
+    one_server.seen.clear()
+    return one_server

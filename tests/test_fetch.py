@@ -6,7 +6,6 @@ import errno
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +15,12 @@ from graph.errors import DiskFull, FetchError, HashMismatch, Interrupted, StoreE
 from graph.fetch import ROUNDS, Fetcher, FetcherProtocol, MemoryFetcher
 from graph.lock import Source, Way
 from graph.web import CHUNK, Timeouts
-from tests.fetch_server import Handler, Server, breaking, first, ranged, running, status, whole
+from tests.fetch_server import Handler, Server, breaking, first, ranged, status, whole
 
 BODY = bytes(range(256)) * 4096
 """1 MiB: several chunks."""
 OTHER = BODY[::-1]
 MB = len(BODY)
-
-
-@pytest.fixture(scope="module")
-def one_server() -> Iterator[Server]:
-    with running() as server:
-        yield server
-
-
-@pytest.fixture
-def server(one_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    one_server.behaviours.clear()
-    one_server.seen.clear()
-    return one_server
 
 
 class Bench:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from graph.errors import FetchError
 from graph.fetch import Fetcher
 from graph.lock import Source, Way
 from graph.ways import Answer, IndexFile, archive_bases, find_in_index, pool_paths, range_start, seconds_to_wait, shown
-from tests.fetch_server import Server, ranged, running, status, whole
+from tests.fetch_server import Server, ranged, status, whole
 
 BODY = b"the bytes" * 1000
 SHA = hashlib.sha256(BODY).hexdigest()
@@ -90,20 +90,6 @@ def test_shown_hides_the_password() -> None:
 def test_answer_is_reached_unless_it_tells_why_not() -> None:
     assert Answer(Way("url"), size=3).reached
     assert not Answer(Way("url"), why="HTTP 404").reached
-
-
-@pytest.fixture(scope="module")
-def one_server() -> Iterator[Server]:
-    with running() as server:
-        yield server
-
-
-@pytest.fixture
-def server(one_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    one_server.behaviours.clear()
-    one_server.seen.clear()
-    return one_server
 
 
 @pytest.fixture
