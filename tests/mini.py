@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -48,6 +49,11 @@ RECIPES, SLOW, CYCLIC, FAILING = (recipe,), (slow_recipe,), (cyclic_recipe,), (f
 PYPROJECT = (ROOT / "pyproject.toml").read_text() + '\n[tool.freestanding]\nrecipes = "tests.mini:%s"\n'
 
 
+def _hear_interrupts() -> None:
+    """Shells start background jobs, such as a CI run, with SIGINT ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Checkout:
     """A checkout in which doit is typed."""
 
@@ -72,6 +78,7 @@ class Checkout:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=_hear_interrupts,
         )
 
     def doit(self, *argv: str, timeout: float = 120, **more: str) -> subprocess.CompletedProcess[str]:

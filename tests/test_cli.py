@@ -126,7 +126,7 @@ def test_a_target_flag_and_a_zig_version(mini: Mini) -> None:
 
 def test_two_runs_at_once_on_one_store(mini: Mini) -> None:
     # large enough for the two to meet while they copy it to dist/
-    mini.serve({**ARCHIVES, "zlib": tar_of({"inflate.c": "inflate\n" * 4_000_000})})
+    mini.serve({**ARCHIVES, "zlib": tar_of({"inflate.c": "inflate\n" * 1_000_000})})
     first, second = mini.start(TARGET), mini.start(TARGET)
     outputs = [process.communicate(timeout=120)[0] for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), outputs

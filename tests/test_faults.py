@@ -160,7 +160,11 @@ def test_ctrl_c_ends_the_steps_and_says_how_to_go_on(tmp_path: Path) -> None:
     while not line.startswith("run  make:endless"):
         line = process.stdout.readline()
     os.kill(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    try:
+        out, err = process.communicate(timeout=20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     assert process.returncode == 130
     assert "next: " in err
     assert "Traceback" not in out + err
