@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import IO
 
 GZIP_LEVEL = 6
-ZSTD_FLAGS = ("-12", "-T0", "--quiet", "--no-progress")
+"""9 takes 2.5 times as long for 1 % less."""
+ZSTD_FLAGS = ("-9", "--long=27", "-T0", "--quiet", "--no-progress")
+"""A window of 128 MiB, the largest that decoders take unasked, spans program, libpythons and their objects: 46 MB, not 78."""
 
 
 def members(parts: list[str]) -> list[tuple[str, Path]]:
