@@ -37,6 +37,7 @@ class PlainReporter:
         self.tally = Tally()
         self._stream = stream
         self._mutex = threading.Lock()
+        self._writing = threading.Lock()
         self._began = time.monotonic()
 
     def begin(self, total: int) -> None:
@@ -71,7 +72,7 @@ class PlainReporter:
     def line(self, text: str) -> None:
         """One line for the user, above what is live."""
         # a reader that went away (head, a lost terminal) is no reason to stop building
-        with suppress(OSError):
+        with suppress(OSError), self._writing:
             print(text, file=self._stream, flush=True)
 
     def end(self, failed: int) -> None:
