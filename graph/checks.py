@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -54,6 +55,12 @@ def _suite(session: Session, cell: Cell, archive: Path, workdir: Path) -> None:
     workdir.mkdir()
     suite = parse_suite(session.read("toolchains/suite.toml"))
     baseline = parse_baseline(session.read("toolchains/suite-baseline.toml"))
-    result = run_suite(archive, workdir, suite, cell.version)
+    try:
+        result = run_suite(archive, workdir, suite, cell.version)
+    finally:
+        for log in workdir.glob("*.log"):
+            kept = session.store.logs / f"test:{cell}-{log.name}"
+            shutil.copyfile(log, kept)
+            session.reporter.line(f"log: {kept}")
     session.reporter.line(render_suite(result, suite, baseline))
     refuse_suite(result, suite, baseline, archive.name)

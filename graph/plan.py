@@ -75,6 +75,10 @@ def _clash(node: Node) -> str:
         twice = [place for place in places if places.count(place) > 1]
         if twice:
             return f"two {things} are placed at {twice[0]!r}"
+    for outer in node.inputs:
+        inner = [at for at in ats if at.startswith(outer.at + "/")]
+        if inner and not outer.writable:
+            return f"input {inner[0]!r} lies inside the read-only input at {outer.at!r}"
     # the files of an Unpack are patches: applied, not placed
     return "" if isinstance(node.action, Unpack) else _clash_of_files(node)
 

@@ -132,3 +132,11 @@ def test_an_unused_patch_is_an_error(path: str, versions: bytes) -> None:
     with pytest.raises(PatchError) as caught:
         checked(path, versions)
     assert caught.value.place == path
+
+
+def test_an_input_inside_a_read_only_input_is_refused() -> None:
+    inputs = (Input("a", "deps"), Input("b", "deps/b"))
+    with pytest.raises(PlanError, match="'deps/b' lies inside the read-only input at 'deps'"):
+        plan_of(node("a"), node("b"), Node("c", Run(()), inputs))
+    writable = (replace(inputs[0], writable=True), inputs[1])
+    assert "c" in plan_of(node("a"), node("b"), Node("c", Run(()), writable)).nodes
