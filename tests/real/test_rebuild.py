@@ -95,6 +95,15 @@ def test_a_patch_of_openssl(first: Checkout) -> None:
     assert f"dist:{CELL}" in ran
 
 
+def test_a_target_flag(first: Checkout) -> None:
+    """On one small library: the rest of the plan is told by tests/test_real_plan.py."""
+    table, zlib = first.root / "toolchains/targets.toml", f"make:{TARGET}:zlib"
+    with edited(table, table.read_text().replace("-march=x86-64", "-march=x86-64-v3")):
+        ran = first.ran(zlib, timeout=HOUR)
+    assert set(ran) == {f"libc:{TARGET}", f"configure:{TARGET}:zlib", zlib}
+    assert first.ran(zlib) == []
+
+
 def test_every_node_built_twice_gives_the_same_bytes(first: Checkout) -> None:
     done = first.doit("verify", "--closure", DIST, timeout=HOUR)
     print(f"\n{done.stdout.splitlines()[-1]}")

@@ -1,0 +1,51 @@
+"""The change table on the real plan: which nodes' own keys a change touches, and which nodes take the toolchain as input."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from graph.lock import Lock
+from graph.plan import Plan, make_plan
+from graph.recipes.common import Context, Host
+from graph.target import Cell
+from tests.test_golden import SESSION, TARGET, own_key, plan
+
+COMPILE = {"libc", "configure", "make", "core", "ext"}
+"""Kinds of nodes that run the compiler."""
+
+
+def plan_with(cell: Cell, lock: Lock = SESSION.lock) -> Plan:
+    return make_plan([Context(cell, Host("linux-x86_64", TARGET), lock, SESSION.files)], SESSION.recipes())
+
+
+def changed(before: Plan, after: Plan) -> set[str]:
+    assert before.nodes.keys() == after.nodes.keys()
+    return {name for name, node in before.nodes.items() if own_key(node) != own_key(after[name])}
+
+
+def compilers(whole: Plan) -> set[str]:
+    return {name for name, node in whole.nodes.items() if node.kind in COMPILE}
+
+
+def test_a_target_flag_touches_the_compile_nodes_and_no_fetch_or_source() -> None:
+    cell = SESSION.matrix.default(SESSION.matrix.targets[TARGET])
+    other = replace(cell, target=replace(cell.target, cpu_flags=("-march=x86-64-v3",)))
+    assert changed(plan_with(cell), plan_with(other)) == compilers(plan())
+
+
+def test_another_zig_reaches_every_compile_node() -> None:
+    cell = SESSION.matrix.default(SESSION.matrix.targets[TARGET])
+    name = "zig-linux-x86_64"
+    bumped = replace(SESSION.lock.sources[name], version="0.18.0", sha256="0" * 64)
+    lock = replace(SESSION.lock, sources={**SESSION.lock.sources, name: bumped})
+    assert changed(plan_with(cell), plan_with(cell, lock)) == {f"fetch:{name}"}
+    takers = {one for one, node in plan().nodes.items() if any(given.node == "toolchain:zig" for given in node.inputs)}
+    assert takers == compilers(plan())
+
+
+def test_a_source_is_read_by_its_own_package_alone() -> None:
+    for name, node in plan().nodes.items():
+        for given in node.inputs:
+            if given.node.startswith("source:") and not given.node.startswith("source:cpython"):
+                package = {"source:db5.3": "bdb", "source:util-linux": "libuuid"}.get(given.node, given.node.removeprefix("source:"))
+                assert name.rpartition(":")[2].removesuffix("-cli") == package
