@@ -49,7 +49,7 @@ RECIPES, SLOW, CYCLIC, FAILING = (recipe,), (slow_recipe,), (cyclic_recipe,), (f
 PYPROJECT = (ROOT / "pyproject.toml").read_text() + '\n[tool.freestanding]\nrecipes = "tests.mini:%s"\n'
 
 
-def _hear_interrupts() -> None:
+def hear_interrupts() -> None:
     """Shells start background jobs, such as a CI run, with SIGINT ignored, and children inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -78,7 +78,7 @@ class Checkout:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=_hear_interrupts,
+            preexec_fn=hear_interrupts,
         )
 
     def doit(self, *argv: str, timeout: float = 120, **more: str) -> subprocess.CompletedProcess[str]:

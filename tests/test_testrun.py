@@ -17,8 +17,8 @@ from graph import errors, testrun
 from graph.suite import parse_suite
 from graph.testrun import Check, prefix_of, refuse_smoke, render_smoke, run_regrtest, run_smoke, run_suite, unpack_archive
 from tests.fake_archive import VERSION, Member, Tree, good, write
+from tests.mini import ROOT, hear_interrupts
 
-ROOT = Path(__file__).resolve().parent.parent
 SMOKE = ROOT / "toolchains/smoke.py"
 SUITE = parse_suite('[run]\nresources = "all"\njobs = 3\ntimeout = 60\n[exclude]\ntest_no = "slow"\n"*.test_case" = "slow"\n')
 
@@ -131,7 +131,7 @@ from graph.suite import parse_suite
 from graph.testrun import run_regrtest
 run_regrtest([{str(script)!r}], Path({str(tmp_path)!r}), parse_suite('[run]\\nresources = "all"\\njobs = 1\\ntimeout = 1'), 1)
 """
-    runner = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    runner = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, preexec_fn=hear_interrupts)
     while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text().strip():
         assert runner.poll() is None
         time.sleep(0.02)
