@@ -88,7 +88,9 @@ def _is_cached(session: Session, name: str) -> bool:
 
 
 def _is_delivered(session: Session, name: str) -> bool:
-    return _is_cached(session, name) and session.is_delivered(name)
+    with suppress(FreestandingError):
+        return session.build.is_cached(name) and session.is_delivered(name)
+    return False
 
 
 class Reporter:

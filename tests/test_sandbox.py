@@ -67,10 +67,11 @@ def run(runner: Runner, given: Job, status: int = 0) -> str:
 def processes(marker: str) -> list[int]:
     """The live processes that have `marker` in their argv."""
     found = []
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
+    # not a glob of */cmdline: that fails when a process ends while it looks
+    for place in Path("/proc").glob("[0-9]*"):
         try:
-            if marker.encode() in place.read_bytes():
-                found.append(int(place.parent.name))
+            if marker.encode() in (place / "cmdline").read_bytes():
+                found.append(int(place.name))
         except OSError:
             continue
     return found

@@ -120,6 +120,13 @@ def test_a_suite_that_cannot_run_gives_no_files(tmp_path: Path) -> None:
     assert "no-python" in (tmp_path / "all.log").read_text()
 
 
+def _lives(process: int) -> bool:
+    try:
+        return " Z " not in Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+
+
 def test_an_interrupt_ends_all_processes(tmp_path: Path) -> None:
     script = tmp_path / "python"
     script.write_text("#!/bin/sh\nsleep 600 & echo $! > child; echo $! > " + str(tmp_path / "child") + "; wait\n")
@@ -139,7 +146,7 @@ run_regrtest([{str(script)!r}], Path({str(tmp_path)!r}), parse_suite('[run]\\nre
     assert runner.wait(20) != 0
     child = int((tmp_path / "child").read_text())
     deadline = time.monotonic() + 10
-    while Path(f"/proc/{child}/stat").exists() and " Z " not in Path(f"/proc/{child}/stat").read_text():
+    while _lives(child):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

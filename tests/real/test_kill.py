@@ -69,11 +69,12 @@ def test_a_killed_build_leaves_no_process_behind(tmp_path: Path) -> None:
 
 def _running(words: str) -> list[str]:
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    # not a glob of */cmdline: that fails when a process ends while it looks
+    for path in Path("/proc").glob("[0-9]*"):
         try:
-            text = path.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            text = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
         except OSError:
             continue
         if text.endswith(words):
-            found.append(f"{path.parent.name} {text}")
+            found.append(f"{path.name} {text}")
     return found

@@ -48,7 +48,8 @@ def patch(file: str, line: str, *new: str) -> str:
     return f"What: a test\nVersions: all\n--- a/{file}\n+++ b/{file}\n@@ -1 +1,{len(new)} @@\n-{line}\n{added}"
 
 
-# a comment that keeps the line numbers changes no byte of the output; one line more does, through __LINE__ in error reports
+# In OpenSSL, built without debug information, a comment that keeps the line numbers changes no byte of the output; one line more does,
+# through __LINE__ in error reports. CPython's debug information holds the sources' MD5, so there every change is one.
 SSL_C = ("Modules/_ssl.c", "/* SSL socket module")
 SSL_LIB_C = ("ssl/ssl_lib.c", "/*")
 UP = {"stdlib", "assemble", "metadata", "archive", "dist"}
