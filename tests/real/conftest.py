@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from graph.policy import flavour_of
+from graph.testrun import prefix_of, unpack_archive
 from tests.mini import ROOT, Checkout
 
 TARGET = "x86_64-unknown-linux-gnu"
@@ -41,3 +43,25 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     print(done.stdout.splitlines()[-1])
     return checkout
+
+
+def archive(first: Checkout, flavour: str) -> Path:
+    """The archive of this flavour in dist/."""
+    found = [path for path in (first.root / "dist").iterdir() if getattr(flavour_of(path.name), "value", "") == flavour]
+    assert len(found) == 1, found
+    return found[0]
+
+
+DEEP = "a deep place/with spaces/ünïcode/moved here"
+"""Where archives are moved to: spaces and letters beyond ASCII."""
+
+
+@pytest.fixture(scope="session")
+def moved(first: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The prefix of the install_only archive: unpacked, started once, and moved. Tests write nothing below it."""
+    place = tmp_path_factory.mktemp("moved")
+    unpack_archive(archive(first, "install_only"), place / "unpacked")
+    subprocess.run([prefix_of(place / "unpacked") / "bin/python3", "-c", "import ssl, sysconfig; sysconfig.get_config_vars()"], check=True)
+    (place / DEEP).parent.mkdir(parents=True)
+    (place / "unpacked").rename(place / DEEP)
+    return prefix_of(place / DEEP)

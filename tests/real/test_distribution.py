@@ -8,21 +8,15 @@ from pathlib import Path
 import pytest
 
 from graph.audit import audit_archives, read_archive
-from graph.policy import flavour_of, parse_policy, render
+from graph.policy import parse_policy, render
 from graph.suite import parse_baseline, parse_suite, render_suite, unexpected
 from graph.testrun import render_smoke, run_smoke, run_suite
 from tests.data import TARGET
 from tests.mini import Checkout
+from tests.real.conftest import archive
 
 VERSION = "3.13.15"
 FLAVOURS = ("full", "install_only", "install_only_stripped")
-
-
-def archive(first: Checkout, flavour: str) -> Path:
-    """The archive of this flavour in dist/."""
-    found = [path for path in (first.root / "dist").iterdir() if getattr(flavour_of(path.name), "value", "") == flavour]
-    assert len(found) == 1, found
-    return found[0]
 
 
 def text(first: Checkout, name: str) -> str:
