@@ -32,9 +32,12 @@ def _cpu_seconds() -> float:
 
 
 @pytest.fixture(scope="session")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A clone in which the README's first command has ended well."""
-    checkout = clone(tmp_path_factory.mktemp("first") / "clone")
+def first(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A clone in which the README's first command has ended well; with --built, the checkout named there, with its own store."""
+    built = request.config.getoption("--built")
+    checkout = Checkout(Path(built)) if built else clone(tmp_path_factory.mktemp("first") / "clone")
+    if built and "FREESTANDING_STORE" in os.environ:
+        checkout.settings["FREESTANDING_STORE"] = os.environ["FREESTANDING_STORE"]
     start, before = time.monotonic(), _cpu_seconds()
     done = checkout.doit(DIST, timeout=HOUR)
     wall, used = time.monotonic() - start, _cpu_seconds() - before
