@@ -13,7 +13,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ENTER = Path(__file__).with_name("enter_root.sh")
-LIBRARIES = tuple(f"lib{name}" for name in "c.so.6 m.so.6 dl.so.2 pthread.so.0 rt.so.1 util.so.1 nss_files.so.2 nss_dns.so.2".split())
+LIBRARIES = (
+    *("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1"),
+    *("libnss_files.so.2", "libnss_dns.so.2"),
+)
 """glibc, all that a distribution needs of a machine."""
 FOLDERS = ("bin", "dev", "etc", "lib", "lib64", "proc", "root", "sys", "tmp", "usr/bin", "usr/lib", "var/tmp")
 HOSTS = "127.0.0.1 localhost\n::1 localhost\n"
