@@ -9,7 +9,7 @@ from graph.node import File, Input, Node, Run, Step
 from graph.recipes.build_python import python_node, python_step
 from graph.recipes.common import Context
 from graph.recipes.cpython import ext_suffix, python_name, soname, source_input
-from graph.recipes.cpython_modules import SHARED_LIBS, TEST_PACKAGES, Extension, extensions
+from graph.recipes.cpython_modules import PARTS, SHARED_LIBS, TEST_PACKAGES, Extension, extensions
 
 FLAVOURS = {"full": "full.tar.zst", "install_only": "install_only.tar.gz", "install_only_stripped": "install_only_stripped.tar.gz"}
 TEST_FOLDERS = tuple(f"{package.replace('.', '/')}/" for package in TEST_PACKAGES)
@@ -131,7 +131,12 @@ def _licence_parts(ctx: Context) -> tuple[Part, ...]:
 
 
 def _packages(ctx: Context) -> tuple[str, ...]:
-    return tuple(sorted({package for ext in extensions(ctx.cell.minor) for package in ext.uses}))
+    return tuple(sorted({package for ext in extensions(ctx.cell.minor) for package in _linked(ext)}))
+
+
+def _linked(ext: Extension) -> tuple[str, ...]:
+    """The packages whose code an extension uses: its own, and what these have inside."""
+    return tuple(dict.fromkeys(part for package in ext.uses for part in (package, *PARTS.get(package, ()))))
 
 
 def _merged(ctx: Context, name: str, parts: tuple[Part, ...]) -> Node:
@@ -145,7 +150,7 @@ def _full_parts(ctx: Context) -> tuple[Part, ...]:
     """All of the full archive's python/ folder but PYTHON.json."""
     cell, lib = ctx.cell, f"install/{_lib(ctx)}"
     every = extensions(cell.minor)
-    shipped = [package for package in _packages(ctx) if package not in SHARED_LIBS]
+    shipped = sorted({package for ext in every for package in ext.uses if package not in SHARED_LIBS})
     return (
         (Input(f"assemble:{cell}:full", "install"), "install"),
         (source_input(ctx, "tests", only=TEST_FOLDERS, subdir="Lib"), lib),
@@ -199,8 +204,8 @@ def _module_facts(ctx: Context, ext: Extension) -> dict[str, Any]:
     return {
         "links": [_link(ext, flag.removeprefix("-l")) for flag in ext.libs if flag.startswith("-l")],
         "objs": objects,
-        "licenses": sorted({ctx.source(ext_source(package)).licence for package in ext.uses}),
-        "license_paths": [f"licenses/LICENSE.{package}.txt" for package in ext.uses],
+        "licenses": sorted({ctx.source(ext_source(package)).licence for package in _linked(ext)}),
+        "license_paths": [f"licenses/LICENSE.{package}.txt" for package in _linked(ext)],
         "test": ext.test,
     }
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from graph.node import Input, Node, Step
 from graph.recipes.build_python import python_node, python_step
 from graph.recipes.common import Context, compile_node, fetch_node, source_node
+from graph.recipes.cpython_modules import PARTS, SHARED_LIBS
 from graph.recipes.library import archive_file, archive_step, configure_node, every, licence, make_node, put
 from graph.recipes.x11 import x_inputs
 
-TCL = "libtcl9.0-fs.so"
-TK = "libtcl9tk9.0-fs.so"
-TK_LIBS = ("libxft", "fontconfig", "freetype", "expat", "libxrender", "libx11", "libxcb", "libxau", "libxdmcp")
-"""What Tk's library holds, in the order of the link."""
+[TCL], [TK] = SHARED_LIBS["tcl"], SHARED_LIBS["tk"]
 
 # no -fvisibility=hidden: version scripts decide what these shared libraries export
 CFLAGS = "-O2 -fPIC -D_FORTIFY_SOURCE=2 -DZIPFS_IN_RODATA"
@@ -25,6 +23,7 @@ TK_UNUSED = (
     *(f"generic/tk{name}.c" for name in ("FileFilter", "ImgUtil", "MacWinMenu", "OldTest", "Pointer", "Square", "StubLib", "Test")),
     *("generic/ttk/ttkStubLib.c", "unix/tkAppInit.c", "unix/tkUnixFont.c"),
 )
+XLIB_NEEDS = ("X", "Xfuncproto", "Xosdefs")
 TK_DEFINES = (
     *(
         "HAVE_XFT",
@@ -117,33 +116,40 @@ def _tk_objects(ctx: Context) -> Node:
     places = {"LIBDIR": TK_PREFIX, "BINDIR": TK_PREFIX, "SCRDIR": f"{TK_PREFIX}/tk_library", "INCDIR": TK_PREFIX, "DOCDIR": TK_PREFIX}
     paths = {f"CFG_{when}_{name}": place for when in ("INSTALL", "RUNTIME") for name, place in {**places, "DEMODIR": TK_PREFIX}.items()}
     defines = (*TK_DEFINES, *(f"{name}='\"{place}\"'" for name, place in {**paths, "CFG_RUNTIME_DLLFILE": TK}.items()))
-    search = ("tcl/include", "xorgproto/include", *(f"{name}/include" for name in (*TK_LIBS[:5], "libxcb")))
+    search = ("tcl/include", "xorgproto/include", *(f"{name}/include" for name in PARTS["tk"]))
     include = " ".join(
         (*(f"-I/build/src/{name}" for name in ("generic", "unix", "bitmaps", "xlib")), *(f"-I/build/deps/{at}" for at in search))
     )
     sources = every("/build/src", ("generic", "generic/ttk", "unix"), without=TK_UNUSED)
+    uuid = "(printf '#define TK_VERSION_UUID '; cat /build/src/manifest.uuid) >tkUuid.h"
     steps = (
-        archive_step("libtk.a", "/build/src", (sources,), cflags=f"{CFLAGS} -D_GNU_SOURCE {include} {' '.join(f'-D{d}' for d in defines)}"),
+        Step(("sh", "-c", uuid)),
+        archive_step(
+            "libtk.a", "/build/src", (sources,), cflags=f"{CFLAGS} -D_GNU_SOURCE -I. {include} {' '.join(f'-D{d}' for d in defines)}"
+        ),
         put("lib", "libtk.a"),
         put("include", *(f"/build/src/generic/{name}.h" for name in ("tk", "tkDecls"))),
+        put(
+            "include/X11", "/build/deps/libx11/include/X11/Xlib.h", *(f"/build/deps/xorgproto/include/X11/{name}.h" for name in XLIB_NEEDS)
+        ),
         licence("tk", "/build/src/license.terms"),
     )
-    inputs = (*x_inputs(ctx, *TK_LIBS[:7]), Input(f"make:{ctx.triple}:tcl-objects", "deps/tcl", only=("include/",)))
+    inputs = (*x_inputs(ctx, *PARTS["tk"]), Input(f"make:{ctx.triple}:tcl-objects", "deps/tcl", only=("include/",)))
     return make_node(ctx, "tk-objects", steps, source="tk", configured=False, inputs=inputs, files=(archive_file(ctx),))
 
 
 def _tk(ctx: Context) -> Node:
     objects = Input(f"make:{ctx.triple}:tk-objects", "objects")
     stubs = Input(f"make:{ctx.triple}:tcl-objects", "deps/tcl", only=("lib/libtclstub.a",))
-    libs = tuple(Input(f"make:{ctx.triple}:{name}", f"deps/{name}", only=("lib/",)) for name in TK_LIBS)
-    static = tuple(f"deps/{name}/lib/{name if name.startswith('lib') else f'lib{name}'}.a" for name in TK_LIBS)
+    libs = tuple(Input(f"make:{ctx.triple}:{name}", f"deps/{name}", only=("lib/",)) for name in PARTS["tk"])
+    static = tuple(f"deps/{name}/lib/{name if name.startswith('lib') else f'lib{name}'}.a" for name in PARTS["tk"])
     link = ("objects/lib/libtk.a", "-Wl,--no-whole-archive", "deps/tcl/lib/libtclstub.a", *static, "-lm", "-ldl", "-lpthread")
     return _shared(ctx, "tk", TK, link, (objects, stubs, *libs))
 
 
 def _shared(ctx: Context, name: str, library: str, link: tuple[str, ...], inputs: tuple[Input, ...]) -> Node:
     """make:TRIPLE:NAME: lib/<library> with a link for the linker, include/ and licenses/ of its objects."""
-    linker = f"-Wl,-s,-soname,{library},-Bsymbolic-functions,--version-script=/build/own/lib{name}.map"
+    linker = f"-Wl,-s,-z,defs,-soname,{library},-Bsymbolic-functions,--version-script=/build/own/lib{name}.map"
     steps = (
         Step(("cc", "-c", f"-DNAME={name}_scripts", "-Iscripts", "own/zip.S", "-o", "zip.o"), cwd=""),
         Step(("mkdir", "-p", "out/lib"), cwd=""),
