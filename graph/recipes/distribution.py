@@ -9,7 +9,7 @@ from graph.node import File, Input, Node, Run, Step
 from graph.recipes.build_python import python_node, python_step
 from graph.recipes.common import Context
 from graph.recipes.cpython import ext_suffix, python_name, soname, source_input
-from graph.recipes.cpython_modules import PARTS, SHARED_LIBS, TEST_PACKAGES, Extension, extensions
+from graph.recipes.cpython_modules import PARTS, SHARED_FILES, SHARED_LIBS, TEST_PACKAGES, Extension, extensions
 
 FLAVOURS = {"full": "full.tar.zst", "install_only": "install_only.tar.gz", "install_only_stripped": "install_only_stripped.tar.gz"}
 TEST_FOLDERS = tuple(f"{package.replace('.', '/')}/" for package in TEST_PACKAGES)
@@ -116,6 +116,7 @@ def _install_parts(ctx: Context, variant: str) -> tuple[Part, ...]:
             (Input(f"make:{ctx.triple}:{package}", f"part/{package}", only=tuple(f"lib/{name}" for name in names)), ".")
             for package, names in SHARED_LIBS.items()
         ),
+        *((Input(f"make:{ctx.triple}:{package}", f"part/{package}", only=globs), ".") for package, globs in SHARED_FILES.items()),
         *((part, f"share/licenses/{python_name(ctx)}") for part, _ in _licence_parts(ctx)),
     )
 

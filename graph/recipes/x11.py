@@ -31,6 +31,7 @@ X11_PLACES = {
     "XLOCALEDIR": "/usr/share/X11/locale",
     "XLOCALEDATADIR": "/usr/share/X11/locale",
     "XLOCALELIBDIR": "/usr/lib/X11/locale",
+    "LOCALEDIR_FROM_LIBRARY": "../share/X11/locale",
 }
 # by whose connections they use (X11_t, XIM_t of xtrans): the display's, or an input method's
 X11_FOLDERS = {
@@ -168,11 +169,12 @@ def _x11(ctx: Context) -> Node:
             put("lib", "libx11.a"),
             *(_headers(folder) for folder in ("X11", "X11/extensions")),
             put("include/X11", "include/X11/XlibConf.h"),
+            Step(("sh", "/build/locale.sh", "/build/src/nls", "/build/out/share/X11/locale")),
             licence("libx11", "/build/src/COPYING"),
         ),
         configured=False,
         inputs=(*x_inputs(ctx, "libxcb"), Input("source:xtrans", "deps/xtrans/include/X11/Xtrans")),
-        files=(archive_file(ctx),),
+        files=(archive_file(ctx), ctx.file("toolchains/x11/locale.sh", "locale.sh")),
         tools=("posix", "make", *run_tools(ctx)),
     )
 
