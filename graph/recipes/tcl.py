@@ -18,29 +18,17 @@ TCL_PREFIX, TK_PREFIX = "//zipfs:/lib/tcl", "//zipfs:/lib/tk"
 # tzdata stays, for machines that have none; cookiejar needs a package sqlite3
 TCL_SCRIPTS_WITHOUT = ("dde/", "registry/", "cookiejar/", "install.tcl")
 TCL_WITHOUT = ("doc/", "tests/", "tests-perf/", "win/", "macosx/", "pkgs/", "compat/zlib/*.c", "compat/zlib/zlib.h", "compat/zlib/zconf.h")
-TK_WITHOUT = ("doc/", "tests/", "win/tests/", "macosx/", "library/demos/")
+# xlib/: headers of X for Windows and macOS, with other types (a KeyCode of 32 bits)
+TK_WITHOUT = ("xlib/", "doc/", "tests/", "win/tests/", "macosx/", "library/demos/")
 TK_UNUSED = (
     *(f"generic/tk{name}.c" for name in ("FileFilter", "ImgUtil", "MacWinMenu", "OldTest", "Pointer", "Square", "StubLib", "Test")),
     *("generic/ttk/ttkStubLib.c", "unix/tkAppInit.c", "unix/tkUnixFont.c"),
 )
 XLIB_NEEDS = ("X", "Xfuncproto", "Xosdefs")
 TK_DEFINES = (
-    *(
-        "HAVE_XFT",
-        "HAVE_PW_GECOS",
-        "HAVE_SYS_SELECT_H",
-        "HAVE_SYS_TIME_H",
-        "HAVE_SYS_TYPES_H",
-        "HAVE_SYS_PARAM_H",
-        "USE_TCL_STUBS",
-        "TK_NO_ICU",
-    ),
-    *(
-        "BUILD_tk",
-        "TCL_CFG_OPTIMIZED",
-        "MODULE_SCOPE='extern __attribute__((__visibility__(\"hidden\")))'",
-        "TCL_CFGVAL_ENCODING='\"utf-8\"'",
-    ),
+    *("NDEBUG", "BUILD_tk", "USE_TCL_STUBS", "TCL_CFG_OPTIMIZED", "TK_NO_ICU"),
+    *(f"HAVE_{fact}" for fact in ("XFT", "PW_GECOS", "SYS_SELECT_H", "SYS_TIME_H", "SYS_TYPES_H", "SYS_PARAM_H")),
+    *("MODULE_SCOPE='extern __attribute__((__visibility__(\"hidden\")))'", "TCL_CFGVAL_ENCODING='\"utf-8\"'"),
 )
 
 
@@ -117,9 +105,7 @@ def _tk_objects(ctx: Context) -> Node:
     paths = {f"CFG_{when}_{name}": place for when in ("INSTALL", "RUNTIME") for name, place in {**places, "DEMODIR": TK_PREFIX}.items()}
     defines = (*TK_DEFINES, *(f"{name}='\"{place}\"'" for name, place in {**paths, "CFG_RUNTIME_DLLFILE": TK}.items()))
     search = ("tcl/include", "xorgproto/include", *(f"{name}/include" for name in PARTS["tk"]))
-    include = " ".join(
-        (*(f"-I/build/src/{name}" for name in ("generic", "unix", "bitmaps", "xlib")), *(f"-I/build/deps/{at}" for at in search))
-    )
+    include = " ".join((*(f"-I/build/src/{name}" for name in ("generic", "unix", "bitmaps")), *(f"-I/build/deps/{at}" for at in search)))
     sources = every("/build/src", ("generic", "generic/ttk", "unix"), without=TK_UNUSED)
     uuid = "(printf '#define TK_VERSION_UUID '; cat /build/src/manifest.uuid) >tkUuid.h"
     steps = (

@@ -38,6 +38,7 @@ def forked() -> int:
 
 def main() -> None:
     before, given = signals(), child_environment()
+    import _tkinter
     import tkinter
     import tkinter.font
 
@@ -45,7 +46,7 @@ def main() -> None:
     families = len(tkinter.font.families())
     tkinter.Label(root, text="text", cursor="hand2").pack()
     root.update()
-    library = ctypes.CDLL(tkinter._tkinter.__file__)
+    library = ctypes.CDLL(_tkinter.__file__)
     mapped = {Path(line.split()[-1]).name for line in Path("/proc/self/maps").read_text().splitlines() if ".so" in line}
     facts = {
         "signals": [before, signals()],

@@ -11,7 +11,12 @@ def main() -> None:
     entry.focus_force()
     root.update()
     print('"ready"', flush=True)
-    entry.bind("<Return>", lambda event: (print(ascii(entry.get()), flush=True), root.destroy())[1])
+
+    def end(event: object) -> None:
+        print(ascii(entry.get()), flush=True)
+        root.destroy()
+
+    entry.bind("<Return>", end)
     root.after(60000, root.destroy)
     root.mainloop()
 

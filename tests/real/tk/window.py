@@ -37,6 +37,12 @@ def fill(root: tkinter.Tk, image: tkinter.PhotoImage) -> dict[str, tkinter.Widge
     return shown
 
 
+def wait(done: threading.Event) -> None:
+    """Until the input ends; Tk goes on drawing meanwhile."""
+    sys.stdin.read()
+    done.set()
+
+
 def main() -> None:
     root = tkinter.Tk(className="Window")
     root.title("Fenster Ελλάδα 窓")
@@ -48,7 +54,7 @@ def main() -> None:
     facts = {"places": places, "tk_library": root.tk.eval("set tk_library"), "patchlevel": root.tk.eval("info patchlevel")}
     print(json.dumps(facts), flush=True)
     done = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), done.set()), daemon=True).start()
+    threading.Thread(target=wait, args=(done,), daemon=True).start()
     while not done.is_set():
         root.update()
         done.wait(0.02)
