@@ -46,7 +46,7 @@ SHARED_LIBS = {
 Tcl and Tk have one module here, and others in site-packages, which find their functions through it (PIL.ImageTk, matplotlib).
 """
 
-SHARED_FILES = {"libx11": ("share/X11/locale/",)}
+SHARED_FILES = {"libx11": ("share/X11/locale/",), "dejavu": ("share/fonts/tk/",)}
 """What a part of a shared library reads at run time, and finds by the library's place (docs/tkinter.md)."""
 
 PARTS = {

@@ -123,7 +123,7 @@ def _install_parts(ctx: Context, variant: str) -> tuple[Part, ...]:
 
 def _licence_parts(ctx: Context) -> tuple[Part, ...]:
     """The licence of every package that a distribution holds parts of."""
-    packages = [f"make:{ctx.triple}:{name}" for name in _packages(ctx)]
+    packages = [f"make:{ctx.triple}:{name}" for name in sorted({*_packages(ctx), *SHARED_FILES})]
     nodes = [f"libc:{ctx.triple}", *packages]
     return (
         *((Input(name, f"licences/{name.rpartition(':')[2]}", subdir="licenses"), "licenses") for name in nodes),

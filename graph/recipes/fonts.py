@@ -1,4 +1,4 @@
-"""Anti-aliased text for Tk: expat, FreeType, fontconfig and Xft. Static, compiled without configure."""
+"""Anti-aliased text for Tk: expat, FreeType, fontconfig and Xft, static and compiled without configure; and two fonts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ SOURCES = {
     "freetype": ("src/", "include/", "builds/unix/ftsystem.c", "docs/FTL.TXT"),
     "fontconfig": ("src/", "fontconfig/", "fc-case/fccase.h", "fc-lang/fclang.h", "COPYING"),
     "libxft": (),
+    "dejavu": ("share/fonts/truetype/dejavu/DejaVuSans*.ttf", "share/doc/fonts-dejavu-core/copyright"),
 }
+# for machines that have no font at all (docs/tkinter.md)
+OWN_FONTS = ("DejaVuSans.ttf", "DejaVuSansMono.ttf")
 # getrandom by number: glibc has a function for it since 2.25 only
 EXPAT = "-DXML_GE=1 -DXML_DTD -DXML_NS -DXML_CONTEXT_BYTES=1024 -DHAVE_SYSCALL_GETRANDOM -DXML_DEV_URANDOM -DXML_STATIC"
 # one file each, which includes its component (FreeType's docs/INSTALL.ANY); gzip and LZW are for bitmap fonts in .pcf.gz and .pcf.Z
@@ -39,6 +42,7 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
         _freetype(ctx),
         _fontconfig(ctx),
         _xft(ctx),
+        _fonts(ctx),
     )
 
 
@@ -97,3 +101,10 @@ def _xft(ctx: Context) -> Node:
         licence("libxft", "/build/src/COPYING"),
     )
     return make_node(ctx, "libxft", steps, configured=False, inputs=x_inputs(ctx, *deps), files=(archive_file(ctx),))
+
+
+def _fonts(ctx: Context) -> Node:
+    """share/fonts/tk: the fonts that come along."""
+    folder, copyright = "/build/src/share/fonts/truetype/dejavu", "/build/src/share/doc/fonts-dejavu-core/copyright"
+    steps = (put("share/fonts/tk", *(f"{folder}/{name}" for name in OWN_FONTS)), licence("dejavu", copyright))
+    return make_node(ctx, "dejavu", steps, configured=False)

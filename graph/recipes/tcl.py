@@ -29,6 +29,7 @@ TK_DEFINES = (
     *("NDEBUG", "BUILD_tk", "USE_TCL_STUBS", "TCL_CFG_OPTIMIZED", "TK_NO_ICU"),
     *(f"HAVE_{fact}" for fact in ("XFT", "PW_GECOS", "SYS_SELECT_H", "SYS_TIME_H", "SYS_TYPES_H", "SYS_PARAM_H")),
     *("MODULE_SCOPE='extern __attribute__((__visibility__(\"hidden\")))'", "TCL_CFGVAL_ENCODING='\"utf-8\"'"),
+    "FONTS_FROM_LIBRARY='\"../share/fonts/tk\"'",
 )
 
 

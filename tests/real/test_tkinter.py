@@ -144,6 +144,7 @@ def test_a_turtle_draws(display: Screen, pythons: dict[str, Path], tmp_path: Pat
 
 
 LOCALES = "/usr/share/X11/locale"
+FONTS = ("/usr/share/fonts", "/usr/local/share/fonts")
 TYPED = "aB_(1)\u00e9\u03a9\u044f\u65e5\u20ac"
 
 
@@ -151,8 +152,7 @@ TYPED = "aB_(1)\u00e9\u03a9\u044f\u65e5\u20ac"
 def test_letters_of_every_script_can_be_typed(display: Screen, pythons: dict[str, Path], locale_files: str) -> None:
     argv: tuple[str | Path, ...] = (pythons["base"], SCRIPTS / "typed.py")
     if locale_files == "the distribution's":
-        hide = f'[ ! -d {LOCALES} ] || mount -t tmpfs none {LOCALES}; exec "$@"'
-        argv = ("unshare", "--mount", "sh", "-ec", hide, "sh", *argv)
+        argv = (*without(LOCALES), *argv)
     elif not Path(LOCALES, "locale.dir").exists():
         pytest.skip("this machine has no locale files of X")
     process = start(display, *argv)
@@ -164,6 +164,29 @@ def test_letters_of_every_script_can_be_typed(display: Screen, pythons: dict[str
     display.xdotool("key", "--delay", "30", "dead_acute", "e", "dead_diaeresis", "u", "Multi_key", "o", "e", "Return")
     out, err = process.communicate(timeout=WAIT)
     assert out.strip() == ascii(TYPED + "\u00e9\u00fc\u0153"), err
+
+
+def without(*folders: str) -> tuple[str, ...]:
+    """The start of a command line that sees these folders of the machine empty."""
+    hide = "; ".join(f"[ ! -d {folder} ] || mount -t tmpfs none {folder}" for folder in folders)
+    return ("unshare", "--mount", "sh", "-ec", f'{hide}; exec "$@"', "sh")
+
+
+def test_a_machine_without_fonts_shows_text(display: Screen, pythons: dict[str, Path], tmp_path: Path) -> None:
+    code = (
+        "import tkinter, tkinter.font, json; r = tkinter.Tk(); text = tkinter.Label(r, text='Hello'); text.pack(); r.update();"
+        "print(json.dumps([sorted(set(tkinter.font.families())), text.winfo_width() > 10]))"
+    )
+    shown = told(display, *without(*FONTS), pythons["venv"], "-c", code, HOME=str(tmp_path), XDG_DATA_HOME=str(tmp_path))
+    assert shown == [["DejaVu Sans", "DejaVu Sans Mono"], True]
+
+
+def test_a_foreign_tcl_library_does_no_harm(display: Screen, pythons: dict[str, Path], tmp_path: Path) -> None:
+    for name in ("init.tcl", "tk.tcl"):
+        (tmp_path / name).write_text("package require -exact Tcl 8.6.13\n")
+    code = "import tkinter, json; r = tkinter.Tk(); print(json.dumps(r.tk.eval('list [info library] $tk_library')))"
+    found = told(display, pythons["base"], "-c", code, TCL_LIBRARY=str(tmp_path), TK_LIBRARY=str(tmp_path))
+    assert found == "//zipfs:/lib/tcl/tcl_library //zipfs:/lib/tk/tk_library"
 
 
 def test_two_interpreters_run_in_two_threads(display: Screen, pythons: dict[str, Path]) -> None:
