@@ -26,7 +26,7 @@ print(json.dumps({
 }))
 """
 SETTINGS = "import json, sysconfig as s; print(json.dumps({**s.get_config_vars(), **s.get_paths()}))"
-OF_THE_SYSTEM = {"SHELL": "/bin/sh", "TZPATH": "/usr/share/zoneinfo:/usr/lib/zoneinfo:/usr/share/lib/zoneinfo:/etc/zoneinfo"}
+OF_THE_SYSTEM = {"SHELL": "/bin/sh -e", "TZPATH": "/usr/share/zoneinfo:/usr/lib/zoneinfo:/usr/share/lib/zoneinfo:/etc/zoneinfo"}
 
 
 def probe(*argv: str | Path, program: Path | None = None, **env: str) -> dict[str, Any]:
