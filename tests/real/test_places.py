@@ -142,6 +142,20 @@ def test_a_foreign_libpython_on_the_library_path(moved: Path, tmp_path: Path) ->
     assert found.returncode == 0
 
 
+def test_a_pth_file_beside_the_interpreter(moved: Path, tmp_path: Path) -> None:
+    """It alone says where modules are, relative to its place, and shuts out the environment."""
+    prefix = tmp_path / "own/python"
+    prefix.parent.mkdir()
+    subprocess.run(["cp", "-al", moved, prefix], check=True)
+    (prefix / "bin/python3.13._pth").write_text("../lib/python3.13\n../lib/python3.13/lib-dynload\n../../more\n")
+    code = "import ssl, sys; print(sys.flags.isolated, *sys.path, sep='\\n')"
+    shown = subprocess.run(
+        [prefix / "bin/python3.13", "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": "/elsewhere"}
+    ).stdout.splitlines()
+    places = [prefix / "lib/python3.13", prefix / "lib/python3.13/lib-dynload", tmp_path / "own/more"]
+    assert shown == ["1", *map(str, places)]
+
+
 def wheel(folder: Path) -> Path:
     """A pure wheel with a command."""
     info = "small-1.0.dist-info"
