@@ -6,7 +6,7 @@ Where terminals are looked for, and what is shipped: docs/terminfo.md.
 from __future__ import annotations
 
 from graph.node import Input, Node, Run, Step
-from graph.recipes.common import Context, environment, fetch_node, source_node
+from graph.recipes.common import Context, fetch_node, source_node
 from graph.recipes.cpython import run_tools
 from graph.recipes.library import configure_node, licence, make_node
 
@@ -19,7 +19,7 @@ FALLBACKS = (
 """Compiled into the library: for a copy of it that has lost the distribution's share/terminfo."""
 CONSOLES = (
     *("ansi", "cons25", "cons25-debian", "cygwin", "dumb", "hurd", "linux", "linux-16color", "mach", "mach-bold", "mach-color", "mach-gnu"),
-    *("mach-gnu-color", "minix", "pccon", "pcansi", "scoansi", "sun", "sun-color", "unknown", "vt52", "vt100", "vt102", "vt220", "vt320"),
+    *("mach-gnu-color", "minix", "pccon", "pcansi", "scoansi", "sun", "sun-color", "vt52", "vt100", "vt102", "vt220", "vt320"),
     *("vt340", "vt420", "vt520", "vt525", "wsvt25", "wsvt25m", "wyse60"),
 )
 XTERMS = (
@@ -58,27 +58,28 @@ ENV = {"CFLAGS": CFLAGS}
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
     library = (fetch_node(ctx, "ncurses"), source_node(ctx, "ncurses"), _configure(ctx), _make(ctx))
-    return (*library, *(_commands(ctx) + (_database(ctx),) if ctx.triple == ctx.host.triple else ()))
+    return (*library, *((*_commands(ctx), _database(ctx)) if ctx.triple == ctx.host.triple else ()))
 
 
 def _configure(ctx: Context) -> Node:
-    argv = (
-        "/build/src/configure",
-        f"--host={ctx.triple}",
-        "--prefix=/usr",
-        "--with-normal",
-        *(f"--without-{feature}" for feature in OFF),
-        "--enable-widec",
+    more = (
+        *_without(OFF),
         "--enable-overwrite",
-        "--disable-stripping",
-        "--disable-db-install",
         f"--with-terminfo-dirs={TERMINFO_DIRS}",
         "--with-default-terminfo-dir=/usr/share/terminfo",
-        "--with-build-cc=cc",
         f"--with-fallbacks={','.join(FALLBACKS)}",
         *(f"--with-{name}-path=/build/{COMMANDS}/bin/{name}" for name in ("tic", "infocmp")),
     )
-    return configure_node(ctx, "ncurses", argv, env=ENV)
+    return configure_node(ctx, "ncurses", _configure_argv(ctx, more), env=ENV)
+
+
+def _without(features: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"--without-{feature}" for feature in features)
+
+
+def _configure_argv(ctx: Context, more: tuple[str, ...]) -> tuple[str, ...]:
+    same = ("--prefix=/usr", "--with-normal", "--enable-widec", "--disable-stripping", "--disable-db-install", "--with-build-cc=cc")
+    return ("/build/src/configure", f"--host={ctx.triple}", *same, *more)
 
 
 def _make(ctx: Context) -> Node:
@@ -113,17 +114,7 @@ def _commands_input(ctx: Context) -> Input:
 def _commands(ctx: Context) -> tuple[Node, ...]:
     """configure and make:HOST:ncurses-cli, bin/tic and bin/infocmp: in the plan of the host's own target."""
     env = {**ENV, "LIBS": "-ldl"}
-    argv = (
-        "/build/src/configure",
-        f"--host={ctx.triple}",
-        "--prefix=/usr",
-        "--with-normal",
-        *(f"--without-{feature}" for feature in OFF if feature != "progs"),
-        "--enable-widec",
-        "--disable-stripping",
-        "--disable-db-install",
-        "--with-build-cc=cc",
-    )
+    argv = _configure_argv(ctx, _without(tuple(feature for feature in OFF if feature != "progs")))
     steps = (
         *(Step(("make", "-C", part)) for part in ("include", "ncurses")),
         Step(("make", "-C", "progs", "tic", "infocmp")),
@@ -137,8 +128,9 @@ def _commands(ctx: Context) -> tuple[Node, ...]:
 
 
 def _database(ctx: Context) -> Node:
-    """terminfo:ncurses: out/share/terminfo with TERMINALS, the same for every target. A name that no source has ends the step that copies it."""
+    """terminfo:ncurses: out/share/terminfo with TERMINALS, each a file of its own. A name without an entry ends the step that copies it."""
     tic = (f"/build/{COMMANDS}/bin/tic", "-x")
+    env = (("LC_ALL", "C"), ("PATH", "/usr/bin"), ("TERMINFO", "/build/work"))
     letters = sorted({name[0] for name in TERMINALS})
     place = "/build/out/share/terminfo"
     steps = (
@@ -149,7 +141,7 @@ def _database(ctx: Context) -> Node:
     )
     return Node(
         DATABASE,
-        Run(steps, environment(ctx, TERMINFO="/build/work"), tools=("posix", *run_tools(ctx))),
+        Run(steps, env, tools=("posix", *run_tools(ctx))),
         inputs=(_commands_input(ctx), Input("source:ncurses", "src", only=("misc/terminfo.src",))),
         files=(ctx.file("toolchains/ncurses/more.src", "more.src"),),
         platform=ctx.host.platform,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
@@ -10,7 +11,7 @@ import signal
 import struct
 import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 import pyte
@@ -32,10 +33,13 @@ class Terminal:
         self.screen = pyte.Screen(COLUMNS, LINES)
         self.text = ""
         """All that was ever written, as it came."""
-        self._stream = pyte.ByteStream(self.screen)
+        self._stream = pyte.Stream(self.screen)
+        # pyte's word for not knowing ESC ( 0, line drawing, which terminals know whatever their encoding
+        self._stream.use_utf8 = False
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._pid, self._fd = pty.fork()
         if not self._pid:
-            os.execvp(argv[0], argv)
+            os.execvp(argv[0], [*argv])
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
 
     def __enter__(self) -> Terminal:
@@ -57,17 +61,12 @@ class Terminal:
         """What stands on the screen, without blanks at the ends of lines and below."""
         return "\n".join(line.rstrip() for line in self.screen.display).rstrip().split("\n")
 
-    def line(self) -> str:
-        """The line with the cursor."""
-        return self.screen.display[self.screen.cursor.y].rstrip()
-
     def expect(self, *lines: str) -> None:
-        """Wait until these are the last lines of the screen. Fails with the screen when that does not come."""
+        """Wait until these are the last lines of the screen."""
         self.wait(lambda: tuple(self.lines()[-len(lines) :]) == lines, f"the lines {lines}")
 
-    def wait(self, ready: object, what: str) -> None:
-        """Read until ready() is true."""
-        assert callable(ready)
+    def wait(self, ready: Callable[[], bool], what: str) -> None:
+        """Read until ready() is true. Fails with the screen when that does not come."""
         end = time.monotonic() + PATIENCE
         while not ready():
             left = end - time.monotonic()
@@ -90,6 +89,7 @@ class Terminal:
         except OSError:
             # EIO: the other side is closed
             return False
-        self.text += data.decode(errors="replace")
-        self._stream.feed(data)
+        text = self._decoder.decode(data)
+        self.text += text
+        self._stream.feed(text)
         return bool(data)
