@@ -65,6 +65,7 @@ def _configure(ctx: Context) -> Node:
     more = (
         *_without(OFF),
         "--enable-overwrite",
+        "--disable-setuid-environ",
         f"--with-terminfo-dirs={TERMINFO_DIRS}",
         "--with-default-terminfo-dir=/usr/share/terminfo",
         f"--with-fallbacks={','.join(FALLBACKS)}",

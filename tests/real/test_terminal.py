@@ -56,8 +56,8 @@ def entry(number: int) -> bytes:
     return struct.pack("<6h", 0o432, len(name), 0, 2, 0, 0) + name + b"\0" * (len(name) % 2) + struct.pack("<2h", -1, number)
 
 
-def initial_tabs(root: Root, term: str, **env: str) -> int:
-    script = "import curses; curses.setupterm(); print(curses.tigetnum('it'))"
+def initial_tabs(root: Root, term: str, before: str = "", **env: str) -> int:
+    script = f"{before}; import curses; curses.setupterm(); print(curses.tigetnum('it'))".lstrip("; ")
     return int(root.output("env", *(f"{name}={value}" for name, value in env.items()), PYTHON, "-c", script, TERM=term))
 
 
@@ -104,6 +104,12 @@ def test_the_order_of_the_search(own: Root) -> None:
     assert initial_tabs(own, BUNDLED, **variables) == 8
 
 
+def test_a_process_with_raised_privileges_does_not_heed_the_environment(own: Root) -> None:
+    own.write(f"var/mine/{BUNDLED[0]}/{BUNDLED}", entry(100))
+    assert initial_tabs(own, BUNDLED, TERMINFO="/var/mine") == 100
+    assert initial_tabs(own, BUNDLED, "import os; os.setreuid(65534, 0)", TERMINFO="/var/mine") == 8
+
+
 def test_without_the_bundled_database_the_library_still_knows_the_usual_terminals(own: Root) -> None:
     shutil.rmtree(own.place / PREFIX[1:] / "share/terminfo")
     for term in FALLBACKS:
@@ -140,9 +146,9 @@ def test_lines_are_edited_and_remembered(bare: Root, repl: str) -> None:
         terminal.expect(f'{PROMPT} print("ä世界")', "ä世界", PROMPT)
         terminal.send(CTRL_R, *"1 +")
         terminal.wait(lambda: any(line.endswith("1 + 2") for line in terminal.lines()[-2:]), "the line that is searched for")
-        # the first ends the search, the second the line
-        terminal.send(ENTER, ENTER)
-        terminal.expect(f"{PROMPT} 1 + 2", "3", *{"pyrepl": [PROMPT], "basic": [PROMPT, PROMPT]}[repl])
+        # pyrepl takes it for the end of the search only
+        terminal.send(*{"pyrepl": [ENTER, ENTER], "basic": [ENTER]}[repl])
+        terminal.expect(f"{PROMPT} 1 + 2", "3", PROMPT)
         terminal.send(CTRL_D)
         assert terminal.ended() == 0
     for complaint in ("warning", "termcap", "terminal type", "can't"):
