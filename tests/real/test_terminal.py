@@ -56,8 +56,8 @@ def entry(number: int) -> bytes:
     return struct.pack("<6h", 0o432, len(name), 0, 2, 0, 0) + name + b"\0" * (len(name) % 2) + struct.pack("<2h", -1, number)
 
 
-def initial_tabs(root: Root, term: str, before: str = "", **env: str) -> int:
-    script = f"{before}; import curses; curses.setupterm(); print(curses.tigetnum('it'))".lstrip("; ")
+def initial_tabs(root: Root, term: str, before: str = "pass", **env: str) -> int:
+    script = f"{before}; import curses; curses.setupterm(); print(curses.tigetnum('it'))"
     return int(root.output("env", *(f"{name}={value}" for name, value in env.items()), PYTHON, "-c", script, TERM=term))
 
 
@@ -118,7 +118,7 @@ def test_without_the_bundled_database_the_library_still_knows_the_usual_terminal
     assert done.stdout.endswith("_curses.error: setupterm: could not find terminfo database\n")
 
 
-@pytest.mark.parametrize("name", ["with:colon", "new\nline", "tab\there", "b64:AAAA"])
+@pytest.mark.parametrize("name", ["with:colon", "new\nline", "tab\there"])
 def test_any_prefix_will_do(own: Root, name: str) -> None:
     """ncurses splits its search list at colons and takes tabs and newlines out of it."""
     (own.place / "opt").rename(own.place / name)
