@@ -234,6 +234,14 @@ def test_variables_are_obeyed(
     assert (told["cafile"], told["capath"]) == (cafile, capath)
 
 
+def test_a_store_that_trusts_nobody_is_not_widened(moved: Path, tmp_path: Path) -> None:
+    root = Root(tmp_path / "root")
+    install(root, moved)
+    root.write(DEBIAN, "")
+    assert probe(root, "paths")["python"]["cafile"] == DEBIAN
+    assert probe(root, "verify", PUBLIC, PUBLIC_TIME) == UNTRUSTED
+
+
 def test_the_bundle_can_be_refused(roots: Make) -> None:
     root = roots(empty)
     refused = {"FREESTANDING_NO_BUNDLED_CERTS": "1"}
