@@ -20,6 +20,9 @@ BUILD_FILES_READ = (
     *("Modules/Setup", "Modules/config.c.in", "Modules/makesetup"),
 )
 
+RUNTIME = ("_relocatable_sysconfig.py", "python-config.sh")
+"""Files of graph/runtime/ that build_files.py puts into a distribution."""
+
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
     """stdlib, files, assemble (full and stripped), metadata, archive (three) and dist of the cell."""
@@ -81,11 +84,11 @@ def _build_files(ctx: Context) -> Node:
         ctx,
         f"files:{ctx.cell}",
         (
-            python_step(ctx, "build_files.py", "/build/src", "/build/configured", "/build/out", "/build/facts.json"),
+            python_step(ctx, "build_files.py", "/build/src", "/build/configured", "/build/runtime", "/build/out", "/build/facts.json"),
             python_step(ctx, "compile_tree.py", f"/build/out/{lib}", lib, "config-*/*"),
         ),
         inputs=(source_input(ctx, only=BUILD_FILES_READ), Input(f"configure:{ctx.cell}", "configured")),
-        files=(_json("facts.json", facts),),
+        files=(_json("facts.json", facts), *(ctx.file(f"graph/runtime/{name}", f"runtime/{name}") for name in RUNTIME)),
         scripts=("build_files.py", "compile_tree.py"),
     )
 
