@@ -44,8 +44,8 @@ MULTIPLEXERS = (
 TERMINALS = tuple(sorted({*FALLBACKS, *CONSOLES, *XTERMS, *EMULATORS, *MULTIPLEXERS}))
 """Files of share/terminfo."""
 DATABASE = "terminfo:ncurses"
-
 COMMANDS = "commands"
+"""Where steps find tic and infocmp, made for the build host."""
 OFF = ("ada", "cxx", "cxx-binding", "debug", "manpages", "progs", "tack", "tests", "gpm", "dlsym", "shared")
 LIBRARY = "libncursesw-fs.so.6"
 LINK_NAMES = ("libncursesw.so", "libpanelw.so", "libtinfow.so", "libncurses.so", "libpanel.so", "libtinfo.so")
