@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from graph.node import Node, Run
 from graph.plan import make_plan
+from graph.recipes import fonts, tcl, toolchain, x11, zlib
 from graph.recipes.common import Context, Host
 from graph.recipes.cpython_modules import PARTS, SHARED_FILES, SHARED_LIBS, extensions
 from graph.recipes.fonts import FREETYPE, SOURCES
@@ -63,7 +65,7 @@ def test_tcl_and_tk_are_shared_under_names_and_versions_of_their_own() -> None:
 
 def test_the_script_libraries_are_inside_the_shared_libraries() -> None:
     for name in ("tcl", "tk"):
-        assert f"make:{TRIPLE}:{name}-scripts" in makers(PLAN[f"make:{TRIPLE}:{name}"])
+        assert f"scripts:{TRIPLE}:{name}" in makers(PLAN[f"make:{TRIPLE}:{name}"])
         assert f"-DNAME={name}_scripts -Iscripts own/zip.S" in words(name)
         assert any(f"extern const unsigned char {name}_scripts[];".encode() in file.data for file in PLAN[f"source:{name}"].files)
     assert "-DZIPFS_IN_RODATA" in words("tk-objects")
@@ -106,9 +108,20 @@ def test_parts_belong_to_shared_libraries_and_are_in_the_lock() -> None:
 
 
 def test_the_protocol_code_is_written_by_the_graphs_own_python() -> None:
-    steps = run_of(f"make:{TRIPLE}:xcb-protocol").steps
+    steps = run_of(f"protocol:{TRIPLE}:libxcb").steps
     assert {step.argv[0] for step in steps} == {f"/build/py/bin/python{CONTEXT.cell.minor}"}
     assert [step.argv[-1] for step in steps] == ["/build/xml/xproto.xml", "/build/xml/bigreq.xml", "/build/xml/xc_misc.xml"]
+
+
+def test_packages_are_the_same_nodes_for_every_python() -> None:
+    newer = "3.14.10"
+    lock = replace(CONTEXT.lock, sources={**CONTEXT.lock.sources, f"cpython-{newer}": CONTEXT.lock.wanted[f"cpython-{newer}"]})
+    cells = (replace(CONTEXT.cell, version=newer), CONTEXT.cell)
+    contexts = [replace(CONTEXT, cell=cell, lock=lock, steps_version=CONTEXT.cell.version) for cell in cells]
+    both, one = make_plan(contexts, RECIPES), make_plan(contexts[:1], (x11.nodes, fonts.nodes, tcl.nodes, toolchain.nodes, zlib.nodes))
+    for name in (f"protocol:{TRIPLE}:libxcb", f"scripts:{TRIPLE}:tcl", f"make:{TRIPLE}:tk"):
+        assert both[name] == one[name] == PLAN[name]
+    assert f"core:{CELL}" in one.nodes
 
 
 def test_nothing_of_the_machine_is_loaded_by_name() -> None:

@@ -7,7 +7,6 @@ import csv
 import gzip
 import hashlib
 import importlib.util
-import json
 import marshal
 import os
 import shutil
@@ -22,6 +21,20 @@ import pytest
 
 STEPS = Path(__file__).resolve().parent.parent / "toolchains" / "steps"
 EPOCH = 1763856000
+
+
+FACTS = {
+    "minor": "3.13",
+    "version": "3.13.15",
+    "triple": "x86_64-unknown-linux-gnu",
+    "options": "noopt",
+    "multiarch": "x86_64-linux-gnu",
+    "platform_tag": "linux-x86_64",
+    "ext_suffix": ".cpython-313-x86_64-linux-gnu.so",
+    "soname": "libpython3.13.so.1.0",
+    "libc": "gnu",
+    "test_packages": ["test"],
+}
 
 
 def load(name: str) -> ModuleType:
@@ -234,60 +247,3 @@ def test_commands_find_the_interpreter_beside_them(tmp_path: Path, name: str) ->
     shown = subprocess.run([link, "an argument"], capture_output=True, text=True, check=True).stdout
     assert shown == f"ran {bin_folder}/python3.13 with {link} an argument\n"
     compile((bin_folder / name).read_text(), name, "exec")
-
-
-MAKEFILE = """\
-srcdir=\t\t../src
-abs_builddir=\t/build/work
-INSTALL=\t/usr/bin/install -c
-CC=\t\tcc -pthread
-CFLAGS_NODIST= -O3 -ffile-prefix-map=../src=x -g
-CONFIG_ARGS=\t '--prefix=/install' '--with-x=a b' 'CC=cc' 'PKG_CONFIG_LIBDIR=/build/none'
-MODULE__SSL_STATE=n/a
-MODULE__GDBM_STATE=n/a
-all:
-\tsh ./build/scripts-3.13/x
-"""
-
-
-def test_a_neutral_makefile() -> None:
-    text = load("build_files").neutral_makefile(MAKEFILE, ["_ssl"])
-    assert "srcdir= .\n" in text and "abs_builddir= .\n" in text and "INSTALL= install -c\n" in text
-    assert "CC=\t\tcc -pthread\n" in text
-    assert "CFLAGS_NODIST= -O3 -g\n" in text
-    assert "CONFIG_ARGS= '--prefix=/install' '--with-x=a b'\n" in text
-    assert "MODULE__SSL_STATE= yes\n" in text and "MODULE__GDBM_STATE=n/a\n" in text
-
-
-def test_a_place_of_the_sandbox_in_a_makefile_is_an_error() -> None:
-    with pytest.raises(ValueError, match="line 2 names a place of the sandbox: LIBS= -L/build/deps/zlib/lib"):
-        load("build_files").neutral_makefile("CC= cc\nLIBS= -L/build/deps/zlib/lib\n", [])
-
-
-def test_sysconfigdata_is_python_again() -> None:
-    text = load("build_files").sysconfigdata({"CC": "cc", "A": 1, "B": "it's"})
-    names: dict[str, object] = {}
-    exec(text, names)
-    assert names["build_time_vars"] == {"A": 1, "B": "it's", "CC": "cc"}
-
-
-FACTS = {
-    "minor": "3.13",
-    "version": "3.13.15",
-    "triple": "x86_64-unknown-linux-gnu",
-    "options": "noopt",
-    "multiarch": "x86_64-linux-gnu",
-    "platform_tag": "linux-x86_64",
-    "ext_suffix": ".cpython-313-x86_64-linux-gnu.so",
-    "soname": "libpython3.13.so.1.0",
-    "libc": "gnu",
-    "test_packages": ["test"],
-}
-
-
-def test_build_details_are_relative_to_their_folder() -> None:
-    details = load("build_files").build_details(FACTS)
-    assert details["base_interpreter"] == "../../bin/python3.13"
-    assert details["implementation"]["hexversion"] == 0x030D0FF0
-    assert details["libpython"]["dynamic"] == "../libpython3.13.so.1.0"
-    assert "/build" not in json.dumps(details)

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from graph.node import File, Input, Node, Run, Step
+from graph.recipes import ncurses
 from graph.recipes.build_python import python_node, python_step
 from graph.recipes.common import Context
 from graph.recipes.cpython import ext_suffix, python_name, soname, source_input
@@ -19,6 +20,9 @@ BUILD_FILES_READ = (
     *("Include/", "LICENSE", "install-sh", "Misc/python.man", "Misc/python-config.in"),
     *("Modules/Setup", "Modules/config.c.in", "Modules/makesetup"),
 )
+
+RUNTIME = ("_relocatable_sysconfig.py", "python-config.sh")
+"""Files of graph/runtime/ that build_files.py puts into a distribution."""
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
@@ -81,11 +85,11 @@ def _build_files(ctx: Context) -> Node:
         ctx,
         f"files:{ctx.cell}",
         (
-            python_step(ctx, "build_files.py", "/build/src", "/build/configured", "/build/out", "/build/facts.json"),
+            python_step(ctx, "build_files.py", "/build/src", "/build/configured", "/build/runtime", "/build/out", "/build/facts.json"),
             python_step(ctx, "compile_tree.py", f"/build/out/{lib}", lib, "config-*/*"),
         ),
         inputs=(source_input(ctx, only=BUILD_FILES_READ), Input(f"configure:{ctx.cell}", "configured")),
-        files=(_json("facts.json", facts),),
+        files=(_json("facts.json", facts), *(ctx.file(f"graph/runtime/{name}", f"runtime/{name}") for name in RUNTIME)),
         scripts=("build_files.py", "compile_tree.py"),
     )
 
@@ -111,11 +115,13 @@ def _install_parts(ctx: Context, variant: str) -> tuple[Part, ...]:
         (Input(f"files:{cell}", "part/files", without=("licenses/",)), "."),
         (Input(f"stdlib:{cell}", "part/stdlib"), "."),
         (Input(f"pip:{cell}", "part/pip"), "."),
+        (Input("certificates:certifi", "part/certificates", only=("share/",)), "."),
         *((Input(f"ext:{cell}:{ext.name}", f"part/{ext.name}", subdir=variant), f"{lib}/lib-dynload") for ext in modules),
         *(
             (Input(f"make:{ctx.triple}:{package}", f"part/{package}", only=tuple(f"lib/{name}" for name in names)), ".")
             for package, names in SHARED_LIBS.items()
         ),
+        (Input(ncurses.DATABASE, "part/terminfo"), "."),
         *((Input(f"make:{ctx.triple}:{package}", f"part/{package}", only=globs), ".") for package, globs in SHARED_FILES.items()),
         *((part, f"share/licenses/{python_name(ctx)}") for part, _ in _licence_parts(ctx)),
     )
@@ -124,7 +130,7 @@ def _install_parts(ctx: Context, variant: str) -> tuple[Part, ...]:
 def _licence_parts(ctx: Context) -> tuple[Part, ...]:
     """The licence of every package that a distribution holds parts of."""
     packages = [f"make:{ctx.triple}:{name}" for name in sorted({*_packages(ctx), *SHARED_FILES})]
-    nodes = [f"libc:{ctx.triple}", *packages]
+    nodes = [f"libc:{ctx.triple}", "certificates:certifi", *packages]
     return (
         *((Input(name, f"licences/{name.rpartition(':')[2]}", subdir="licenses"), "licenses") for name in nodes),
         (Input(f"files:{ctx.cell}", "licences/cpython", subdir="licenses"), "licenses"),

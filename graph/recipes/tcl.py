@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graph.node import Input, Node, Step
-from graph.recipes.build_python import python_node, python_step
+from graph.recipes.build_python import package_context, python_node, python_step
 from graph.recipes.common import Context, compile_node, fetch_node, source_node
 from graph.recipes.cpython_modules import PARTS, SHARED_LIBS
 from graph.recipes.library import archive_file, archive_step, configure_node, every, licence, make_node, put
@@ -84,11 +84,12 @@ def _tcl_objects(ctx: Context) -> Node:
 
 
 def _scripts(ctx: Context, name: str, without: tuple[str, ...], *renamed: str) -> Node:
-    """make:TRIPLE:NAME-scripts: scripts.zip, the library/ folder of the source as NAME_library."""
+    """scripts:TRIPLE:NAME: scripts.zip, the library/ folder of the source as NAME_library."""
+    package = package_context(ctx)
     return python_node(
-        ctx,
-        f"make:{ctx.triple}:{name}-scripts",
-        (python_step(ctx, "script_zip.py", "/build/library", "/build/out/scripts.zip", *renamed),),
+        package,
+        f"scripts:{ctx.triple}:{name}",
+        (python_step(package, "script_zip.py", "/build/library", "/build/out/scripts.zip", *renamed),),
         inputs=(Input(f"source:{name}", f"library/{name}_library", subdir="library", without=without),),
         scripts=("script_zip.py",),
     )
@@ -144,5 +145,5 @@ def _shared(ctx: Context, name: str, library: str, link: tuple[str, ...], inputs
         Step(("ln", "-s", library, f"out/lib/{library.replace('-fs', '')}"), cwd=""),
         Step(("cp", "-R", "objects/include", "objects/licenses", "out/"), cwd=""),
     )
-    scripts = Input(f"make:{ctx.triple}:{name}-scripts", "scripts")
+    scripts = Input(f"scripts:{ctx.triple}:{name}", "scripts")
     return compile_node(ctx, f"make:{ctx.triple}:{name}", steps, inputs=(scripts, *inputs), files=ctx.folder("toolchains/tcl", "own"))

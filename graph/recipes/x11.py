@@ -6,9 +6,9 @@ What configure would find out is the same on every Linux target (sockets, poll, 
 from __future__ import annotations
 
 from graph.node import Input, Node, Step
-from graph.recipes.build_python import python_node
+from graph.recipes.build_python import package_context, python_node
 from graph.recipes.common import Context, fetch_node, source_node
-from graph.recipes.cpython import python_name, run_tools
+from graph.recipes.cpython import interpreter_nodes, python_name, run_tools
 from graph.recipes.library import CFLAGS, archive_file, archive_step, every, licence, make_node, put
 
 X_FLAGS = f"{CFLAGS} -D_GNU_SOURCE -I/build/src/include -I/build/deps/xorgproto/include"
@@ -44,6 +44,8 @@ KEYSYMS = ("keysymdef", "XF86keysym", "Sunkeysym", "DECkeysym", "HPkeysym")
 def nodes(ctx: Context) -> tuple[Node, ...]:
     return (
         *_sources(ctx),
+        # in a plan without a cell of that version
+        *interpreter_nodes(package_context(ctx)),
         _library(ctx, "libxau", every("/build/src", ("",), without=("Autest.c",)), headers="X11"),
         _library(ctx, "libxdmcp", every("/build/src", ("",)), headers="X11", flags="-DHASXDMAUTH -DHAVE_LRAND48 -DHAVE_SRAND48"),
         _protocol(ctx),
@@ -111,13 +113,14 @@ def _headers(folder: str) -> Step:
 
 
 def _protocol(ctx: Context) -> Node:
-    """make:TRIPLE:xcb-protocol: xproto.c and the like, which libxcb's c_client.py writes from the protocol's XML."""
-    script = (f"/build/py/bin/{python_name(ctx)}", "/build/src/c_client.py")
+    """protocol:TRIPLE:libxcb: xproto.c and the like, which libxcb's c_client.py writes from the protocol's XML."""
+    package = package_context(ctx)
+    script = (f"/build/py/bin/{python_name(package)}", "/build/src/c_client.py")
     footers = ("-c", f"libxcb {ctx.source('libxcb').version}", "-l", "X Version 11", "-s", "3", "-p", "/build/xcbgen")
     write = tuple(Step((*script, *footers, f"/build/xml/{name}.xml"), cwd="out") for name in PROTOCOLS)
     return python_node(
-        ctx,
-        f"make:{ctx.triple}:xcb-protocol",
+        package,
+        f"protocol:{ctx.triple}:libxcb",
         write,
         inputs=(
             Input("source:libxcb", "src", only=("c_client.py",), subdir="src"),
@@ -146,7 +149,7 @@ def _xcb(ctx: Context) -> Node:
             licence("libxcb", "/build/src/COPYING"),
         ),
         configured=False,
-        inputs=(*x_inputs(ctx, "libxau", "libxdmcp"), Input(f"make:{ctx.triple}:xcb-protocol", "protocol", only=("*.c", "*.h"))),
+        inputs=(*x_inputs(ctx, "libxau", "libxdmcp"), Input(f"protocol:{ctx.triple}:libxcb", "protocol", only=("*.c", "*.h"))),
         files=(archive_file(ctx),),
     )
 

@@ -15,6 +15,9 @@ STRIP_full =
 STRIP_stripped = -Wl,-s
 VARIANTS = $(OUT)/full $(OUT)/stripped
 
+# the prefix that is taken when nothing else was found: no folder of any machine, and none that an installer would rewrite
+Modules/getpath.o: prefix = /nonexistent
+
 .PHONY: core
 core: $(foreach v,$(VARIANTS),$(v)/bin/$(PYTHON) $(v)/lib/$(SONAME) $(v)/lib/libpython3.so) $(OUT)/static/$(LIBRARY) $(KEPT_OBJS)
 

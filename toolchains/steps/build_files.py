@@ -1,13 +1,14 @@
 """What extension builders and embedders read: headers, config folder, _sysconfigdata, pkg-config files, python-config, build-details.json.
 
-build_files.py SRC WORK OUT FACTS: the source, the configured build tree, the output, and facts.json of the recipe (see `Facts`).
-Nothing of the machine or folder that built stays in them; the prefix is /install.
+build_files.py SRC WORK RUNTIME OUT FACTS: the source, the configured build tree, files of graph/runtime, the output, and facts.json of the
+recipe (see `Facts`). Nothing of the machine or folder that built stays in them, and no prefix: each file finds it from its own place.
 """
 
 import json
 import re
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from sysconfig import parse_config_h
 from typing import TypedDict
@@ -46,9 +47,20 @@ NEUTRAL = {
 FOREIGN = re.compile(r"/build\b|\.\./src\b|\.\./out\b")
 """Places of the sandbox."""
 
+PREFIX = "{prefix}"
+"""Stands for the prefix in _sysconfigdata (graph/runtime/_relocatable_sysconfig.py)."""
+
+MAKE_PREFIX = r"""
+# The prefix, from where this file lies: the end of MAKEFILE_LIST that is a file. (Names may hold spaces; other makefiles may come first.)
+# (make 4.3 changed how a number sign is written in a function.)
+_number_sign:=	\#
+prefix:=	$(shell f='$(MAKEFILE_LIST)'; \
+	while [ "$$f" ] && [ ! -f "$$f" ]; do f="$${f$(_number_sign)?}"; done; cd -P "$$(dirname "$$f")" && cd ../../.. && pwd)
+"""
+
 
 def neutral_makefile(text: str, modules: list[str]) -> str:
-    """The Makefile of an installation. Raises ValueError if a place of the sandbox stays."""
+    """The Makefile of an installation whose prefix is {prefix}. Raises ValueError if a place of the sandbox stays."""
     states = {f"MODULE_{name.upper()}_STATE": "yes" for name in modules}
     lines = [_neutral_line(line, {**NEUTRAL, **states}) for line in text.splitlines()]
     for number, line in enumerate(lines, 1):
@@ -65,7 +77,9 @@ def _neutral_line(line: str, values: dict[str, str]) -> str:
     if name == "CONFIG_ARGS":
         # what the environment held is no argument
         words = re.findall(r"'[^']*'", value)
-        return "CONFIG_ARGS= " + " ".join(word for word in words if word.startswith("'--"))
+        return "CONFIG_ARGS= " + " ".join(word for word in words if word.startswith("'--")).replace("=/install'", f"={PREFIX}'")
+    if name == "prefix":
+        return f"prefix={PREFIX}"
     if name.endswith("_NODIST"):
         value = re.sub(r"-f\w+-prefix-map=\S+ ?", "", value)
     if name in values:
@@ -73,20 +87,48 @@ def _neutral_line(line: str, values: dict[str, str]) -> str:
     return f"{name}{equals} {value}" if name in values or name.endswith("_NODIST") else line
 
 
-def config_vars(makefile: Path, pyconfig: Path) -> dict[str, object]:
+def placed_makefile(text: str) -> str:
+    """The same, finding its prefix when make reads it."""
+    return re.sub(r"(?<!\$)\{prefix\}", "$(prefix)", text.replace(f"prefix={PREFIX}\n", MAKE_PREFIX))
+
+
+def config_vars(makefile: str, pyconfig: Path) -> dict[str, object]:
     """What `python -m sysconfig --generate-posix-vars` collects."""
-    values: dict[str, object] = dict(_parse_makefile(str(makefile)))
-    with pyconfig.open(encoding="utf-8") as file:
-        parse_config_h(file, values)
+    with tempfile.NamedTemporaryFile("w", suffix="Makefile") as file:
+        file.write(makefile)
+        file.flush()
+        values: dict[str, object] = dict(_parse_makefile(file.name))
+    with pyconfig.open(encoding="utf-8") as header:
+        parse_config_h(header, values)
     # as sysconfig does for a shared build: linking against the place where it was built helps nobody
     values["BLDSHARED"] = values["LDSHARED"]
-    return values
+    return {name: " ".join(value.split()) if isinstance(value, str) else value for name, value in values.items()}
+
+
+SYSCONFIGDATA = """\
+# system configuration generated and used by the sysconfig module
+build_time_vars = {values}
+
+# {{prefix}} is where this file lies. (Text that another interpreter runs has no place.)
+if "__file__" in globals():
+    from _relocatable_sysconfig import expanded
+
+    build_time_vars = expanded(build_time_vars, __file__)
+"""
 
 
 def sysconfigdata(values: dict[str, object]) -> str:
-    """Source of the _sysconfigdata module."""
-    lines = [f"    {name!r}: {values[name]!r}," for name in sorted(values)]
-    return "# system configuration generated and used by the sysconfig module\nbuild_time_vars = {\n" + "\n".join(lines) + "\n}\n"
+    """Source of the _sysconfigdata module. Raises ValueError on a value that uv, which rewrites the dictionary as JSON, cannot read."""
+    text = json.dumps(values, indent=4, sort_keys=True, ensure_ascii=False)
+    escaped = set(re.findall(r"\\(.)", text)) - {"\\", '"'}
+    if escaped:
+        raise ValueError(f"a build setting holds a control character: {sorted(escaped)}")
+    return SYSCONFIGDATA.format(values=text)
+
+
+def sysconfig_vars(values: dict[str, object]) -> dict[str, object]:
+    """_sysconfig_vars_*.json, of 3.14 and later: nothing computes it, so paths are relative to its folder, as in build-details.json."""
+    return {name: value.replace(PREFIX, "../..") if isinstance(value, str) else value for name, value in values.items()}
 
 
 def build_details(facts: Facts) -> dict[str, object]:
@@ -162,15 +204,21 @@ def pkgconfig(work: Path, minor: str, folder: Path) -> None:
     """python-X.Y.pc, python-X.Y-embed.pc and the python3 names."""
     folder.mkdir(parents=True)
     for kind in ("", "-embed"):
-        copy(work / f"Misc/python{kind}.pc", folder / f"python-{minor}{kind}.pc")
+        text = (work / f"Misc/python{kind}.pc").read_text()
+        (folder / f"python-{minor}{kind}.pc").write_text(placed_pkgconfig(text))
         (folder / f"python3{kind}.pc").symlink_to(f"python-{minor}{kind}.pc")
 
 
-def python_config(work: Path, minor: str, folder: Path) -> None:
-    """pythonX.Y-config: the shell script, with make's $(NAME) in it turned into the shell's ${NAME}."""
-    script = (work / "Misc/python-config.sh").read_text()
-    path = folder / f"python{minor}-config"
-    path.write_text(re.sub(r"\$\((prefix|exec_prefix|LDVERSION|VERSION|ABIFLAGS)\)", r"${\1}", script))
+def placed_pkgconfig(text: str) -> str:
+    """The prefix from the file's own place. No quotes: pkgconf writes pcfiledir for a shell already."""
+    return re.sub(r"^prefix=.*$", "prefix=${pcfiledir}/../..", text, flags=re.M)
+
+
+def python_config(template: str, values: dict[str, object], facts: Facts, folder: Path) -> None:
+    """pythonX.Y-config, from graph/runtime/python-config.sh."""
+    known = {**values, "MULTIARCH": facts["multiarch"]}
+    path = folder / f"python{facts['minor']}-config"
+    path.write_text(re.sub(r"@([A-Z_]+)@", lambda found: str(known[found.group(1)]), template))
     path.chmod(0o755)
     (folder / "python3-config").symlink_to(path.name)
 
@@ -198,21 +246,30 @@ def links(facts: Facts, out: Path) -> None:
     (out / f"lib/libpython{facts['minor']}.so").symlink_to(facts["soname"])
 
 
+def sysconfig_files(runtime: Path, lib: Path, values: dict[str, object], facts: Facts) -> None:
+    """_sysconfigdata with the module that gives it its place; build-details.json; from 3.14 on, _sysconfig_vars as JSON."""
+    name = f"_linux_{facts['multiarch']}"
+    (lib / f"_sysconfigdata_{name}.py").write_text(sysconfigdata(values))
+    copy(runtime / "_relocatable_sysconfig.py", lib / "_relocatable_sysconfig.py")
+    (lib / "build-details.json").write_text(json.dumps(build_details(facts), indent=2) + "\n")
+    if tuple(map(int, facts["minor"].split("."))) >= (3, 14):
+        (lib / f"_sysconfig_vars_{name}.json").write_text(json.dumps(sysconfig_vars(values), indent=2, sort_keys=True) + "\n")
+
+
 def main(argv: list[str]) -> None:
-    src, work, out = (Path(name) for name in argv[:3])
-    facts: Facts = json.loads(Path(argv[3]).read_text())
+    src, work, runtime, out = (Path(name) for name in argv[:4])
+    facts: Facts = json.loads(Path(argv[4]).read_text())
     minor = facts["minor"]
     lib = out / f"lib/python{minor}"
-    config = lib / f"config-{minor}-{facts['multiarch']}"
     (out / "bin").mkdir(parents=True)
     headers(src, work, out / f"include/python{minor}")
-    config_folder(src, work, config, neutral_makefile((work / "Makefile").read_text(), facts["modules"]))
-    values = config_vars(config / "Makefile", work / "pyconfig.h")
-    (lib / f"_sysconfigdata__linux_{facts['multiarch']}.py").write_text(sysconfigdata(values))
-    (lib / "build-details.json").write_text(json.dumps(build_details(facts), indent=2) + "\n")
+    makefile = neutral_makefile((work / "Makefile").read_text(), facts["modules"])
+    config_folder(src, work, lib / f"config-{minor}-{facts['multiarch']}", placed_makefile(makefile))
+    values = config_vars(makefile, work / "pyconfig.h")
+    sysconfig_files(runtime, lib, values, facts)
     commands(minor, out / "bin")
     pkgconfig(work, minor, out / "lib/pkgconfig")
-    python_config(work, minor, out / "bin")
+    python_config((runtime / "python-config.sh").read_text(), values, facts, out / "bin")
     links(facts, out)
     copy(src / "LICENSE", lib / "LICENSE.txt")
     copy(src / "LICENSE", out / "licenses/LICENSE.cpython.txt")

@@ -1,7 +1,8 @@
 """Compile every .py below a folder: compile_tree.py ROOT INSTALLED [GLOB...]. INSTALLED is the name of ROOT in tracebacks and co_filename.
 
 Hash-based, unchecked pyc files (PEP 552): valid whatever mtimes an unpacker leaves, and no source is read at import. Who edits a
-module of the standard library in place runs `python -m compileall -f` on it. Files that match a GLOB are not compiled.
+module of the standard library in place runs `python -m compileall -f` on it; but for _sysconfigdata, which installers rewrite: its pyc is
+checked. Files that match a GLOB are not compiled.
 """
 
 import importlib.util
@@ -23,7 +24,8 @@ def compile_file(path: Path, name: str) -> None:
         return
     pyc = Path(importlib.util.cache_from_source(str(path)))
     pyc.parent.mkdir(exist_ok=True)
-    pyc.write_bytes(_code_to_hash_pyc(code, importlib.util.source_hash(source), False))
+    checked = path.name.startswith("_sysconfigdata_")
+    pyc.write_bytes(_code_to_hash_pyc(code, importlib.util.source_hash(source), checked))
 
 
 def run_apart(path: Path, name: str) -> int:

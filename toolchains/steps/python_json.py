@@ -7,7 +7,6 @@ be read from the files is read from them: configuration, module tables, object l
 import importlib.util
 import json
 import re
-import runpy
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -49,9 +48,12 @@ IN_CORE_LINKS = ("dl", "m", "pthread", "rt", "util")
 
 
 def config_vars(root: Path, facts: Facts) -> dict[str, Any]:
-    """build_time_vars of the distribution's own _sysconfigdata."""
+    """build_time_vars of the distribution's own _sysconfigdata, with /install as the prefix, which readers of PYTHON.json know."""
     [path] = root.glob(f"install/lib/python{facts['minor']}/_sysconfigdata_*.py")
-    return dict(runpy.run_path(str(path))["build_time_vars"])
+    names: dict[str, Any] = {}
+    exec(path.read_text(), names)
+    values: dict[str, Any] = names["build_time_vars"]
+    return {name: value.replace("{prefix}", "/install") if isinstance(value, str) else value for name, value in values.items()}
 
 
 def inittab(root: Path) -> dict[str, str | None]:
