@@ -31,7 +31,7 @@ def build_python(ctx: Context) -> tuple[Input, ...]:
 
 
 def package_context(ctx: Context) -> Context:
-    """The context whose Python runs steps of packages: one version, one option set. So a package is one node, whichever cells are in the plan."""
+    """The context whose Python runs steps of packages: one version and option set, so a package is one node for all cells of a plan."""
     target = ctx.cell.target
     return replace(ctx, cell=replace(ctx.cell, version=ctx.steps_version or ctx.cell.version, options=options(target.options[0])))
 
