@@ -30,6 +30,8 @@ class Context:
     lock: Lock
     files: Mapping[str, File]
     """Files of the repository under patches/, toolchains/ and graph/runtime/, by their path there."""
+    steps_version: str = ""
+    """The Python that runs steps of packages, which belong to no cell; empty: the cell's own."""
 
     @property
     def triple(self) -> str:
