@@ -8,6 +8,7 @@ from graph.node import Node
 from graph.recipes import (
     bdb,
     bzip2,
+    certificates,
     cpython,
     distribution,
     libedit,
@@ -28,6 +29,7 @@ RECIPES: tuple[Callable[[Context], tuple[Node, ...]], ...] = (
     toolchain.nodes,
     bdb.nodes,
     bzip2.nodes,
+    certificates.nodes,
     cpython.nodes,
     distribution.nodes,
     libedit.nodes,
