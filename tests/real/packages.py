@@ -1,7 +1,7 @@
-"""Real packages, built from their source archives: the list, pinned, with a program each that shows that what was built works.
+"""Real packages, built from their source archives: the list, pinned, with a program each that shows that the result works.
 
-Archives come from the package index that this machine's pip is set up for, as sources of kind `pypi` do. Builds are pip's own, isolated, with build
-requirements from a folder filled once (`stock`), so that no build waits for an index.
+Archives come from the package index that this machine's pip is set up for, as sources of kind `pypi` do. Builds are pip's
+own, isolated, with build requirements from a folder filled once (`stock`), so that no build waits for an index.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ def build_environment(yaml: Path | None = None, **more: str) -> dict[str, str]:
 
 def offline(house: Path) -> tuple[str, ...]:
     """pip's options for taking all from `house`."""
-    return ("--no-index", "--find-links", house.as_uri(), "--disable-pip-version-check", "--no-cache-dir", "--root-user-action=ignore")
+    return ("--no-index", "--find-links", house.as_uri(), "--disable-pip-version-check", "--no-cache-dir")
 
 
 def from_source(package: Package, house: Path) -> tuple[str, ...]:

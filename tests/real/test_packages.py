@@ -1,4 +1,4 @@
-"""Extensions built from source archives with this machine's own compiler: they import where they were built, after a move, and in virtual environments."""
+"""Extensions built from source archives with this machine's compiler: where they were built, after a move, in virtual environments."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def loaded(data: bytes) -> bytes:
     """What of an ELF file comes into memory: all but sections such as debug information, which do name source folders."""
     binary = lief.ELF.parse(list(data))
     assert binary is not None
-    return b"\0".join(bytes(segment.content) for segment in binary.segments if segment.is_load)
+    return b"\0".join(bytes(segment.content) for segment in binary.segments if segment.type == lief.ELF.Segment.TYPE.LOAD)
 
 
 def strays(wheel: Path, place: Path) -> list[str]:
