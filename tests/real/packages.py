@@ -207,14 +207,14 @@ REQUIREMENTS = (
 """What the builds require; rapidfuzz is what levenshtein imports."""
 
 
-def stock(python: Path, house: Path, packages: Iterable[Package] = PACKAGES) -> Path:
+def stock(python: Path, house: Path, packages: Iterable[Package] = PACKAGES, requirements: Iterable[str] = REQUIREMENTS) -> Path:
     """A folder for pip's --find-links, with the source archives and the wheels that their builds require. `house` itself."""
     house.mkdir(parents=True, exist_ok=True)
     fetcher = Fetcher(_mirrors(), False, house / ".downloads")
     for package in (*packages, LIBYAML):
         fetcher.fetch(package.source, house / package.filename)
-    argv = (python, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", house, *REQUIREMENTS)
-    patiently(lambda: said(*argv, timeout=300))
+    options = ("--quiet", "--no-deps", "--only-binary", ":all:", *requirements)
+    patiently(lambda: said(python, "-m", "pip", "download", "--dest", house, *options, timeout=300))
     return house
 
 
