@@ -10,7 +10,7 @@ from typing import Any
 from doit.exceptions import TaskFailed
 from doit.task import Task
 
-from graph.checks import check_cell, test_cell
+from graph.checks import check_dist, test_cell
 from graph.errors import FreestandingError, os_error
 from graph.session import Session
 
@@ -28,10 +28,12 @@ def tasks(session: Session) -> Iterator[Task]:
     for name, members in session.groups.items():
         yield Task(name, None, task_dep=list(members), doc=f"{len(members)} distributions" if len(members) > 1 else members[0])
     for cell in session.cells:
-        for kind, action in (("check", check_cell), ("test", test_cell)):
+        for kind, action in (("check", check_dist), ("test", test_cell)):
             names = [f"{kind}:{cell}", *([f"{kind}:{cell.target}"] if cell == session.matrix.default(cell.target) else [])]
             for name in names:
                 yield _task(name, _guarded(session, action, cell), task_dep=[f"dist:{cell}"])
+    for addon in session.matrix.addons():
+        yield _task(f"check:{addon}", _guarded(session, check_dist, addon), task_dep=[f"dist:{addon}"])
 
 
 def config(session: Session) -> dict[str, Any]:

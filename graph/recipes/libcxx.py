@@ -6,7 +6,8 @@ from graph.node import Input, Node, Step
 from graph.recipes.common import Context, compile_node
 
 SOURCES = ("lib/libcxx/", "lib/libcxxabi/", "lib/libunwind/")
-SETTINGS = ("SRC=/build/src/lib", "SITE=/build/config_site.h", "OUT=/build/out")
+SETTINGS = ("SRC=/build/src/lib", "SITE=/build/config_site.h", "MORE=/build/fmaxf128.c", "OUT=/build/out")
+FILES = ("build.mk", "config_site.h", "fmaxf128.c")
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
@@ -16,6 +17,6 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
             f"make:{ctx.triple}:libcxx",
             (Step(("make", "-f", "/build/build.mk", *SETTINGS)),),
             inputs=(Input("toolchain:zig", "src", only=SOURCES),),
-            files=(ctx.file("toolchains/libcxx/build.mk", "build.mk"), ctx.file("toolchains/libcxx/config_site.h", "config_site.h")),
+            files=tuple(ctx.file(f"toolchains/libcxx/{name}", name) for name in FILES),
         ),
     )

@@ -19,6 +19,7 @@ from graph.recipes import (
     pip,
     sqlite,
     toolchain,
+    toolchain_addon,
     xz,
     zlib,
     zstd,
@@ -27,6 +28,7 @@ from graph.recipes.common import Context
 
 RECIPES: tuple[Callable[[Context], tuple[Node, ...]], ...] = (
     toolchain.nodes,
+    toolchain_addon.nodes,
     bdb.nodes,
     bzip2.nodes,
     cpython.nodes,

@@ -1,5 +1,5 @@
 # libc++ with libc++abi, and libunwind, as static libraries, and their headers.
-# make -f build.mk SRC=zig/lib SITE=config_site.h OUT=folder CXX=... CC=... AR=...
+# make -f build.mk SRC=zig/lib SITE=config_site.h MORE=fmaxf128.c OUT=folder CXX=... CC=... AR=...
 # gives: OUT/include/c++/v1, OUT/lib (libc++, libunwind; libstdc++ and libatomic for those who name them), OUT/licenses
 # operator new and delete are libc++abi's
 CXX_SOURCES = $(filter-out %/src/new.cpp,$(sort $(wildcard $(addprefix $(SRC)/libcxx/src/,*.cpp filesystem/*.cpp ryu/*.cpp))))
@@ -20,17 +20,18 @@ libcxx/%: CXXFLAGS += -D_LIBCPP_BUILDING_LIBRARY -DLIBCXX_BUILDING_LIBCXXABI -DL
 libcxxabi/%: CXXFLAGS += -D_LIBCXXABI_BUILDING_LIBRARY -D_LIBCPP_BUILDING_LIBRARY
 libunwind/%: CXXFLAGS += -fno-exceptions -fno-rtti
 
-all: $(OUT)/lib/libc++_all.a $(OUT)/lib/libunwind_all.a $(OUT)/licenses/LICENSE.libcxx.txt
-	echo 'INPUT ( libc++_all.a libunwind_all.a AS_NEEDED ( libpthread.so.0 ) )' > $(OUT)/lib/libc++.a
-	echo 'INPUT ( libunwind_all.a AS_NEEDED ( libpthread.so.0 ) )' > $(OUT)/lib/libunwind.a
-	cp $(OUT)/lib/libc++.a $(OUT)/lib/libstdc++.a
+all: $(OUT)/lib/libc++.a $(OUT)/lib/libunwind.a $(OUT)/licenses/LICENSE.libcxx.txt
+	echo 'INPUT ( libc++.a )' > $(OUT)/lib/libstdc++.a
 	$(AR) rcsD $(OUT)/lib/libatomic.a
 
-$(OUT)/lib/libc++_all.a: $(CXX_OBJECTS)
-$(OUT)/lib/libunwind_all.a: $(UNWIND_OBJECTS)
-$(OUT)/lib/%_all.a:
+$(OUT)/lib/libc++.a: $(CXX_OBJECTS)
+$(OUT)/lib/libunwind.a: $(UNWIND_OBJECTS) fmaxf128.o
+$(OUT)/lib/%.a:
 	mkdir -p $(@D)
 	$(AR) rcsD $@ $^
+
+fmaxf128.o: $(MORE)
+	$(CC) $(FLAGS) -c $< -o $@
 
 $(OUT)/licenses/LICENSE.libcxx.txt: $(SRC)/libcxx/LICENSE.TXT
 	install -D -m 644 $< $@
