@@ -86,7 +86,7 @@ def test_the_list_of_modules_is_what_the_recipes_build() -> None:
 
 
 def test_flavours_and_modules_are_told_by_name() -> None:
-    assert [flavour_of(name) for name in NAMES.values()] == list(Flavour)
+    assert [flavour_of(name) for name in (*NAMES.values(), ADDON)] == list(Flavour)
     assert flavour_of("python.zip") is None
     assert module_of("python/lib/python3.13/lib-dynload/_ssl.cpython-313-x86_64-linux-gnu.so") == "_ssl"
     assert module_of("python/lib/python3.13/lib-dynload/_ssl.txt") == module_of("python/lib/_ssl.so") == ""
@@ -98,7 +98,8 @@ def test_rule_names_are_explained() -> None:
     names = set(re.findall(r'Finding\(\s*"([\w-]+)"', source)) | {"stack-exec", "relro", "bind-now", "textrel", "pie"}
     assert len(names) > 25
     assert {name for name in names if f"`{name}`" not in manual} == set()
-    assert len(RULES) == len(set(RULES))
+    rules = (*OF_EVERY_ARCHIVE, *OF_DISTRIBUTIONS, *OF_TOOLCHAINS)
+    assert len(rules) == len(set(rules)) > 15
 
 
 def test_an_unknown_kind_of_archive_is_still_judged() -> None:
