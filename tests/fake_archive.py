@@ -25,7 +25,7 @@ NAMES = {
 }
 POLICY = r"""
 [[limits]]
-leaks = ["/build/"]
+leaks = ["/build/", "/install"]
 foreign = ["*/distlib/*.exe"]
 extension_exports = ['PyInit_\w+']
 core_exports = ['Py\w+']

@@ -82,6 +82,7 @@ BAD: list[tuple[str, str, Callable[[Tree], Tree]]] = [
     ("link-outside", "python/bin/python", add("python/bin/python", link("../../python3"))),
     ("link-dangling", "python/bin/python", add("python/bin/python", link("python3.14"))),
     ("build-path", OS, lambda tree: changed(tree, OS, data=b"CFLAGS = '-I/build/deps/zlib/include'")),
+    ("build-path", OS, lambda tree: changed(tree, OS, data=b"LIBDIR = '/install/lib'")),
     ("build-path", "python/bin/python", add("python/bin/python", link("/build/out/bin/python"))),
     ("shebang", "python/bin/pip", add("python/bin/pip", Member(b"#!/install/bin/python3.13\nimport pip\n", 0o755))),
     ("pycache", f"{CACHE}/gone.cpython-313.pyc", add(f"{CACHE}/gone.cpython-313.pyc", pyc(1, 0, 0))),

@@ -1,10 +1,14 @@
-"""What benchmarks/build.py reckons from its readings."""
+"""What the benchmarks reckon from their readings."""
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
 
 import pytest
 
 from benchmarks.build import Outcome, Ticks, by_kind, complaints, cpu_ticks, shares, table, thin_seconds
+from benchmarks.startup import Comparison, line, seconds
 
 SPANS = [
     {"node": "make:t:zlib", "start": 10.0, "end": 14.0},
@@ -40,3 +44,16 @@ def test_the_table() -> None:
     lines = table(GOOD).splitlines()
     assert lines[1] == "wall 100.0 s, CPU 180.0 s: 90% of the cores' time; cores busy 91%, 89%"
     assert "make             2      6.0" in lines
+
+
+def test_a_comparison_is_by_pairs() -> None:
+    """A slow moment of the machine is in both of a pair."""
+    found = Comparison("-c pass", (0.010, 0.020, 0.011), (0.010, 0.020, 0.010))
+    assert found.ratio == 1.0
+    assert line(found) == "-c pass          with  11.00 ms, without  10.00 ms (medians); ratio 1.000"
+
+
+def test_a_start_that_fails_is_no_measurement() -> None:
+    assert seconds(Path(sys.executable), ["-c", "pass"]) > 0
+    with pytest.raises(RuntimeError, match="status"):
+        seconds(Path(sys.executable), ["-c", "raise SystemExit(3)"])

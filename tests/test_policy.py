@@ -41,7 +41,7 @@ def test_limits_of_the_target_are_merged() -> None:
     assert found.versions == {"GLIBC": "2.17"}
     assert found.format is Format.ELF
     assert found.shared == {"fix", "own"}
-    assert found.leaks == ("/build/",)
+    assert found.leaks == ("/build/", "/install")
 
 
 def test_a_later_table_replaces_a_key_of_an_earlier_one() -> None:

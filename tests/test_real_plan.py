@@ -43,6 +43,16 @@ def test_another_zig_reaches_every_compile_node() -> None:
     assert takers == compilers(plan())
 
 
+def test_newer_certificates_reach_the_trees_and_archives_alone() -> None:
+    cell = SESSION.matrix.default(SESSION.matrix.targets[TARGET])
+    bumped = replace(SESSION.lock.sources["certifi"], version="2027.1.1", sha256="0" * 64)
+    lock = replace(SESSION.lock, sources={**SESSION.lock.sources, "certifi": bumped})
+    certificates = {"fetch:certifi", "source:certifi", "certificates:certifi"}
+    assert changed(plan_with(cell), plan_with(cell, lock)) == certificates
+    reached = {name for name in plan().nodes if "fetch:certifi" in plan().closure([name])}
+    assert {plan()[name].kind for name in reached - certificates} == {"assemble", "metadata", "archive", "dist"}
+
+
 def test_a_source_is_read_by_its_own_package_alone() -> None:
     for name, node in plan().nodes.items():
         for given in node.inputs:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from graph.node import Fetch, Node, Run, Step, Unpack
 from graph.plan import make_plan
-from graph.recipes import bdb, bzip2, libedit, libffi, libuuid, ncurses, openssl, sqlite, toolchain, xz, zlib, zstd
+from graph.recipes import bdb, bzip2, certificates, libedit, libffi, libuuid, ncurses, openssl, sqlite, toolchain, xz, zlib, zstd
 from graph.recipes.common import Context, Host
 from graph.recipes.library import CFLAGS, archive_step, put
 from graph.session import Session
@@ -100,6 +101,19 @@ def test_openssl_is_shared_under_names_of_its_own() -> None:
     conf = CONTEXT.files["toolchains/openssl/freestanding.conf"].data.decode()
     for target in SESSION.matrix.targets.values():
         assert target.os != "linux" or target.openssl in conf.split("qw(")[1]
+
+
+def test_openssl_finds_the_bundle_where_the_distribution_has_it() -> None:
+    [patch] = [file for file in PLAN["source:openssl"].files if file.path.startswith("patches/openssl/0001-")]
+    assert f'+#define BUNDLE "/{certificates.BUNDLE}"' in patch.data.decode().splitlines()
+
+
+def test_certificates_are_the_same_for_every_target_and_need_no_compiler() -> None:
+    fetch, source, bundle = certificates.nodes(CONTEXT)
+    assert [given.node for given in source.inputs] == [fetch.name]
+    assert [given.node for given in bundle.inputs] == [source.name]
+    other = replace(CONTEXT.cell.target, triple="aarch64-unknown-linux-gnu", arch="aarch64")
+    assert certificates.nodes(replace(CONTEXT, cell=replace(CONTEXT.cell, target=other))) == (fetch, source, bundle)
 
 
 def test_ncurses_is_one_shared_library_with_its_own_soname() -> None:

@@ -140,6 +140,27 @@ def ssl_modern(expected: Expected) -> None:
 
 
 @check
+def certificates(expected: Expected) -> None:
+    """With no variable set there is somebody to trust: the machine's certificates, or the bundle, which has Mozilla's."""
+    import ssl
+
+    told = run("env", "-u", "SSL_CERT_FILE", "-u", "SSL_CERT_DIR", sys.executable, "-I", "-c", TRUSTED)
+    capath, loaded = json.loads(told)
+    if not loaded and not any(path.name.endswith(".0") for path in Path(capath or "/none").glob("*")):
+        raise AssertionError(f"nothing is trusted by default: {told}")
+    bundle = Path(expected["prefix"], "share", "ca-certificates", "cacert.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(bundle)
+    same(context.cert_store_stats()["x509_ca"] >= 100, True)
+
+
+TRUSTED = """
+import json, ssl
+print(json.dumps([ssl.get_default_verify_paths().capath, ssl.create_default_context().cert_store_stats()["x509_ca"]]))
+"""
+
+
+@check
 def hashes(expected: Expected) -> None:
     import hashlib
 

@@ -114,6 +114,7 @@ def _install_parts(ctx: Context, variant: str) -> tuple[Part, ...]:
         (Input(f"files:{cell}", "part/files", without=("licenses/",)), "."),
         (Input(f"stdlib:{cell}", "part/stdlib"), "."),
         (Input(f"pip:{cell}", "part/pip"), "."),
+        (Input("certificates:certifi", "part/certificates", only=("share/",)), "."),
         *((Input(f"ext:{cell}:{ext.name}", f"part/{ext.name}", subdir=variant), f"{lib}/lib-dynload") for ext in modules),
         *(
             (Input(f"make:{ctx.triple}:{package}", f"part/{package}", only=tuple(f"lib/{name}" for name in names)), ".")
@@ -126,7 +127,7 @@ def _install_parts(ctx: Context, variant: str) -> tuple[Part, ...]:
 def _licence_parts(ctx: Context) -> tuple[Part, ...]:
     """The licence of every package that a distribution holds parts of."""
     packages = [f"make:{ctx.triple}:{name}" for name in _packages(ctx)]
-    nodes = [f"libc:{ctx.triple}", *packages]
+    nodes = [f"libc:{ctx.triple}", "certificates:certifi", *packages]
     return (
         *((Input(name, f"licences/{name.rpartition(':')[2]}", subdir="licenses"), "licenses") for name in nodes),
         (Input(f"files:{ctx.cell}", "licences/cpython", subdir="licenses"), "licenses"),

@@ -8,6 +8,7 @@ from graph.node import Node
 from graph.recipes import (
     bdb,
     bzip2,
+    certificates,
     cpython,
     distribution,
     libcxx,
@@ -31,6 +32,7 @@ RECIPES: tuple[Callable[[Context], tuple[Node, ...]], ...] = (
     toolchain_addon.nodes,
     bdb.nodes,
     bzip2.nodes,
+    certificates.nodes,
     cpython.nodes,
     distribution.nodes,
     libcxx.nodes,

@@ -19,6 +19,9 @@ def expanded(values: dict[str, object], file: str) -> dict[str, object]:
     """build_time_vars with the prefix of `file`, the _sysconfigdata module (lib/pythonX.Y below the prefix), in it."""
     prefix = _prefix_of(file)
     found = {name: _placed(value, prefix) if isinstance(value, str) and PLACEHOLDER in value else value for name, value in values.items()}
+    if not UNQUOTED.issuperset(prefix):
+        # Meson cannot read what pkg-config writes of such places; without LIBPC it takes the paths of sysconfig
+        found.pop("LIBPC", None)
     # settings of another Python, for which somebody cross-compiles, are not for compilers of this one
     if prefix == _prefix_of(__file__) and _takes_bundled_tools(prefix):
         _take_bundled_tools(found, prefix)

@@ -26,7 +26,7 @@ print(json.dumps({
 }))
 """
 SETTINGS = "import json, sysconfig as s; print(json.dumps({**s.get_config_vars(), **s.get_paths()}))"
-OF_THE_SYSTEM = {"SHELL": "/bin/sh", "TZPATH": "/usr/share/zoneinfo:/usr/lib/zoneinfo:/usr/share/lib/zoneinfo:/etc/zoneinfo"}
+OF_THE_SYSTEM = {"SHELL": "/bin/sh -e", "TZPATH": "/usr/share/zoneinfo:/usr/lib/zoneinfo:/usr/share/lib/zoneinfo:/etc/zoneinfo"}
 
 
 def probe(*argv: str | Path, program: Path | None = None, **env: str) -> dict[str, Any]:
@@ -140,6 +140,20 @@ def test_a_foreign_libpython_on_the_library_path(moved: Path, tmp_path: Path) ->
         (tmp_path / name).write_text("no library")
     found = subprocess.run([moved / "bin/python3", "-c", "import sys; print(sys.prefix)"], env={"LD_LIBRARY_PATH": str(tmp_path)})
     assert found.returncode == 0
+
+
+def test_a_pth_file_beside_the_interpreter(moved: Path, tmp_path: Path) -> None:
+    """It alone says where modules are, relative to its place, and shuts out the environment."""
+    prefix = tmp_path / "own/python"
+    prefix.parent.mkdir()
+    subprocess.run(["cp", "-al", moved, prefix], check=True)
+    (prefix / "bin/python3.13._pth").write_text("../lib/python3.13\n../lib/python3.13/lib-dynload\n../../more\n")
+    code = "import ssl, sys; print(sys.flags.isolated, *sys.path, sep='\\n')"
+    shown = subprocess.run(
+        [prefix / "bin/python3.13", "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": "/elsewhere"}
+    ).stdout.splitlines()
+    places = [prefix / "lib/python3.13", prefix / "lib/python3.13/lib-dynload", tmp_path / "own/more"]
+    assert shown == ["1", *map(str, places)]
 
 
 def wheel(folder: Path) -> Path:

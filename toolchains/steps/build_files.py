@@ -210,9 +210,8 @@ def pkgconfig(work: Path, minor: str, folder: Path) -> None:
 
 
 def placed_pkgconfig(text: str) -> str:
-    """The prefix from the file's own place; flags in quotes, for it may hold spaces."""
-    text = re.sub(r"^prefix=.*$", "prefix=${pcfiledir}/../..", text, flags=re.M)
-    return re.sub(r"-[IL]\$\{\w+\}\S*", lambda found: f'"{found.group()}"', text)
+    """The prefix from the file's own place. No quotes: pkgconf writes pcfiledir for a shell already."""
+    return re.sub(r"^prefix=.*$", "prefix=${pcfiledir}/../..", text, flags=re.M)
 
 
 def python_config(template: str, values: dict[str, object], facts: Facts, folder: Path) -> None:
