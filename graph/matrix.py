@@ -136,6 +136,8 @@ def _version(text: str, target: Target, matrix: Matrix) -> str:
     for version in matrix.versions:
         if (version + ".").startswith(text + "."):
             return version
+    if text in addon_names(target):
+        raise UsageError(f"{text} is an add-on: it has no Python to test", hint=f"check:{target}:{text}")
     raise UsageError(f"unknown Python version {text!r}", hint=did_you_mean(text, [*matrix.versions, *addon_names(target)]))
 
 

@@ -77,6 +77,11 @@ class Session:
         return self.matrix.cells()
 
     @cached_property
+    def addons(self) -> tuple[Addon, ...]:
+        """Every add-on offered that the recipes make."""
+        return tuple(addon for addon in self.matrix.addons() if f"dist:{addon}" in self.plan.nodes)
+
+    @cached_property
     def plan(self) -> Plan:
         """The plan of the whole matrix."""
         defaults = [self.matrix.default(target) for target in self.matrix.targets.values()]
