@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ CONTEXT = Context(SESSION.matrix.default(SESSION.matrix.targets[TRIPLE]), Host("
 LIBRARIES = (bdb, bzip2, libedit, libffi, libuuid, ncurses, openssl, sqlite, xz, zlib, zstd)
 PLAN = make_plan([CONTEXT], [toolchain.nodes, *(recipe.nodes for recipe in LIBRARIES)])
 MADE = tuple(name for name in PLAN.nodes if name.startswith("make:"))
-CONFIGURED = ("bdb", "libedit", "libffi", "ncurses", "openssl", "sqlite", "xz", "zlib")
+CONFIGURED = ("bdb", "libedit", "libffi", "ncurses", "ncurses-cli", "openssl", "sqlite", "xz", "zlib")
 
 
 def run_of(node: Node) -> Run:
@@ -120,6 +121,26 @@ def test_ncurses_is_one_shared_library_with_its_own_soname() -> None:
     assert "-Wl,-soname,libncursesw-fs.so.6,--version-script=/build/libncursesw.map,--whole-archive" in words("ncurses")
 
 
+def test_the_commands_that_compile_terminals_are_made_by_the_graph() -> None:
+    commands = f"make:{TRIPLE}:ncurses-cli"
+    for name in (f"make:{TRIPLE}:ncurses", ncurses.DATABASE):
+        (given,) = [given for given in PLAN[name].inputs if given.node == commands]
+        assert (given.at, given.only) == ("commands", ("bin/",))
+    argv = run_of(PLAN[f"configure:{TRIPLE}:ncurses"]).steps[0].argv
+    assert {"--with-tic-path=/build/commands/bin/tic", "--with-infocmp-path=/build/commands/bin/infocmp"} <= {*argv}
+    assert f"--with-fallbacks={','.join(ncurses.FALLBACKS)}" in argv
+
+
+def test_the_database_has_each_terminal_once_also_where_case_is_ignored() -> None:
+    assert set(ncurses.FALLBACKS) < set(ncurses.TERMINALS)
+    assert [name.lower() for name in ncurses.TERMINALS] == sorted({*ncurses.TERMINALS})
+    copied = [step.argv[1:] for step in run_of(PLAN[ncurses.DATABASE]).steps if step.argv[0] == "cp"]
+    assert [file for *files, _ in copied for file in files] == [f"{name[0]}/{name}" for name in ncurses.TERMINALS]
+    assert all(file[0] == place[-1] for *files, place in copied for file in files)
+    more = CONTEXT.files["toolchains/ncurses/more.src"].data.decode()
+    assert set(re.findall(r"^([^#\s|]+)\|", more, re.MULTILINE)) == {"xterm-ghostty", "xterm-kitty"} < set(ncurses.TERMINALS)
+
+
 def test_a_library_without_configure_is_compiled_by_the_archive_makefile() -> None:
     (step,) = [step for step in steps("bzip2") if step.argv[0] == "make"]
     assert step.argv[1:5] == ("-f", "/build/archive.mk", "LIB=libbz2.a", "SRC=/build/src")
@@ -134,7 +155,10 @@ def test_archive_step_and_put() -> None:
     assert archive_step("libx.a", "/s", ("a.c",)).argv[-1] == f"CFLAGS={CFLAGS}"
 
 
-def test_the_hosts_zstd_is_made_for_the_host_alone() -> None:
+def test_the_hosts_programs_are_made_for_the_host_alone() -> None:
     elsewhere = Context(CONTEXT.cell, Host("linux-aarch64", "aarch64-unknown-linux-gnu"), CONTEXT.lock, CONTEXT.files)
     assert f"make:{TRIPLE}:zstd-cli" in {node.name for node in zstd.nodes(CONTEXT)}
     assert f"make:{TRIPLE}:zstd-cli" not in {node.name for node in zstd.nodes(elsewhere)}
+    assert {node.name for node in ncurses.nodes(CONTEXT)} - {node.name for node in ncurses.nodes(elsewhere)} == {
+        *(f"configure:{TRIPLE}:ncurses-cli", f"make:{TRIPLE}:ncurses-cli", ncurses.DATABASE),
+    }

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from graph.node import File, Input, Node, Run, Step
+from graph.recipes import ncurses
 from graph.recipes.build_python import python_node, python_step
 from graph.recipes.common import Context
 from graph.recipes.cpython import ext_suffix, python_name, soname, source_input
@@ -120,6 +121,7 @@ def _install_parts(ctx: Context, variant: str) -> tuple[Part, ...]:
             (Input(f"make:{ctx.triple}:{package}", f"part/{package}", only=tuple(f"lib/{name}" for name in names)), ".")
             for package, names in SHARED_LIBS.items()
         ),
+        (Input(ncurses.DATABASE, "part/terminfo"), "."),
         *((part, f"share/licenses/{python_name(ctx)}") for part, _ in _licence_parts(ctx)),
     )
 

@@ -1,13 +1,51 @@
-"""ncurses: one shared library with curses, panel and terminfo, for _curses, _curses_panel and readline, which share its state."""
+"""ncurses: one shared library with curses, panel and terminfo, for _curses, _curses_panel and readline, which share its state.
+
+Where terminals are looked for, and what is shipped: docs/terminfo.md.
+"""
 
 from __future__ import annotations
 
-from graph.node import Node, Step
+from graph.node import Input, Node, Run, Step
 from graph.recipes.common import Context, fetch_node, source_node
+from graph.recipes.cpython import run_tools
 from graph.recipes.library import configure_node, licence, make_node
 
-# where Linux systems and users keep terminfo (facts/runtime.md, 2); searched after TERMINFO and ~/.terminfo
+# where Linux systems and users keep terminfo; searched after TERMINFO and ~/.terminfo
 TERMINFO_DIRS = "/etc/terminfo:/lib/terminfo:/usr/lib/terminfo:/usr/share/terminfo:/usr/share/misc/terminfo:/usr/local/share/terminfo"
+FALLBACKS = (
+    *("ansi", "dumb", "linux", "vt100", "vt220", "xterm", "xterm-256color"),
+    *("screen", "screen-256color", "tmux", "tmux-256color"),
+)
+"""Compiled into the library: for a copy of it that has lost the distribution's share/terminfo."""
+CONSOLES = (
+    *("ansi", "cons25", "cons25-debian", "cygwin", "dumb", "hurd", "linux", "linux-16color", "mach", "mach-bold", "mach-color", "mach-gnu"),
+    *("mach-gnu-color", "minix", "pccon", "pcansi", "scoansi", "sun", "sun-color", "vt52", "vt100", "vt102", "vt220", "vt320"),
+    *("vt340", "vt420", "vt520", "vt525", "wsvt25", "wsvt25m", "wyse60"),
+)
+XTERMS = (
+    *("xterm", "xterm-16color", "xterm-256color", "xterm-88color", "xterm-color", "xterm-direct", "xterm-direct16", "xterm-direct256"),
+    *("xterm-basic", "xterm-mono", "xterm-new", "xterm-old", "xterm-r5", "xterm-r6", "xterm-utf8", "xterm-vt220", "xterm-xfree86"),
+)
+EMULATORS = (
+    *("alacritty", "alacritty-direct", "contour", "contour-direct", "domterm", "dtterm", "eterm", "eterm-color", "fbterm", "foot"),
+    *("foot-direct", "ghostty", "gnome", "gnome-256color", "hterm", "hterm-256color", "iterm2", "iterm2-direct", "jfbterm", "kitty"),
+    *("kitty-direct", "konsole", "konsole-16color", "konsole-256color", "konsole-direct", "mintty", "mintty-direct", "mlterm"),
+    *("mlterm-256color", "mlterm-direct", "mrxvt", "mrxvt-256color", "ms-terminal", "ms-terminal-direct", "nsterm", "nsterm-16color"),
+    *("nsterm-direct", "putty", "putty-256color", "rio", "rio-direct", "rxvt", "rxvt-16color", "rxvt-256color", "rxvt-88color"),
+    *("rxvt-basic", "st", "st-16color", "st-256color", "st-direct", "terminator", "terminology", "teraterm", "teraterm-256color"),
+    *("vscode", "vscode-direct", "vte", "vte-256color", "vte-direct", "wezterm", "xfce", "xterm-ghostty", "xterm-kitty"),
+)
+MULTIPLEXERS = (
+    *("dvtm", "dvtm-256color", "screen", "screen-16color", "screen-16color-bce", "screen-256color", "screen-256color-bce", "screen-bce"),
+    *("screen-s", "screen-w", "screen.gnome", "screen.konsole", "screen.konsole-256color", "screen.linux", "screen.mlterm-256color"),
+    *("screen.putty", "screen.putty-256color", "screen.rxvt", "screen.vte", "screen.vte-256color", "screen.xterm-256color"),
+    *("screen.xterm-new", "tmux", "tmux-256color", "tmux-direct"),
+)
+TERMINALS = tuple(sorted({*FALLBACKS, *CONSOLES, *XTERMS, *EMULATORS, *MULTIPLEXERS}))
+"""Files of share/terminfo."""
+DATABASE = "terminfo:ncurses"
+COMMANDS = "commands"
+"""Where steps find tic and infocmp, made for the build host."""
 OFF = ("ada", "cxx", "cxx-binding", "debug", "manpages", "progs", "tack", "tests", "gpm", "dlsym", "shared")
 LIBRARY = "libncursesw-fs.so.6"
 LINK_NAMES = ("libncursesw.so", "libpanelw.so", "libtinfow.so", "libncurses.so", "libpanel.so", "libtinfo.so")
@@ -19,25 +57,30 @@ ENV = {"CFLAGS": CFLAGS}
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
-    return (fetch_node(ctx, "ncurses"), source_node(ctx, "ncurses"), _configure(ctx), _make(ctx))
+    library = (fetch_node(ctx, "ncurses"), source_node(ctx, "ncurses"), _configure(ctx), _make(ctx))
+    return (*library, *((*_commands(ctx), _database(ctx)) if ctx.triple == ctx.host.triple else ()))
 
 
 def _configure(ctx: Context) -> Node:
-    argv = (
-        "/build/src/configure",
-        f"--host={ctx.triple}",
-        "--prefix=/usr",
-        "--with-normal",
-        *(f"--without-{feature}" for feature in OFF),
-        "--enable-widec",
+    more = (
+        *_without(OFF),
         "--enable-overwrite",
-        "--disable-stripping",
-        "--disable-db-install",
+        "--disable-setuid-environ",
         f"--with-terminfo-dirs={TERMINFO_DIRS}",
         "--with-default-terminfo-dir=/usr/share/terminfo",
-        "--with-build-cc=cc",
+        f"--with-fallbacks={','.join(FALLBACKS)}",
+        *(f"--with-{name}-path=/build/{COMMANDS}/bin/{name}" for name in ("tic", "infocmp")),
     )
-    return configure_node(ctx, "ncurses", argv, env=ENV)
+    return configure_node(ctx, "ncurses", _configure_argv(ctx, more), env=ENV)
+
+
+def _without(features: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"--without-{feature}" for feature in features)
+
+
+def _configure_argv(ctx: Context, more: tuple[str, ...]) -> tuple[str, ...]:
+    same = ("--prefix=/usr", "--with-normal", "--enable-widec", "--disable-stripping", "--disable-db-install", "--with-build-cc=cc")
+    return ("/build/src/configure", f"--host={ctx.triple}", *same, *more)
 
 
 def _make(ctx: Context) -> Node:
@@ -47,11 +90,60 @@ def _make(ctx: Context) -> Node:
         Step(("make", "-C", "include", "DESTDIR=/build/stage", "install")),
         Step(("make", "-C", "panel", "DESTDIR=/build/stage", "install.includes")),
         Step(("mkdir", "-p", "/build/out/lib")),
-        Step(("cc", "-shared", "-Wl,-s", "-o", f"/build/out/lib/{LIBRARY}", whole, "lib/libncursesw.a", "lib/libpanelw.a")),
+        Step(("cc", "-shared", "-Wl,-s", "-o", f"/build/out/lib/{LIBRARY}", whole, "lib/libncursesw.a", "lib/libpanelw.a", "-ldl")),
         *(Step(("ln", "-s", LIBRARY, f"/build/out/lib/{name}")) for name in LINK_NAMES),
         Step(("cp", "-R", "/build/stage/usr/include", "/build/out/include")),
         # a comment names the tables that it was made from, with their folder
         Step(("sed", "-i", "s|/build/src/||g", "/build/out/include/curses.h")),
         licence("ncurses", "/build/src/COPYING"),
     )
-    return make_node(ctx, "ncurses", steps, files=(ctx.file("toolchains/ncurses/libncursesw.map", "libncursesw.map"),), env=ENV)
+    return make_node(
+        ctx,
+        "ncurses",
+        steps,
+        inputs=(_commands_input(ctx),),
+        files=(ctx.file("toolchains/ncurses/libncursesw.map", "libncursesw.map"),),
+        tools=("posix", "make", *run_tools(ctx)),
+        env=ENV,
+    )
+
+
+def _commands_input(ctx: Context) -> Input:
+    return Input(f"make:{ctx.host.triple}:ncurses-cli", COMMANDS, only=("bin/",))
+
+
+def _commands(ctx: Context) -> tuple[Node, ...]:
+    """configure and make:HOST:ncurses-cli, bin/tic and bin/infocmp: in the plan of the host's own target."""
+    env = {**ENV, "LIBS": "-ldl"}
+    argv = _configure_argv(ctx, _without(tuple(feature for feature in OFF if feature != "progs")))
+    steps = (
+        *(Step(("make", "-C", part)) for part in ("include", "ncurses")),
+        Step(("make", "-C", "progs", "tic", "infocmp")),
+        Step(("install", "-D", "-m", "755", "-t", "/build/out/bin", "progs/tic", "progs/infocmp")),
+        licence("ncurses", "/build/src/COPYING"),
+    )
+    return (
+        configure_node(ctx, "ncurses-cli", argv, source="ncurses", env=env),
+        make_node(ctx, "ncurses-cli", steps, source="ncurses", env=env),
+    )
+
+
+def _database(ctx: Context) -> Node:
+    """terminfo:ncurses: out/share/terminfo with TERMINALS, each a file of its own. A name without an entry ends the step that copies it."""
+    tic = (f"/build/{COMMANDS}/bin/tic", "-x")
+    env = (("LC_ALL", "C"), ("PATH", "/usr/bin"), ("TERMINFO", "/build/work"))
+    letters = sorted({name[0] for name in TERMINALS})
+    place = "/build/out/share/terminfo"
+    steps = (
+        Step((*tic, "/build/src/misc/terminfo.src")),
+        Step((*tic, "/build/more.src")),
+        Step(("mkdir", "-p", *(f"{place}/{letter}" for letter in letters))),
+        *(Step(("cp", *(f"{letter}/{name}" for name in TERMINALS if name[0] == letter), f"{place}/{letter}")) for letter in letters),
+    )
+    return Node(
+        DATABASE,
+        Run(steps, env, tools=("posix", *run_tools(ctx))),
+        inputs=(_commands_input(ctx), Input("source:ncurses", "src", only=("misc/terminfo.src",))),
+        files=(ctx.file("toolchains/ncurses/more.src", "more.src"),),
+        platform=ctx.host.platform,
+    )
