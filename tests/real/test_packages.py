@@ -55,7 +55,7 @@ def workshop(moved: Path, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     """A copy of the distribution in a place with spaces and letters beyond ASCII, and the archives to build."""
     top = tmp_path_factory.mktemp("workshop")
     # a straight apostrophe would break the machine file that meson-python writes
-    place = top / "où l’on bâtit/first place"
+    place = top / "où bâtir/first place"
     place.mkdir(parents=True)
     said("cp", "-a", moved, place / "python")
     (top / "yaml").mkdir()
