@@ -36,7 +36,7 @@ def call(*argv: str | Path, cwd: Path | None = None, **env: str) -> list[str]:
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_name_chooses_the_part_of_zig(root: Path, name: str) -> None:
     config = f"--config={root}/clang.cfg"
-    expected = {"ar": ["ar"], "ranlib": ["ranlib"], "ld": ["ld.lld"], "ld.lld": ["ld.lld"]}
+    expected = {"ld": ["ld.lld"], "ld.lld": ["ld.lld"], **{f"{llvm}{name}": [name] for name in ("ar", "ranlib") for llvm in ("", "llvm-")}}
     cxx = ["clang", "--driver-mode=g++", config]
     assert call(root / "bin" / name, "x") == [*expected.get(name, cxx if "+" in name else ["clang", config]), "x"]
 

@@ -171,6 +171,19 @@ def test_built_and_installed_in_a_virtual_environment(machine: Root) -> None:
     assert machine.output("/w/bin/python", "-c", smoke_program(packages)).split() == [package.name for package in packages]
 
 
+def test_a_cmake_project_with_lto_and_a_library_of_the_add_on(machine: Root) -> None:
+    """LTO makes CMake look for llvm-ar; the static zlib is part of the module, and its symbols are its own."""
+    machine.tree(HERE / "addon/cmake", "joined")
+    argv = ("-m", "pip", "wheel", *offline(Path("/house")), "--no-deps", "--wheel-dir", "/joined/made", "/joined")
+    python(machine, *argv, CMAKE_PREFIX_PATH=f"/{PREFIX}/toolchain/sysroot/usr")
+    [wheel] = (machine.place / "joined/made").glob("joined-1-*.whl")
+    [module] = binaries(wheel)
+    runs_on_the_floor(module)
+    assert {symbol.name for symbol in module.exports} == {"PyInit_joined"}
+    python(machine, "-m", "pip", "install", "--no-index", "--target", "/joined/there", f"/joined/made/{wheel.name}")
+    assert python(machine, "-c", "import joined, zlib; print(joined.crc == zlib.crc32(b'a'))", PYTHONPATH="/joined/there") == "True"
+
+
 def test_without_it_the_failure_names_the_missing_compiler(machine: Root) -> None:
     [greenlet] = [package for package in BUILT if package.name == "greenlet"]
     assert "No such file or directory: 'c++'" in build(machine, greenlet, FREESTANDING_TOOLCHAIN="never")
