@@ -9,22 +9,24 @@ from pathlib import Path
 from graph.errors import AuditFailed
 from graph.session import Session
 from graph.suite import parse_baseline, parse_suite, refuse_suite, render_suite
-from graph.target import Cell
+from graph.target import Addon, Cell
 
 SHOWN = 20
 """Findings that are printed; the rest is counted."""
 
 
-def check_cell(session: Session, cell: Cell) -> None:
-    """Audit the archives of a cell in dist/. Raises AuditFailed with the first findings."""
+def check_dist(session: Session, chosen: Cell | Addon) -> None:
+    """Audit the archives of a cell or an add-on in dist/. Raises AuditFailed with the first findings."""
     from graph.audit import audit_archives
 
-    paths = session.archives(f"dist:{cell}")
-    findings = audit_archives(paths, cell.target, cell.version, session.read("toolchains/policy.toml"))
+    paths = session.archives(f"dist:{chosen}")
+    # no limit of an add-on depends on the version
+    version = chosen.version if isinstance(chosen, Cell) else session.matrix.versions[0]
+    findings = audit_archives(paths, chosen.target, version, session.read("toolchains/policy.toml"))
     if findings:
         more = [f"  and {len(findings) - SHOWN} more"] if len(findings) > SHOWN else []
         what = "\n".join([f"{len(findings)} findings", *(f"  {finding}" for finding in findings[:SHOWN]), *more])
-        raise AuditFailed(what, place=f"check:{cell}", hint="docs/audit.md says what each limit is for")
+        raise AuditFailed(what, place=f"check:{chosen}", hint="docs/audit.md says what each limit is for")
     session.reporter.line(f"audit of {len(paths)} archives: nothing found")
 
 

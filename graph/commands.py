@@ -19,7 +19,7 @@ from graph import picture, relock, trace
 from graph.errors import FreestandingError, Interrupted, NotReproducible, StoreError, UsageError, os_error
 from graph.explain import diff
 from graph.session import Session, checked_root, session
-from graph.target import Cell
+from graph.target import Addon, Cell, Target
 from graph.verify import verify_nodes
 
 
@@ -113,14 +113,14 @@ class Matrix(Own):
     """doit matrix: every cell that can be built, printed from the platform table."""
 
     name = "matrix"
-    doc_purpose = "show every target, Python version and option set"
+    doc_purpose = "show every target, Python version and option set, and the add-ons"
     doc_usage = ""
     doc_description = None
     cmd_options = (_flag("json", "print JSON"),)
 
     def execute(self, opt_values: Any, pos_args: list[str]) -> int:
         current = here()
-        rows = [_row(current, cell) for cell in current.cells]
+        rows = [*(_row(current, cell) for cell in current.cells), *map(_addon_row, current.addons)]
         if opt_values["json"]:
             print(json.dumps(rows, indent=1))
             return 0
@@ -130,10 +130,17 @@ class Matrix(Own):
 
 
 def _row(current: Session, cell: Cell) -> dict[str, str]:
-    target = cell.target
+    note = "default" if cell == current.matrix.default(cell.target) else ""
+    return _columns_of(cell.target, cell.version, "+".join(cell.options), note)
+
+
+def _addon_row(addon: Addon) -> dict[str, str]:
+    return _columns_of(addon.target, "any", addon.name, "add-on")
+
+
+def _columns_of(target: Target, version: str, options: str, note: str) -> dict[str, str]:
     floor = f"{target.libc} {target.libc_floor}".strip()
-    default = "default" if cell == current.matrix.default(target) else ""
-    return {"target": str(target), "python": cell.version, "options": "+".join(cell.options), "libc": floor, "run": target.run, "": default}
+    return {"target": str(target), "python": version, "options": options, "libc": floor, "run": target.run, "": note}
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -26,11 +26,12 @@ class Kind(Enum):
 
 
 class Flavour(Enum):
-    """The three archives of one distribution, by the end of their name."""
+    """The three archives of one distribution, by the end of their name, and the add-on to be unpacked over it."""
 
     FULL = "full"
     INSTALL_ONLY = "install_only"
     STRIPPED = "install_only_stripped"
+    TOOLCHAIN = "toolchain"
 
 
 MAGIC: tuple[tuple[bytes, Format], ...] = (

@@ -8,10 +8,12 @@ from typing import Any
 
 from graph import toml
 from graph.errors import LockError, UsageError, did_you_mean
-from graph.target import Cell, Target
+from graph.target import Addon, Cell, Target
 
 PLACE = "toolchains/targets.toml"
 SYSTEMS = ("linux", "macos", "windows")
+TOOLCHAIN = "toolchain"
+"""Name of the add-on with a compiler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,15 @@ class Matrix:
             for version in self.versions
             for choice in target.options
         )
+
+    def addons(self) -> tuple[Addon, ...]:
+        """Every add-on offered, in the order of the table."""
+        return tuple(Addon(target, name) for target in self.targets.values() for name in addon_names(target))
+
+
+def addon_names(target: Target) -> tuple[str, ...]:
+    """Names of the add-ons that the target offers."""
+    return (TOOLCHAIN,) if target.zig_wheel else ()
 
 
 def options(text: str) -> tuple[str, ...]:
@@ -98,26 +109,41 @@ def _target(triple: str, row: object) -> Target:
     return Target(triple=triple, **values)
 
 
+def parse_selection(text: str, matrix: Matrix) -> Cell | Addon:
+    """TRIPLE[:VERSION[:OPTIONS]] -> Cell, TRIPLE:ADDON -> Addon. Raises UsageError with the closest known names."""
+    triple, _, rest = text.partition(":")
+    target = _known(triple, matrix)
+    return Addon(target, rest) if rest in addon_names(target) else parse_cell(text, matrix)
+
+
 def parse_cell(text: str, matrix: Matrix) -> Cell:
     """TRIPLE[:VERSION[:OPTIONS]] -> Cell; VERSION may be major.minor. Raises UsageError with the closest known names."""
     triple, _, rest = text.partition(":")
     version, _, choice = rest.partition(":")
-    target = matrix.targets.get(triple)
-    if target is None:
+    target = _known(triple, matrix)
+    return Cell(target, _version(version, target, matrix), _choice(choice, target))
+
+
+def _known(triple: str, matrix: Matrix) -> Target:
+    if triple not in matrix.targets:
         raise UsageError(f"unknown target {triple!r}", hint=f"{did_you_mean(triple, matrix.targets)} (doit matrix shows all)")
-    return Cell(target, _version(version, matrix), _choice(choice, target))
+    return matrix.targets[triple]
 
 
-def _version(text: str, matrix: Matrix) -> str:
+def _version(text: str, target: Target, matrix: Matrix) -> str:
     if not text:
         return matrix.versions[0]
     for version in matrix.versions:
         if (version + ".").startswith(text + "."):
             return version
-    raise UsageError(f"unknown Python version {text!r}", hint=f"known: {', '.join(matrix.versions)}")
+    if text in addon_names(target):
+        raise UsageError(f"{text} is an add-on: it has no Python to test", hint=f"check:{target}:{text}")
+    raise UsageError(f"unknown Python version {text!r}", hint=did_you_mean(text, [*matrix.versions, *addon_names(target)]))
 
 
 def _choice(text: str, target: Target) -> tuple[str, ...]:
+    if text in addon_names(target):
+        raise UsageError(f"the add-on {text} is one for all Python versions", hint=f"{target}:{text}")
     chosen = options(text or target.options[0])
     if chosen not in [options(offered) for offered in target.options]:
         raise UsageError(f"{target} does not offer the option {text!r}", hint=did_you_mean(text, target.options))

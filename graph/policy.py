@@ -60,7 +60,8 @@ class Policy:
 
 def check(archive: Archive, policy: Policy) -> tuple[Finding, ...]:
     """Every limit that the archive breaks, sorted by rule and path."""
-    found = {replace(f, archive=archive.filename) for f in chain.from_iterable(rule(archive, policy) for rule in RULES)}
+    rules = OF_EVERY_ARCHIVE + (OF_TOOLCHAINS if flavour_of(archive.filename) is Flavour.TOOLCHAIN else OF_DISTRIBUTIONS)
+    found = {replace(f, archive=archive.filename) for f in chain.from_iterable(rule(archive, policy) for rule in rules)}
     return tuple(sorted(found))
 
 
@@ -132,7 +133,9 @@ def _several(value: str | list[str]) -> list[str]:
 
 
 def flavour_of(filename: str) -> Flavour | None:
-    """By the end of the archive's name; None when it is none of ours."""
+    """By the archive's name; None when it is none of ours."""
+    if filename.startswith("toolchain+") and filename.endswith(".tar.gz"):
+        return Flavour.TOOLCHAIN
     for end, flavour in (
         ("-full.tar.zst", Flavour.FULL),
         ("-install_only.tar.gz", Flavour.INSTALL_ONLY),
@@ -184,8 +187,10 @@ def _root(path: str) -> str:
 
 
 def _name(archive: Archive, policy: Policy) -> Findings:
-    stem = rf"cpython-{re.escape(policy.version)}\+\d{{8}}-{re.escape(policy.target.triple)}-"
-    if not re.fullmatch(stem + r"([\w+]+-full\.tar\.zst|(freethreaded-)?install_only(_stripped)?\.tar\.gz)", archive.filename):
+    triple = re.escape(policy.target.triple)
+    stem = rf"cpython-{re.escape(policy.version)}\+\d{{8}}-{triple}-"
+    addon = rf"toolchain\+\d{{8}}-{triple}\.tar\.gz"
+    if not re.fullmatch(stem + r"([\w+]+-full\.tar\.zst|(freethreaded-)?install_only(_stripped)?\.tar\.gz)|" + addon, archive.filename):
         yield Finding("archive-name", archive.filename, "not a name that installers of python-build-standalone know")
 
 
@@ -198,6 +203,8 @@ def _layout(archive: Archive, policy: Policy) -> Findings:
             yield Finding("layout", entry.path, "is outside python/")
         elif flavour is Flavour.FULL and not (entry.path + "/").startswith(tops) and entry.path not in ("python", tops[3]):
             yield Finding("layout", entry.path, "a full archive holds install, build, licenses and PYTHON.json only")
+        elif flavour is Flavour.TOOLCHAIN and not f"{entry.path}/".startswith("python/toolchain/") and entry.path != "python":
+            yield Finding("layout", entry.path, "an add-on holds nothing that a distribution has")
     if flavour is None:
         return
     paths = [entry.path for entry in archive.entries]
@@ -443,7 +450,20 @@ def _metadata(archive: Archive, policy: Policy) -> Findings:
         yield Finding("metadata", f"python/PYTHON.json {where}", what)
 
 
-RULES: tuple[Callable[[Archive, Policy], Findings], ...] = (
+# --- the toolchain add-on
+
+
+def _sysroot(archive: Archive, policy: Policy) -> Findings:
+    """The sysroot's libraries are stubs, which nothing loads; what is linked with them needs what they offer."""
+    for binary in _shipped(archive):
+        late = sorted({symbol.version for symbol in binary.exports if symbol.version and not _allowed(symbol, policy)})
+        if binary.kind is Kind.SHARED and late:
+            yield Finding("sysroot-version", binary.path, f"offers symbols of {', '.join(late)}")
+
+
+Rule = Callable[[Archive, Policy], Findings]
+
+OF_EVERY_ARCHIVE: tuple[Rule, ...] = (
     _name,
     _layout,
     _deterministic,
@@ -454,6 +474,8 @@ RULES: tuple[Callable[[Archive, Policy], Findings], ...] = (
     _libraries,
     _search,
     _versions,
+)
+OF_DISTRIBUTIONS: tuple[Rule, ...] = (
     _exports,
     _private,
     _hardening,
@@ -462,3 +484,5 @@ RULES: tuple[Callable[[Archive, Policy], Findings], ...] = (
     _modules,
     _metadata,
 )
+OF_TOOLCHAINS: tuple[Rule, ...] = (_sysroot,)
+"""zig is a program of its makers: hardening of what we link is not asked of it."""

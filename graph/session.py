@@ -22,7 +22,7 @@ from graph.fetch import Fetcher
 from graph.hosttools import HostTools, ToolTable, parse_tools
 from graph.jobserver import Jobserver
 from graph.lock import Lock, parse_lock
-from graph.matrix import Matrix, parse_cell, parse_matrix
+from graph.matrix import Matrix, parse_cell, parse_matrix, parse_selection
 from graph.node import File
 from graph.plan import Plan, Recipe, check_patches, make_plan
 from graph.recipes.common import Context, Host
@@ -30,7 +30,7 @@ from graph.report import PlainReporter, make_reporter
 from graph.result import ActionResult
 from graph.sandbox import PlainRunner, Runner, select_runner
 from graph.store import Store
-from graph.target import Cell
+from graph.target import Addon, Cell
 
 RECIPES = "graph.recipes.registry:RECIPES"
 
@@ -77,9 +77,17 @@ class Session:
         return self.matrix.cells()
 
     @cached_property
+    def addons(self) -> tuple[Addon, ...]:
+        """Every add-on offered that the recipes make."""
+        return tuple(addon for addon in self.matrix.addons() if f"dist:{addon}" in self.plan.nodes)
+
+    @cached_property
     def plan(self) -> Plan:
         """The plan of the whole matrix."""
-        contexts = [Context(cell, self.host, self.lock, self.files, self.matrix.versions[0]) for cell in self.cells]
+        defaults = [self.matrix.default(target) for target in self.matrix.targets.values()]
+        contexts = [
+            Context(cell, self.host, self.lock, self.files, self.matrix.versions[0], is_default=cell in defaults) for cell in self.cells
+        ]
         plan = make_plan(contexts, self.recipes())
         check_patches(plan, self.files, self.lock)
         return plan
@@ -104,9 +112,9 @@ class Session:
                 groups[name] = (*groups.get(name, ()), node)
         return groups
 
-    def cell(self, name: str) -> Cell:
-        """dist:TRIPLE[:VERSION[:OPTIONS]] or without `dist:` -> Cell. Raises UsageError."""
-        return parse_cell(name.removeprefix("dist:"), self.matrix)
+    def selection(self, name: str) -> Cell | Addon:
+        """dist:TRIPLE[:VERSION[:OPTIONS]] or dist:TRIPLE:ADDON. Raises UsageError."""
+        return parse_selection(name.removeprefix("dist:"), self.matrix)
 
     def resolve(self, names: Iterable[str]) -> tuple[str, ...]:
         """Node names that typed names stand for. Raises UsageError with the closest known names."""
@@ -117,19 +125,21 @@ class Session:
             elif name in self.groups:
                 found.extend(self.groups[name])
             elif name.startswith("dist:"):
-                found.append(f"dist:{self.cell(name)}")
+                found.append(f"dist:{self.selection(name)}")
             else:
                 known = [*self.groups, *self.plan.nodes]
                 raise UsageError(f"unknown node {name!r}", hint=f"{did_you_mean(name, known)} (doit list --all shows all)")
         return tuple(dict.fromkeys(found))
 
     def task_names(self, names: Iterable[str]) -> list[str]:
-        """doit's names for what was typed: a node, a group, or dist:, check: or test: of a cell. Raises UsageError."""
+        """doit's names for what was typed: a node, a group, dist: or check: of a cell or add-on, or test: of a cell. Raises UsageError."""
         found = []
         for name in names:
-            kind, _, cell = name.partition(":")
-            if kind in ("check", "test"):
-                found.append(f"{kind}:{parse_cell(cell, self.matrix)}")
+            kind, _, chosen = name.partition(":")
+            if kind == "check":
+                found.append(f"check:{self.selection(chosen)}")
+            elif kind == "test":
+                found.append(f"test:{parse_cell(chosen, self.matrix)}")
             elif name in self.groups:
                 found.append(name)
             else:

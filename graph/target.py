@@ -1,4 +1,4 @@
-"""Target and Cell: what is built. Parsed once, at the edge (matrix.py); below that, values."""
+"""Target, Cell and Addon: what is built. Parsed once, at the edge (matrix.py); below that, values."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ class Target:
     """sysconfig.get_platform(), e.g. linux-x86_64."""
     openssl: str
     """OpenSSL's Configure target."""
+    zig_wheel: str
+    """The entry of sources.lock whose zig runs on the target: the compiler of its toolchain add-on. Empty: no add-on."""
     run: str
     """native, qemu, wine or none: how its programs run on the build host."""
     options: tuple[str, ...]
@@ -55,3 +57,15 @@ class Cell:
 
     def __str__(self) -> str:
         return f"{self.target}:{self.version}:{'+'.join(self.options)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Addon:
+    """An archive to unpack over a distribution of its target, of any Python version and options."""
+
+    target: Target
+    name: str
+    """e.g. toolchain."""
+
+    def __str__(self) -> str:
+        return f"{self.target}:{self.name}"

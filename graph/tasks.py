@@ -10,13 +10,14 @@ from typing import Any
 from doit.exceptions import TaskFailed
 from doit.task import Task
 
-from graph.checks import check_cell, test_cell
+from graph.checks import check_dist, test_cell
 from graph.errors import FreestandingError, os_error
 from graph.session import Session
 
 
 def tasks(session: Session) -> Iterator[Task]:
     """All tasks of the session's plan."""
+    addons = {f"dist:{addon}": f"the {addon.name} add-on" for addon in session.addons}
     for name, node in session.plan.nodes.items():
         dist = node.kind == "dist"
         yield _task(
@@ -24,14 +25,17 @@ def tasks(session: Session) -> Iterator[Task]:
             _guarded(session, _realise_and_deliver if dist else _realise),
             uptodate=[(_is_delivered if dist else _is_cached, [session, name])],
             task_dep=[given.node for given in node.inputs],
+            doc=addons.get(name),
         )
     for name, members in session.groups.items():
         yield Task(name, None, task_dep=list(members), doc=f"{len(members)} distributions" if len(members) > 1 else members[0])
     for cell in session.cells:
-        for kind, action in (("check", check_cell), ("test", test_cell)):
+        for kind, action in (("check", check_dist), ("test", test_cell)):
             names = [f"{kind}:{cell}", *([f"{kind}:{cell.target}"] if cell == session.matrix.default(cell.target) else [])]
             for name in names:
                 yield _task(name, _guarded(session, action, cell), task_dep=[f"dist:{cell}"])
+    for addon in session.addons:
+        yield _task(f"check:{addon}", _guarded(session, check_dist, addon), task_dep=[f"dist:{addon}"])
 
 
 def config(session: Session) -> dict[str, Any]:
@@ -47,9 +51,10 @@ def config(session: Session) -> dict[str, Any]:
     }
 
 
-def _task(name: str, action: Callable[[str], object], **more: Any) -> Task:
+def _task(name: str, action: Callable[[str], object], *, doc: str | None = None, **more: Any) -> Task:
+    """A task of one node, check or test; `doit list` shows only those that have a doc."""
     # doit swaps sys.stdout to capture output, which threads would share
-    return Task(name, [(action, [name])], io={"capture": False}, subtask_of="node", **more)
+    return Task(name, [(action, [name])], io={"capture": False}, subtask_of=None if doc else "node", doc=doc, **more)
 
 
 def _guarded(session: Session, action: Callable[..., object], *args: Any) -> Callable[[str], object]:

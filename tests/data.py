@@ -16,6 +16,7 @@ TARGET = Target(
     multiarch="x86_64-linux-gnu",
     platform_tag="linux-x86_64",
     openssl="linux-x86_64",
+    zig_wheel="zig-linux-x86_64",
     run="native",
     options=("noopt",),
 )

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from graph.errors import LockError, UsageError
-from graph.matrix import Matrix, parse_cell, parse_matrix
-from graph.target import Cell
+from graph.matrix import Matrix, parse_cell, parse_matrix, parse_selection
+from graph.target import Addon, Cell
 from tests.data import TARGET
 
 ROW = """
@@ -19,6 +21,7 @@ page_size = 4096
 multiarch = "x86_64-linux-gnu"
 platform_tag = "linux-x86_64"
 openssl = "linux-x86_64"
+zig_wheel = "zig-linux-x86_64"
 run = "native"
 options = ["noopt"]
 """
@@ -52,7 +55,10 @@ def test_a_cell_is_parsed_with_defaults_for_what_is_left_out(text: str) -> None:
     ("text", "what", "hint"),
     [
         ("x86_64-unknown-linux-gun", "unknown target", "did you mean x86_64-unknown-linux-gnu"),
-        ("x86_64-unknown-linux-gnu:3.1", "unknown Python version", "3.13.15, 3.11.2"),
+        ("x86_64-unknown-linux-gnu:3.1", "unknown Python version", "3.11.2"),
+        ("x86_64-unknown-linux-gnu:toolchian", "unknown Python version", "did you mean toolchain"),
+        ("x86_64-unknown-linux-gnu:toolchain", "no Python to test", "check:x86_64-unknown-linux-gnu:toolchain"),
+        ("x86_64-unknown-linux-gnu:3.13:toolchain", "one for all Python versions", "x86_64-unknown-linux-gnu:toolchain"),
         ("x86_64-unknown-linux-gnu:3.13:nopt", "does not offer the option", "did you mean noopt"),
         ("x86_64-unknown-linux-gnu:3.13:zzz", "does not offer the option", "known: noopt"),
     ],
@@ -62,6 +68,23 @@ def test_a_mistyped_cell_gets_a_suggestion(text: str, what: str, hint: str) -> N
         parse_cell(text, MATRIX)
     assert hint in caught.value.hint
     assert caught.value.exit_code == 10
+
+
+def test_a_selection_is_a_cell_or_an_add_on() -> None:
+    addon = Addon(TARGET, "toolchain")
+    assert MATRIX.addons() == (addon,)
+    assert parse_selection(str(addon), MATRIX) == addon
+    assert parse_selection(str(CELL), MATRIX) == parse_selection(TARGET.triple, MATRIX) == CELL
+    with pytest.raises(UsageError, match="unknown target"):
+        parse_selection("x86-64:toolchain", MATRIX)
+
+
+def test_a_target_on_which_no_zig_runs_has_no_add_on() -> None:
+    bare = replace(TARGET, zig_wheel="")
+    matrix = replace(MATRIX, targets={bare.triple: bare})
+    assert matrix.addons() == ()
+    with pytest.raises(UsageError, match="unknown Python version 'toolchain'"):
+        parse_selection(f"{bare}:toolchain", matrix)
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,24 @@ from hypothesis import strategies as st
 from graph.errors import AuditFailed, LockError
 from graph.facts import Archive, Binary, Entry, Finding, Flavour, Format, Kind, Segment, Symbol
 from graph.matrix import parse_matrix
-from graph.policy import RULES, Policy, check, flavour_of, module_of, parse_policy, refuse, render
+from graph.policy import (
+    OF_DISTRIBUTIONS,
+    OF_EVERY_ARCHIVE,
+    OF_TOOLCHAINS,
+    Policy,
+    check,
+    flavour_of,
+    module_of,
+    parse_policy,
+    refuse,
+    render,
+)
 from graph.recipes.cpython_modules import extensions
 from tests.data import TARGET
 from tests.fake_archive import NAMES, POLICY, VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
+ADDON = f"toolchain+20260801-{TARGET}.tar.gz"
 
 
 def policy(text: str = POLICY) -> Policy:
@@ -86,7 +98,7 @@ def test_the_list_of_modules_is_what_the_recipes_build() -> None:
 
 
 def test_flavours_and_modules_are_told_by_name() -> None:
-    assert [flavour_of(name) for name in NAMES.values()] == list(Flavour)
+    assert [flavour_of(name) for name in (*NAMES.values(), ADDON)] == list(Flavour)
     assert flavour_of("python.zip") is None
     assert module_of("python/lib/python3.13/lib-dynload/_ssl.cpython-313-x86_64-linux-gnu.so") == "_ssl"
     assert module_of("python/lib/python3.13/lib-dynload/_ssl.txt") == module_of("python/lib/_ssl.so") == ""
@@ -98,7 +110,8 @@ def test_rule_names_are_explained() -> None:
     names = set(re.findall(r'Finding\(\s*"([\w-]+)"', source)) | {"stack-exec", "relro", "bind-now", "textrel", "pie"}
     assert len(names) > 25
     assert {name for name in names if f"`{name}`" not in manual} == set()
-    assert len(RULES) == len(set(RULES))
+    rules = (*OF_EVERY_ARCHIVE, *OF_DISTRIBUTIONS, *OF_TOOLCHAINS)
+    assert len(rules) == len(set(rules)) > 15
 
 
 def test_an_unknown_kind_of_archive_is_still_judged() -> None:
@@ -158,6 +171,33 @@ def test_object_files_are_not_judged_as_programs() -> None:
 def test_many_exports_are_counted() -> None:
     module = program(path="python/lib/python3.13/lib-dynload/fix.so", kind=Kind.SHARED, exports=tuple(Symbol(c) for c in "abcdefgh"))
     assert ("exports", "exports a, b, c, d, e and 3 more") in rules(module)
+
+
+def addon(*binaries: Binary, path: str = "python/toolchain/clang.cfg", name: str = ADDON) -> set[tuple[str, str, str]]:
+    """(rule, path, message) of findings in a toolchain add-on."""
+    entries = tuple(Entry(each, "file", mtime=1_785_542_400) for each in sorted({path, *(binary.path for binary in binaries)}))
+    return {(f.rule, f.path, f.message) for f in check(Archive(name, entries, binaries), policy())}
+
+
+def test_an_add_on_is_not_judged_as_a_distribution() -> None:
+    zig = program(path="python/toolchain/libexec/zig", position_independent=False)
+    assert addon(zig) == set()
+    assert addon(zig, name=ADDON.replace("x86_64", "i686")) == {
+        ("archive-name", ADDON.replace("x86_64", "i686"), "not a name that installers of python-build-standalone know")
+    }
+
+
+def test_an_add_on_overwrites_nothing_of_a_distribution() -> None:
+    for path in ("python/lib/python3.13/os.py", "python/toolchains"):
+        assert addon(path=path) == {("layout", path, "an add-on holds nothing that a distribution has")}
+
+
+def test_a_sysroot_offers_nothing_above_the_floor() -> None:
+    path = "python/toolchain/sysroot/usr/lib/libc.so.6"
+    old, new = Symbol("f", "GLIBC_2.17"), Symbol("f", "GLIBC_2.18")
+    stub = program(path=path, kind=Kind.SHARED, exports=(old,))
+    assert addon(stub) == set()
+    assert addon(replace(stub, exports=(old, new))) == {("sysroot-version", path, "offers symbols of GLIBC_2.18")}
 
 
 def test_findings_as_a_table() -> None:

@@ -32,8 +32,7 @@ class Root:
         self.write("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
         self.write("etc/group", "root:x:0:\nnogroup:x:65534:\n")
         self.write("etc/hosts", HOSTS)
-        for name in LIBRARIES:
-            self._library(_find_library(name))
+        self.libraries(*LIBRARIES)
         self._library(Path("/lib64/ld-linux-x86-64.so.2"))
         self.programs("env", *programs)
 
@@ -56,6 +55,11 @@ class Root:
             told = subprocess.run(["ldd", os.path.realpath(found)], capture_output=True, text=True)
             for path in re.findall(r"(/\S+) \(0x", told.stdout):
                 self._library(Path(path))
+
+    def libraries(self, *names: str) -> None:
+        """Copy libraries of this machine to where they lie here."""
+        for name in names:
+            self._library(_find_library(name))
 
     def tree(self, source: Path, at: str) -> Path:
         """A copy of a folder, by hard links where that can be; its path in this root is /<at>."""
