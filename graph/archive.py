@@ -1,4 +1,4 @@
-"""Unpacking source archives: tar (gzip, xz, bzip2, zstd or plain) and zip (wheels), told apart by their first bytes.
+"""Unpacking source archives: tar (gzip, xz, bzip2, zstd or plain), zip (wheels) and deb (its data), told apart by their first bytes.
 
 Archives are read in one pass and trusted in nothing: every refusal is an UnpackError with the archive's and the member's name.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import os
 import shutil
@@ -32,6 +33,7 @@ RATIO = 250
 """Times its packed size that an archive may unpack to, above a free allowance: sources reach about 20, bombs 1000 and more."""
 _ALLOWANCE = 256 * 1024**2
 _CHUNK = 1 << 20
+_AR = b"!<arch>\n"
 _BROKEN = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, zstandard.ZstdError, EOFError, ValueError, NotImplementedError)
 
 
@@ -59,6 +61,8 @@ def unpack(
         file.seek(0)
         if magic.startswith((b"PK\x03\x04", b"PK\x05\x06")):
             _unzip(file, writer)
+        elif magic.startswith(_AR):
+            _undeb(file, writer)
         else:
             _untar(_decompressed(file, magic), writer)
         writer.finish()
@@ -76,7 +80,7 @@ def _decompressed(file: BinaryIO, magic: bytes) -> BinaryIO:
         return cast(BinaryIO, zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
     if magic[257:262] == b"ustar":
         return file
-    raise UnpackError("is no tar or zip archive that is known", hint="check the entry in sources.lock")
+    raise UnpackError("is no tar, zip or deb archive that is known", hint="check the entry in sources.lock")
 
 
 @contextmanager
@@ -165,6 +169,31 @@ def _unzip(file: BinaryIO, writer: _Writer) -> None:
                     writer.symlink(path, os.fsdecode(data.read(4096)))
                 else:
                     writer.file(path, data, bool(mode & stat.S_IXUSR))
+
+
+def _undeb(file: BinaryIO, writer: _Writer) -> None:
+    """The files of a Debian binary package, deb(5): an ar archive of debian-binary, control.tar.* and data.tar.*, in this order."""
+    members = _ar_members(file)
+    if next(members, None) != ("debian-binary", b"2.0\n"):
+        raise UnpackError("is an ar archive, but no Debian package of format 2.0")
+    data = [content for name, content in members if name.startswith("data.tar")]
+    if len(data) != 1:
+        raise UnpackError(f"holds {len(data)} data archives, not one")
+    _untar(_decompressed(io.BytesIO(data[0]), data[0][:512]), writer)
+
+
+def _ar_members(file: BinaryIO) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of each member, ar(5): a header of 60 bytes, the content, and a newline where its size is odd."""
+    file.seek(len(_AR))
+    while header := file.read(60):
+        name, size = header[:16].rstrip().removesuffix(b"/").decode("ascii", "backslashreplace"), header[48:58].strip()
+        if len(header) != 60 or header[58:] != b"`\n" or not size.isdigit():
+            raise UnpackError("is broken or truncated: an ar header is wrong")
+        content = file.read(int(size))
+        if len(content) != int(size):
+            raise UnpackError(f"is broken or truncated in {name}")
+        file.read(int(size) % 2)
+        yield name, content
 
 
 class _Writer:

@@ -243,6 +243,61 @@ def test_a_broken_header_in_the_middle_is_not_taken_for_the_end(tmp_path: Path) 
     refused(tmp_path, bytes(whole), "broken or truncated after", "a")
 
 
+def deb(*members: tuple[str, bytes]) -> bytes:
+    """An ar archive of the members, as dpkg-deb writes it."""
+    return b"!<arch>\n" + b"".join(
+        f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(data):<10}`\n".encode() + data + b"\n" * (len(data) % 2) for name, data in members
+    )
+
+
+FORMAT, CONTROL = ("debian-binary", b"2.0\n"), ("control.tar.gz", gzip.compress(tar(entry("./postinst", b"#!"))))
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+def test_a_debian_package_gives_its_data_only(tmp_path: Path, packer: str) -> None:
+    data = PACKERS[packer](tar(entry("./usr/include/X.h", b"int x;"), entry("./usr/share/doc/X", b"")))
+    found = run(tmp_path, deb(FORMAT, CONTROL, (f"data.tar.{packer}", data)), strip=2)
+    assert listing(tmp_path / "out") == {"X.h": "int x;", "doc": "/", "doc/X": ""}
+    assert found.files == 2
+
+
+def test_a_name_in_a_debian_package_that_leads_outside_is_refused(tmp_path: Path) -> None:
+    refused(tmp_path, deb(FORMAT, CONTROL, ("data.tar", tar(entry("../x", b"")))), "leads outside", "../x")
+
+
+def test_a_debian_package_that_is_cut_off_is_refused_wherever_it_is_cut(tmp_path: Path) -> None:
+    whole = deb(FORMAT, CONTROL, ("data.tar.xz", lzma.compress(tar(entry("a", os.urandom(99))))))
+    for keep in range(9, len(whole) - 1, 7):
+        refused(tmp_path, whole[:keep], "broken or truncated|no Debian package|0 data archives")
+
+
+@pytest.mark.parametrize(
+    ("members", "told"),
+    [
+        ((), "no Debian package of format 2.0"),
+        ((("hello.o", b"x"),), "no Debian package of format 2.0"),
+        ((("debian-binary", b"3.0\n"), CONTROL), "no Debian package of format 2.0"),
+        ((FORMAT, CONTROL), "holds 0 data archives"),
+        ((FORMAT, ("data.tar", TREE), ("data.tar.gz", gzip.compress(TREE))), "holds 2 data archives"),
+        ((FORMAT, ("data.tar.lzma", b"]" + bytes(600))), "no tar, zip or deb archive"),
+    ],
+)
+def test_an_ar_archive_that_is_no_debian_package_is_refused(tmp_path: Path, members: tuple[tuple[str, bytes], ...], told: str) -> None:
+    refused(tmp_path, deb(*members), told)
+
+
+@pytest.mark.parametrize("size", [b"-1", b"+5", b"0x1f", b""])
+def test_a_size_in_a_debian_package_that_is_no_number_is_refused(tmp_path: Path, size: bytes) -> None:
+    data = bytearray(deb(FORMAT))
+    data[56:66] = size.ljust(10)
+    refused(tmp_path, bytes(data), "an ar header is wrong")
+
+
+def test_a_bomb_in_a_debian_package_stops_at_the_limit(tmp_path: Path) -> None:
+    with pytest.raises(UnpackError, match="more than 1000000 bytes"):
+        run(tmp_path, deb(FORMAT, ("data.tar.gz", BOMBS["many zeros"])), limit=1_000_000)
+
+
 @pytest.mark.parametrize("packer", ["gz", "xz", "bz2", "zst"])
 def test_a_flipped_byte_is_refused(tmp_path: Path, packer: str) -> None:
     noise = os.urandom(5000)
@@ -274,7 +329,7 @@ def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\x7fELF" + bytes(600)])
 def test_what_is_no_archive_is_refused(tmp_path: Path, data: bytes) -> None:
-    refused(tmp_path, data, "no tar or zip archive")
+    refused(tmp_path, data, "no tar, zip or deb archive")
 
 
 BOMBS = {

@@ -245,6 +245,19 @@ def terminfo(expected: Expected) -> None:
 
 
 @check
+def tcl(expected: Expected) -> None:
+    """Needs no display: the script library, its encodings, message catalogues and time zones are there."""
+    import tkinter
+
+    interpreter = tkinter.Tcl()
+    same(interpreter.eval("clock format 0 -timezone :Asia/Tokyo -locale de -format {%A %H:%M}"), "Donnerstag 09:00")
+    same("iso8859-15" in interpreter.splitlist(interpreter.eval("encoding names")), True)
+    same(interpreter.eval("string length [encoding convertfrom euc-jp \\xc6\\xfc]"), "1")
+    for package in ("Tcl", "msgcat", "http", "platform"):
+        same(bool(interpreter.eval(f"package require {package}")), True)
+
+
+@check
 def xml_and_uuid(expected: Expected) -> None:
     import uuid
     import xml.etree.ElementTree as tree

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from graph.errors import PlanError
+from graph.matrix import options
 from graph.node import File, Input, Node, Run, Step
 from graph.recipes.common import Context
 from graph.recipes.cpython import python_name, run_tools
@@ -26,6 +28,12 @@ def build_python(ctx: Context) -> tuple[Input, ...]:
         Input(f"source:cpython-{ctx.cell.version}", f"py/lib/{python_name(ctx)}", subdir="Lib", without=WITHOUT),
         Input(f"ext:{ctx.cell}:zlib", "py/modules", subdir="stripped"),
     )
+
+
+def package_context(ctx: Context) -> Context:
+    """The context whose Python runs steps of packages: one version and option set, so a package is one node for all cells of a plan."""
+    target = ctx.cell.target
+    return replace(ctx, cell=replace(ctx.cell, version=ctx.steps_version or ctx.cell.version, options=options(target.options[0])))
 
 
 def python_step(ctx: Context, script: str, *args: str) -> Step:

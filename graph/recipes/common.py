@@ -30,8 +30,8 @@ class Context:
     lock: Lock
     files: Mapping[str, File]
     """Files of the repository under patches/, toolchains/ and graph/runtime/, by their path there."""
-    is_default: bool = True
-    """Whether the cell is its target's default: what serves every version is made in that one context."""
+    steps_version: str = ""
+    """The Python that runs steps of packages, which belong to no cell; empty: the cell's own."""
 
     @property
     def triple(self) -> str:

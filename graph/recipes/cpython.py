@@ -45,14 +45,23 @@ EXTENSION_FLAGS = (
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
     """source:cpython-VERSION, and of the cell configure:CELL, core:CELL, ext:CELL:MODULE."""
-    source = source_name(ctx)
     return (
-        fetch_node(ctx, source),
-        source_node(ctx, source, package="cpython"),
+        *_source(ctx),
         _configure(ctx),
         _core(ctx),
         *(_extension(ctx, ext) for ext in extensions(ctx.cell.minor)),
     )
+
+
+def interpreter_nodes(ctx: Context) -> tuple[Node, ...]:
+    """Of `nodes`, those that make an interpreter that runs: see build_python.py."""
+    zlib = next(ext for ext in extensions(ctx.cell.minor) if ext.name == "zlib")
+    return (*_source(ctx), _configure(ctx), _core(ctx), _extension(ctx, zlib))
+
+
+def _source(ctx: Context) -> tuple[Node, ...]:
+    source = source_name(ctx)
+    return (fetch_node(ctx, source), source_node(ctx, source, package="cpython"))
 
 
 def source_name(ctx: Context) -> str:

@@ -32,12 +32,28 @@ class Extension:
 
 ABSENT = {
     "_gdbm": "GNU dbm is under GPL-3.0-or-later, which an interpreter that is linked with it would inherit; dbm.ndbm and dbm.sqlite3 serve",
-    "_tkinter": "Tcl and Tk are not built yet",
 }
 """Modules that upstream could build here and this distribution leaves out, with the reason."""
 
-SHARED_LIBS = {"openssl": ("libssl-fs.so.3", "libcrypto-fs.so.3"), "ncurses": ("libncursesw-fs.so.6",)}
-"""Packages that several modules use: one shared copy each, in lib/ of the distribution, found by a relative run path."""
+SHARED_LIBS = {
+    "openssl": ("libssl-fs.so.3", "libcrypto-fs.so.3"),
+    "ncurses": ("libncursesw-fs.so.6",),
+    "tcl": ("libtcl9.0-fs.so",),
+    "tk": ("libtcl9tk9.0-fs.so",),
+}
+"""Packages that several modules use: one shared copy each, in lib/ of the distribution, found by a relative run path.
+
+Tcl and Tk have one module here, and others in site-packages, which find their functions through it (PIL.ImageTk, matplotlib).
+"""
+
+SHARED_FILES = {"libx11": ("share/X11/locale/",), "dejavu": ("share/fonts/tk/",)}
+"""What a part of a shared library reads at run time, and finds by the library's place (docs/tkinter.md)."""
+
+PARTS = {
+    "tcl": ("zlib",),
+    "tk": ("libxft", "fontconfig", "freetype", "expat", "libxrender", "libx11", "libxcb", "libxau", "libxdmcp"),
+}
+"""Packages that are linked into a shared library, in the order of the link: their licences go with it."""
 
 _CURSES = tuple(
     f"-DHAVE_CURSES_{name}=1"
@@ -117,6 +133,14 @@ EXTERNAL = (
         libs=("-lssl", "-lcrypto"),
     ),
     Extension("_hashlib", ("_hashopenssl.c",), reads=("hashlib.h", "clinic/_hashopenssl.c.h"), uses=("openssl",), libs=("-lcrypto",)),
+    Extension(
+        "_tkinter",
+        ("_tkinter.c", "tkappinit.c"),
+        reads=("tkinter.h", "clinic/_tkinter.c.h"),
+        flags=("-DWITH_APPINIT=1",),
+        uses=("tcl", "tk"),
+        libs=("-ltcl9tk9.0", "-ltcl9.0"),
+    ),
     Extension(
         "_uuid",
         ("_uuidmodule.c",),

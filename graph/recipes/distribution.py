@@ -10,7 +10,7 @@ from graph.recipes import ncurses
 from graph.recipes.build_python import python_node, python_step
 from graph.recipes.common import Context
 from graph.recipes.cpython import ext_suffix, python_name, soname, source_input
-from graph.recipes.cpython_modules import SHARED_LIBS, TEST_PACKAGES, Extension, extensions
+from graph.recipes.cpython_modules import PARTS, SHARED_FILES, SHARED_LIBS, TEST_PACKAGES, Extension, extensions
 
 FLAVOURS = {"full": "full.tar.zst", "install_only": "install_only.tar.gz", "install_only_stripped": "install_only_stripped.tar.gz"}
 TEST_FOLDERS = tuple(f"{package.replace('.', '/')}/" for package in TEST_PACKAGES)
@@ -122,13 +122,14 @@ def _install_parts(ctx: Context, variant: str) -> tuple[Part, ...]:
             for package, names in SHARED_LIBS.items()
         ),
         (Input(ncurses.DATABASE, "part/terminfo"), "."),
+        *((Input(f"make:{ctx.triple}:{package}", f"part/{package}", only=globs), ".") for package, globs in SHARED_FILES.items()),
         *((part, f"share/licenses/{python_name(ctx)}") for part, _ in _licence_parts(ctx)),
     )
 
 
 def _licence_parts(ctx: Context) -> tuple[Part, ...]:
     """The licence of every package that a distribution holds parts of."""
-    packages = [f"make:{ctx.triple}:{name}" for name in _packages(ctx)]
+    packages = [f"make:{ctx.triple}:{name}" for name in sorted({*_packages(ctx), *SHARED_FILES})]
     nodes = [f"libc:{ctx.triple}", "certificates:certifi", *packages]
     return (
         *((Input(name, f"licences/{name.rpartition(':')[2]}", subdir="licenses"), "licenses") for name in nodes),
@@ -137,7 +138,12 @@ def _licence_parts(ctx: Context) -> tuple[Part, ...]:
 
 
 def _packages(ctx: Context) -> tuple[str, ...]:
-    return tuple(sorted({package for ext in extensions(ctx.cell.minor) for package in ext.uses}))
+    return tuple(sorted({package for ext in extensions(ctx.cell.minor) for package in _linked(ext)}))
+
+
+def _linked(ext: Extension) -> tuple[str, ...]:
+    """The packages whose code an extension uses: its own, and what these have inside."""
+    return tuple(dict.fromkeys(part for package in ext.uses for part in (package, *PARTS.get(package, ()))))
 
 
 def _merged(ctx: Context, name: str, parts: tuple[Part, ...]) -> Node:
@@ -151,7 +157,7 @@ def _full_parts(ctx: Context) -> tuple[Part, ...]:
     """All of the full archive's python/ folder but PYTHON.json."""
     cell, lib = ctx.cell, f"install/{_lib(ctx)}"
     every = extensions(cell.minor)
-    shipped = [package for package in _packages(ctx) if package not in SHARED_LIBS]
+    shipped = sorted({package for ext in every for package in ext.uses if package not in SHARED_LIBS})
     return (
         (Input(f"assemble:{cell}:full", "install"), "install"),
         (source_input(ctx, "tests", only=TEST_FOLDERS, subdir="Lib"), lib),
@@ -205,8 +211,8 @@ def _module_facts(ctx: Context, ext: Extension) -> dict[str, Any]:
     return {
         "links": [_link(ext, flag.removeprefix("-l")) for flag in ext.libs if flag.startswith("-l")],
         "objs": objects,
-        "licenses": sorted({ctx.source(ext_source(package)).licence for package in ext.uses}),
-        "license_paths": [f"licenses/LICENSE.{package}.txt" for package in ext.uses],
+        "licenses": sorted({ctx.source(ext_source(package)).licence for package in _linked(ext)}),
+        "license_paths": [f"licenses/LICENSE.{package}.txt" for package in _linked(ext)],
         "test": ext.test,
     }
 

@@ -72,6 +72,12 @@ def archive_step(lib: str, folder: str, names: tuple[str, ...], *, cflags: str =
     return Step(("make", "-f", f"/build/{ARCHIVE}", *settings))
 
 
+def every(source: str, folders: tuple[str, ...], *, without: tuple[str, ...] = ()) -> str:
+    """For `archive_step`: all C files of folders below `source`, which make lists, less some."""
+    patterns = " ".join(f"{source}/{folder}/*.c" if folder else f"{source}/*.c" for folder in folders)
+    return f"$(filter-out {' '.join(without)},$(patsubst {source}/%,%,$(sort $(wildcard {patterns}))))"
+
+
 def archive_file(ctx: Context) -> File:
     """The makefile that `archive_step` runs."""
     return ctx.file(f"toolchains/make/{ARCHIVE}", ARCHIVE)

@@ -58,7 +58,7 @@ PACKAGES = (
         *("meson-python", "c++"),
         """
         import numpy
-        assert numpy._core._multiarch_umath.__file__.endswith(".so")
+        assert numpy._core._multiarray_umath.__file__.endswith(".so")
         assert numpy.linalg.solve(numpy.array([[3.0, 1], [1, 2]]), [9, 8]).round(9).tolist() == [2, 3]
         assert abs(numpy.fft.ifft(numpy.fft.fft(numpy.arange(8.0))).real - numpy.arange(8)).max() < 1e-12
         assert numpy.sort(numpy.random.default_rng(1).random(1000))[-1] < 1
@@ -81,7 +81,7 @@ PACKAGES = (
         *("meson-python", "c++"),
         """
         import skfmm
-        assert skfmm.distance([-1.0, -1, 1, 1]).tolist() == [-1.5, -0.5, 0.5, 1.5]
+        assert skfmm.distance([-1.0, -1, 1, 1]).round(9).tolist() == [-1.5, -0.5, 0.5, 1.5]
         """,
         meson("optimization=0"),
         ("numpy",),
