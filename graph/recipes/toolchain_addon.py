@@ -9,7 +9,7 @@ from graph.recipes.common import Context, fetch_node
 
 PREFIX = "python/toolchain"
 PROGRAMS = ("cc", "c++", "clang", "clang++", "gcc", "g++", "ar", "ranlib", "llvm-ar", "llvm-ranlib", "ld", "ld.lld")
-"""Names of toolchains/addon/driver.sh. gcc and g++ are for those who ask for no other compiler, as on macOS; with LTO, CMake wants llvm-ar by name."""
+"""Names of toolchains/addon/driver.sh. gcc and g++ are for those who ask for no other compiler, as on macOS; llvm-ar for CMake's LTO."""
 LIBRARIES = ("zlib", "bzip2", "xz", "libffi")
 """Libraries that sdists often look for on the machine and that the build has anyway."""
 
