@@ -84,10 +84,7 @@ class Session:
     @cached_property
     def plan(self) -> Plan:
         """The plan of the whole matrix."""
-        defaults = [self.matrix.default(target) for target in self.matrix.targets.values()]
-        contexts = [
-            Context(cell, self.host, self.lock, self.files, self.matrix.versions[0], is_default=cell in defaults) for cell in self.cells
-        ]
+        contexts = [Context(cell, self.host, self.lock, self.files, self.matrix.versions[0]) for cell in self.cells]
         plan = make_plan(contexts, self.recipes())
         check_patches(plan, self.files, self.lock)
         return plan

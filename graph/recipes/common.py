@@ -32,8 +32,6 @@ class Context:
     """Files of the repository under patches/, toolchains/ and graph/runtime/, by their path there."""
     steps_version: str = ""
     """The Python that runs steps of packages, which belong to no cell; empty: the cell's own."""
-    is_default: bool = True
-    """Whether the cell is its target's default: what serves every version is made in that one context."""
 
     @property
     def triple(self) -> str:

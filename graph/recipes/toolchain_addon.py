@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from graph.matrix import TOOLCHAIN, addon_names
 from graph.node import File, Input, Node, Run, Step, Unpack
-from graph.recipes.build_python import python_node, python_step
+from graph.recipes.build_python import package_context, python_node, python_step
 from graph.recipes.common import Context, fetch_node
 
 PREFIX = "python/toolchain"
 PROGRAMS = ("cc", "c++", "clang", "clang++", "gcc", "g++", "ar", "ranlib", "llvm-ar", "llvm-ranlib", "ld", "ld.lld")
-"""Names of toolchains/addon/driver.sh. gcc and g++ are for those who ask for no other; with LTO, CMake wants llvm-ar by name."""
+"""Names of toolchains/addon/driver.sh. gcc and g++ are for those who ask for no other compiler, as on macOS; llvm-ar for CMake's LTO."""
 LIBRARIES = ("zlib", "bzip2", "xz", "libffi")
 """Libraries that sdists often look for on the machine and that the build has anyway."""
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
-    """fetch: and zig:TRIPLE of the target's own zig, archive: and dist:TRIPLE:toolchain; in one context of each target that offers it."""
-    if TOOLCHAIN not in addon_names(ctx.cell.target) or not ctx.is_default:
+    """fetch: and zig:TRIPLE of the target's own zig, archive: and dist:TRIPLE:toolchain, of a target that offers it."""
+    if TOOLCHAIN not in addon_names(ctx.cell.target):
         return ()
     wheel = ctx.cell.target.zig_wheel
     zig = Node(f"zig:{ctx.triple}", Unpack(1, ("zig", "LICENSE")), inputs=(Input(f"fetch:{wheel}", "archive"),))
-    return (fetch_node(ctx, wheel), zig, _archive(ctx), _dist(ctx))
+    return (fetch_node(ctx, wheel), zig, _archive(package_context(ctx)), _dist(ctx))
 
 
 def archive_name(ctx: Context) -> str:
