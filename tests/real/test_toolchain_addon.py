@@ -81,14 +81,14 @@ def tool(name: str) -> str:
 def yaml(machine: Root) -> dict[str, str]:
     """A static libyaml, made by the add-on's cc and ar; the flags by which pyyaml finds it."""
     subprocess.run(
-        ["tar", "xzf", machine.place / "house" / LIBYAML.filename, "-C", machine.place, "--transform", "s,^[^/]*,yaml,"], check=True
+        ["tar", "xzf", machine.place / "house" / LIBYAML.filename, "-C", machine.place, "--transform", "s,^[^/]*,libyaml,"], check=True
     )
-    names = [f"/yaml/{name}" for name in LIBYAML_FILES]
+    names = [f"/libyaml/{name}" for name in LIBYAML_FILES]
     for name in names:
-        machine.output(tool("cc"), "-O1", "-fPIC", "-DHAVE_CONFIG_H", "-I/yaml", "-c", f"{name}.c", "-o", f"{name}.o")
-    machine.output(tool("ar"), "rc", "/yaml/libyaml.a", *(f"{name}.o" for name in names))
-    machine.output(tool("ranlib"), "/yaml/libyaml.a")
-    return {"CPPFLAGS": "-I/yaml", "LDFLAGS": "-L/yaml"}
+        machine.output(tool("cc"), "-O1", "-fPIC", "-DHAVE_CONFIG_H", "-I/libyaml", "-c", f"{name}.c", "-o", f"{name}.o")
+    machine.output(tool("ar"), "rc", "/libyaml/libyaml.a", *(f"{name}.o" for name in names))
+    machine.output(tool("ranlib"), "/libyaml/libyaml.a")
+    return {"CPPFLAGS": "-I/libyaml", "LDFLAGS": "-L/libyaml"}
 
 
 def build(machine: Root, package: Package, **env: str) -> str:
