@@ -109,6 +109,8 @@ def document() -> dict[str, object]:
         "python_exe": "install/bin/python3.13",
         "license_path": "licenses/LICENSE.txt",
         "python_paths": {"stdlib": "install/lib/python3.13"},
+        # no leak here: readers know it
+        "python_config_vars": {"LIBDIR": "/install/lib"},
         "build_info": {
             "core": {"objs": ["build/core.o"], "links": [{"name": "dl", "system": True}], "shared_lib": "install/lib/libpython3.13.so.1.0"},
             "extensions": {"sys": [extension], **out},
