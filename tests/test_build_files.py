@@ -56,7 +56,7 @@ def test_a_place_of_the_sandbox_in_a_makefile_is_an_error() -> None:
 def test_a_placed_makefile_finds_its_prefix(tmp_path: Path) -> None:
     """Read by make itself, from a makefile that includes it, and through a link to its folder."""
     text = load("build_files").placed_makefile("prefix={prefix}\nexec_prefix= ${prefix}\nshow:\n\t@echo '$(exec_prefix)/lib'\n")
-    prefix = tmp_path / "a pläce/python"
+    prefix = tmp_path / "it's a pläce/python"
     tree(prefix, {"lib/python3.13/config/Makefile": text})
     link = tmp_path / "link"
     link.symlink_to(prefix / "lib/python3.13/config")
@@ -246,9 +246,9 @@ def test_settings_as_json_from_3_14_on(tmp_path: Path, minor: str, there: bool) 
     assert not there or json.loads(path.read_text())["LIBDIR"] == "../../lib"
 
 
-def test_build_details_are_relative_to_their_folder() -> None:
+def test_build_details_are_relative() -> None:
     details = load("build_files").build_details(FACTS)
-    assert details["base_interpreter"] == "../../bin/python3.13"
+    assert (details["base_prefix"], details["base_interpreter"]) == ("../..", "bin/python3.13")
     assert details["implementation"]["hexversion"] == 0x030D0FF0
-    assert details["libpython"]["dynamic"] == "../libpython3.13.so.1.0"
+    assert details["libpython"]["dynamic"] == "lib/libpython3.13.so.1.0"
     assert "/build" not in json.dumps(details)

@@ -125,7 +125,7 @@ def test_static_libraries_stay_inside_their_module() -> None:
         assert len(links) == 2
         assert all("-Wl,--exclude-libs,ALL" in argv for argv in links)
         shares = bool(set(ext.uses) & set(SHARED_LIBS))
-        assert all(("-Wl,-rpath,$ORIGIN/../.." in argv) == shares for argv in links)
+        assert all(("-Wl,--disable-new-dtags,-rpath,$ORIGIN/../.." in argv) == shares for argv in links)
 
 
 def test_object_files_of_a_module_have_names_of_their_own() -> None:

@@ -9,11 +9,16 @@ from graph.errors import PlanError
 from graph.matrix import options
 from graph.node import File, Input, Node, Run, Step
 from graph.recipes.common import Context
-from graph.recipes.cpython import python_name, run_tools
+from graph.recipes.cpython import interpreter_nodes, python_name, run_tools
 
 SCRIPTS = "toolchains/steps"
 WITHOUT = ("test/", "idlelib/", "tkinter/", "turtledemo/", "ensurepip/", "pydoc_data/")
 """Parts of Lib/ that no script imports."""
+
+
+def nodes(ctx: Context) -> tuple[Node, ...]:
+    """The interpreter that runs steps of packages, also in a plan without a cell of its version."""
+    return interpreter_nodes(package_context(ctx))
 
 
 def build_python(ctx: Context) -> tuple[Input, ...]:

@@ -163,8 +163,8 @@ def _extension(ctx: Context, ext: Extension) -> Node:
     objects = tuple(f"{PurePosixPath(name).stem}.o" for name in ext.sources)
     module = ext.name + ext_suffix(ctx)
     shared = any(package in SHARED_LIBS for package in ext.uses)
-    # lib/python3.X/lib-dynload -> lib; symbols of static libraries stay inside
-    run_path = ("-Wl,-rpath,$ORIGIN/../..",) if shared else ()
+    # lib/python3.X/lib-dynload -> lib, in DT_RPATH, which goes before LD_LIBRARY_PATH; symbols of static libraries stay inside
+    run_path = ("-Wl,--disable-new-dtags,-rpath,$ORIGIN/../..",) if shared else ()
     link = ("cc", "-shared", *objects, *(f"-L../deps/{name}/lib" for name in ext.uses), *ext.libs, "-Wl,--exclude-libs,ALL", *run_path)
     include = tuple(f"-I../deps/{name}/include" for name in ext.uses)
     return compile_node(

@@ -66,6 +66,7 @@ def _freetype(ctx: Context) -> Node:
         archive_step("libfreetype.a", "/build/src", FREETYPE, cflags=flags),
         put("lib", "libfreetype.a"),
         Step(("cp", "-R", "/build/src/include", "/build/out/include")),
+        *(licence(f"freetype-{driver}", f"/build/src/src/{driver}/README") for driver in ("bdf", "pcf")),
         licence("freetype", "/build/src/docs/FTL.TXT"),
     )
     return make_node(ctx, "freetype", steps, configured=False, files=(archive_file(ctx),))

@@ -25,7 +25,7 @@ NAMES = ("libcrypto", "libssl")
 TOOLS = ("posix", "make", "perl")
 # OpenSSL exports by version script and has its own -fPIC; the rpath is quoted for make and for the shell that make starts.
 # -s: built without debug information, it has no symbol table worth shipping either
-ENV = {"CFLAGS": "-O3 -D_FORTIFY_SOURCE=2", "LDFLAGS": "-Wl,-s -Wl,-rpath,'$$ORIGIN'"}
+ENV = {"CFLAGS": "-O3 -D_FORTIFY_SOURCE=2", "LDFLAGS": "-Wl,-s -Wl,--disable-new-dtags -Wl,-rpath,'$$ORIGIN'"}
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:

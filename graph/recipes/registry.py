@@ -7,6 +7,7 @@ from collections.abc import Callable
 from graph.node import Node
 from graph.recipes import (
     bdb,
+    build_python,
     bzip2,
     certificates,
     cpython,
@@ -34,6 +35,7 @@ RECIPES: tuple[Callable[[Context], tuple[Node, ...]], ...] = (
     toolchain.nodes,
     toolchain_addon.nodes,
     bdb.nodes,
+    build_python.nodes,
     bzip2.nodes,
     certificates.nodes,
     cpython.nodes,

@@ -10,6 +10,8 @@ from graph.recipes.common import Context, fetch_node
 PREFIX = "python/toolchain"
 PROGRAMS = ("cc", "c++", "clang", "clang++", "gcc", "g++", "ar", "ranlib", "llvm-ar", "llvm-ranlib", "ld", "ld.lld")
 """Names of toolchains/addon/driver.sh. gcc and g++ are for those who ask for no other compiler, as on macOS; llvm-ar for CMake's LTO."""
+MUSL = "lib/libc/musl/COPYRIGHT"
+"""zig's program is static: its libc's licence."""
 LIBRARIES = ("zlib", "bzip2", "xz", "libffi")
 """Libraries that sdists often look for on the machine and that the build has anyway."""
 
@@ -19,7 +21,7 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
     if TOOLCHAIN not in addon_names(ctx.cell.target):
         return ()
     wheel = ctx.cell.target.zig_wheel
-    zig = Node(f"zig:{ctx.triple}", Unpack(1, ("zig", "LICENSE")), inputs=(Input(f"fetch:{wheel}", "archive"),))
+    zig = Node(f"zig:{ctx.triple}", Unpack(1, ("zig", MUSL)), inputs=(Input(f"fetch:{wheel}", "archive"),))
     return (fetch_node(ctx, wheel), zig, _archive(package_context(ctx)), _dist(ctx))
 
 
@@ -44,11 +46,16 @@ def _archive(ctx: Context) -> Node:
                 f"/build/addon/clang.cfg={PREFIX}/clang.cfg",
                 f"/build/zig/zig={PREFIX}/libexec/zig",
                 f"/build/addon/libc.so={PREFIX}/sysroot/usr/lib/libc.so",
+                f"/build/addon/LICENSE.linux.txt={PREFIX}/licenses/LICENSE.linux.txt",
+                f"/build/zig/{MUSL}={PREFIX}/licenses/LICENSE.musl.txt",
                 *pairs,
             ),
         ),
-        inputs=(Input(f"zig:{ctx.triple}", "zig", only=("zig",)), *(given for given, _ in parts)),
-        files=(*(ctx.file(f"toolchains/addon/{name}", f"addon/{name}") for name in ("driver.sh", "libc.so")), _settings(ctx)),
+        inputs=(Input(f"zig:{ctx.triple}", "zig"), *(given for given, _ in parts)),
+        files=(
+            *(ctx.file(f"toolchains/addon/{name}", f"addon/{name}") for name in ("driver.sh", "libc.so", "LICENSE.linux.txt")),
+            _settings(ctx),
+        ),
         scripts=("pack.py",),
     )
 

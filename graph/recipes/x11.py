@@ -8,7 +8,7 @@ from __future__ import annotations
 from graph.node import Input, Node, Step
 from graph.recipes.build_python import package_context, python_node
 from graph.recipes.common import Context, fetch_node, source_node
-from graph.recipes.cpython import interpreter_nodes, python_name, run_tools
+from graph.recipes.cpython import python_name, run_tools
 from graph.recipes.library import CFLAGS, archive_file, archive_step, every, licence, make_node, put
 
 X_FLAGS = f"{CFLAGS} -D_GNU_SOURCE -I/build/src/include -I/build/deps/xorgproto/include"
@@ -44,8 +44,6 @@ KEYSYMS = ("keysymdef", "XF86keysym", "Sunkeysym", "DECkeysym", "HPkeysym")
 def nodes(ctx: Context) -> tuple[Node, ...]:
     return (
         *_sources(ctx),
-        # in a plan without a cell of that version
-        *interpreter_nodes(package_context(ctx)),
         _library(ctx, "libxau", every("/build/src", ("",), without=("Autest.c",)), headers="X11"),
         _library(ctx, "libxdmcp", every("/build/src", ("",)), headers="X11", flags="-DHASXDMAUTH -DHAVE_LRAND48 -DHAVE_SRAND48"),
         _protocol(ctx),
@@ -146,10 +144,15 @@ def _xcb(ctx: Context) -> Node:
             ),
             put("lib", "libxcb.a"),
             put("include/xcb", "/build/src/src/xcb.h", "/build/src/src/xcbext.h", *(f"{name}.h" for name in PROTOCOLS)),
+            licence("xcb-proto", "/build/xml/xcb-proto/copyright"),
             licence("libxcb", "/build/src/COPYING"),
         ),
         configured=False,
-        inputs=(*x_inputs(ctx, "libxau", "libxdmcp"), Input(f"protocol:{ctx.triple}:libxcb", "protocol", only=("*.c", "*.h"))),
+        inputs=(
+            *x_inputs(ctx, "libxau", "libxdmcp"),
+            Input(f"protocol:{ctx.triple}:libxcb", "protocol", only=("*.c", "*.h")),
+            Input("source:xcb-proto", "xml", subdir="share/doc"),
+        ),
         files=(archive_file(ctx),),
     )
 
@@ -173,10 +176,17 @@ def _x11(ctx: Context) -> Node:
             *(_headers(folder) for folder in ("X11", "X11/extensions")),
             put("include/X11", "include/X11/XlibConf.h"),
             Step(("sh", "/build/locale.sh", "/build/src/nls", "/build/out/share/X11/locale")),
+            # compiled in, and what the table of key symbols is made from
+            licence("xtrans", "/build/deps/xtrans/include/X11/Xtrans/COPYING"),
+            licence("xorgproto", "/build/notices/x11proto-dev/copyright"),
             licence("libx11", "/build/src/COPYING"),
         ),
         configured=False,
-        inputs=(*x_inputs(ctx, "libxcb"), Input("source:xtrans", "deps/xtrans/include/X11/Xtrans")),
+        inputs=(
+            *x_inputs(ctx, "libxcb"),
+            Input("source:xtrans", "deps/xtrans/include/X11/Xtrans"),
+            Input("source:xorgproto", "notices", subdir="share/doc"),
+        ),
         files=(archive_file(ctx), ctx.file("toolchains/x11/locale.sh", "locale.sh")),
         tools=("posix", "make", *run_tools(ctx)),
     )

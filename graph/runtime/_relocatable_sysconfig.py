@@ -33,9 +33,9 @@ def _prefix_of(file: str) -> str:
 
 
 def _placed(value: str, prefix: str) -> str:
-    """One path as it is; in a list of words, each for a shell."""
+    """A path as it is; in a list of words, each for a shell."""
     words = value.split()
-    if len(words) == 1 and value[0] != "'":
+    if len(words) == 1 and value.startswith(PLACEHOLDER):
         return value.replace(PLACEHOLDER, prefix)
     return " ".join(_placed_word(word, prefix) if PLACEHOLDER in word else word for word in words)
 

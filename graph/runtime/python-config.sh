@@ -40,7 +40,7 @@ for option; do
 done
 
 self=$(follow "$0")
-prefix=$(cd "$(dirname "$self")/.." && pwd -P) || exit 1
+prefix=$(CDPATH= cd "$(dirname "$self")/.." && pwd -P) || exit 1
 includes="-I$(quote "$prefix/include/python$version")"
 libs="${libs:+$libs }@LIBS@ @SYSLIBS@"
 

@@ -313,10 +313,10 @@ def index(context: ssl.SSLContext, tmp_path_factory: pytest.TempPathFactory) -> 
         server.shutdown()
 
 
-def pip_install(root: Root, index: str, target: str) -> tuple[bool, str]:
+def pip_install(root: Root, index: str, target: str, **env: str) -> tuple[bool, str]:
     """Whether the wheel is there, and what pip said."""
     options = ("--index-url", index, "--target", target, "--retries", "0", "--no-cache-dir", "--disable-pip-version-check")
-    done = root.run(f"{PREFIX}/bin/python3", "-B", "-m", "pip", "install", *options, "local-demo", timeout=120)
+    done = root.run(f"{PREFIX}/bin/python3", "-B", "-m", "pip", "install", *options, "local-demo", timeout=120, **env)
     return (root.place / target.lstrip("/") / "local_demo.py").exists(), done.stdout
 
 
@@ -325,6 +325,18 @@ def test_pip_trusts_the_store_of_the_machine(layout: Layout, roots: Make, index:
     installed, said = pip_install(roots(layout), index, "/tmp/site")
     assert installed == (layout in WITH_STORE), said
     assert installed or "certificate verify failed" in said
+
+
+@pytest.mark.parametrize(
+    ("file", "stored", "trusts"),
+    [("/tmp/own/ca.pem", False, True), ("/tmp/own/none.pem", False, False), ("/tmp/own/none.pem", True, True), (BUNDLE, True, False)],
+    ids=["right", "missing", "missing, with a store", "others' roots, with a store"],
+)
+def test_pip_and_ssl_cert_file(roots: Make, index: str, file: str, stored: bool, trusts: bool) -> None:
+    """pip's truststore looks for the machine's store itself where the file is missing (docs/certificates.md); else it obeys."""
+    root = roots(debian if stored else empty)
+    installed, told = pip_install(root, index, f"/tmp/site-{stored}-{trusts}", SSL_CERT_FILE=file)
+    assert installed == trusts, told
 
 
 def test_pip_trusts_the_bundle_where_there_is_no_store(moved: Path, authority: Authority, index: str, tmp_path: Path) -> None:

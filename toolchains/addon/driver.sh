@@ -2,6 +2,7 @@
 # Every program of the toolchain add-on: cc, c++, ar, ld and others are this file, and its name says which part of zig to run.
 # It finds the add-on from where it lies, also through links to it; needs no more of the machine than sh and, for a link, readlink.
 self=$0
+case $self in */*) ;; *) self=./$self ;; esac
 while [ -h "$self" ]; do
     to=$(readlink "$self")
     case $to in

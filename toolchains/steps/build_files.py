@@ -54,7 +54,7 @@ MAKE_PREFIX = r"""
 # The prefix, from where this file lies: the end of MAKEFILE_LIST that is a file. (Names may hold spaces; other makefiles may come first.)
 # (make 4.3 changed how a number sign is written in a function.)
 _number_sign:=	\#
-prefix:=	$(shell f='$(MAKEFILE_LIST)'; \
+prefix:=	$(shell f='$(subst ','\'',$(MAKEFILE_LIST))'; CDPATH=; \
 	while [ "$$f" ] && [ ! -f "$$f" ]; do f="$${f$(_number_sign)?}"; done; cd -P "$$(dirname "$$f")" && cd ../../.. && pwd)
 """
 
@@ -127,12 +127,12 @@ def sysconfigdata(values: dict[str, object]) -> str:
 
 
 def sysconfig_vars(values: dict[str, object]) -> dict[str, object]:
-    """_sysconfig_vars_*.json, of 3.14 and later: nothing computes it, so paths are relative to its folder, as in build-details.json."""
+    """_sysconfig_vars_*.json, of 3.14 and later: nothing computes it, so paths are relative to its folder."""
     return {name: value.replace(PREFIX, "../..") if isinstance(value, str) else value for name, value in values.items()}
 
 
 def build_details(facts: Facts) -> dict[str, object]:
-    """build-details.json (PEP 739), paths relative to its own folder, lib/pythonX.Y."""
+    """build-details.json (PEP 739): base_prefix relative to its own folder, lib/pythonX.Y, and the other paths to base_prefix."""
     minor = facts["minor"]
     major, number = minor.split(".")
     suffixes = [facts["ext_suffix"], f".abi{major}.so", ".so"]
@@ -143,7 +143,7 @@ def build_details(facts: Facts) -> dict[str, object]:
     return {
         "schema_version": "1.0",
         "base_prefix": "../..",
-        "base_interpreter": f"../../bin/python{minor}",
+        "base_interpreter": f"bin/python{minor}",
         "platform": facts["platform_tag"],
         "language": {"version": minor, "version_info": info},
         "implementation": {
@@ -162,11 +162,11 @@ def build_details(facts: Facts) -> dict[str, object]:
             "extensions": suffixes,
         },
         "libpython": {
-            "dynamic": f"../{facts['soname']}",
-            "dynamic_stableabi": f"../libpython{major}.so",
+            "dynamic": f"lib/{facts['soname']}",
+            "dynamic_stableabi": f"lib/libpython{major}.so",
             "link_extensions": False,
         },
-        "c_api": {"headers": f"../../include/python{minor}", "pkgconfig_path": "../pkgconfig"},
+        "c_api": {"headers": f"include/python{minor}", "pkgconfig_path": "lib/pkgconfig"},
         "arbitrary_data": {},
     }
 

@@ -1,11 +1,13 @@
-"""Tcl in interpreters of Python's and of its own. Prints JSON: what became of each."""
+"""Tcl and Tk in interpreters of Python's, Tcl in its own. Prints JSON: what became of each."""
 
 import json
 import tkinter
 
 import _interpreters
 
-CODE = "import tkinter; assert tkinter.Tcl().eval('clock format 0 -gmt 1 -format %Y') == '1970'"
+CODE = (
+    "import tkinter; root = tkinter.Tk(); root.update(); assert root.tk.eval('clock format 0 -gmt 1 -format %Y') == '1970'; root.destroy()"
+)
 
 
 def python_interpreter(config: str) -> str:
@@ -19,6 +21,9 @@ def python_interpreter(config: str) -> str:
 
 
 def main() -> None:
+    # one of Tk's is alive in this interpreter meanwhile
+    window = tkinter.Tk()
+    window.update()
     tcl = tkinter.Tcl()
     child = tcl.eval("interp create child; child eval {package require http; list [info library] [clock format 0 -gmt 1 -format %Y]}")
     safe = tcl.eval("interp create -safe safe; safe eval {expr {1 + 1}}")

@@ -1,4 +1,4 @@
-"""Two Tk interpreters in two threads, each with a window and a main loop of its own. Prints how often each one's timer ran."""
+"""Two Tk interpreters in two threads, each with a window and a main loop of its own, at once. Prints how often each one's timer ran."""
 
 import gc
 import json
@@ -7,6 +7,8 @@ import tkinter
 from tkinter import ttk
 
 ROUNDS = 100
+HALF_WAY = threading.Barrier(2, timeout=30)
+"""Broken, and an error, when one loop blocks the other."""
 
 
 def show(name: str, counts: dict[str, int]) -> None:
@@ -17,6 +19,8 @@ def show(name: str, counts: dict[str, int]) -> None:
     def tick() -> None:
         counts[name] += 1
         label["text"] = f"{name} {counts[name]} Ω"
+        if counts[name] == ROUNDS // 2:
+            HALF_WAY.wait()
         if counts[name] < ROUNDS:
             root.after(1, tick)
         else:
