@@ -55,7 +55,7 @@ def test_a_place_of_the_sandbox_in_a_makefile_is_an_error() -> None:
 
 def test_a_placed_makefile_finds_its_prefix(tmp_path: Path) -> None:
     """Read by make itself, from a makefile that includes it, and through a link to its folder."""
-    text = load("build_files").placed_makefile("prefix={prefix}\nexec_prefix= ${prefix}\nshow:\n\t@echo '$(exec_prefix)/lib'\n")
+    text = load("build_files").placed_makefile('prefix={prefix}\nexec_prefix= ${prefix}\nshow:\n\t@echo "$(exec_prefix)/lib"\n')
     prefix = tmp_path / "it's a pläce/python"
     tree(prefix, {"lib/python3.13/config/Makefile": text})
     link = tmp_path / "link"
