@@ -30,7 +30,9 @@ PARTS = {
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
-    """fetch and source of each part; toolchain:lld with bin/ and lib/, its loader among the latter."""
+    """fetch and source of each part; toolchain:lld with bin/ and lib/, its loader among the latter. Only macOS targets need it."""
+    if ctx.cell.target.os != "macos":
+        return ()
     names = {part: f"lld-{ctx.host.platform}-{part}" for part in PARTS}
     return (
         *(fetch_node(ctx, name) for name in names.values()),
