@@ -41,14 +41,17 @@ def _qemu(ctx: Context) -> tuple[Node, ...]:
 def _glibc(ctx: Context) -> tuple[Node, ...]:
     """lib/ (and lib64/) as programs of the target name them: ld.so, libc, libm, libgcc_s, libstdc++."""
     packages = tuple(package.format(DEBIAN[ctx.triple]) for package in PACKAGES)
+    # folders of inputs are read-only, and so are their copies
+    writable = Step(("chmod", "-R", "u+w", "/build/out"))
+    copies = tuple(step for name in packages for step in (Step(("cp", "-R", f"/build/{name}/.", "/build/out")), writable))
     runtime = Node(
         f"runtime:{ctx.triple}",
-        Run(tuple(Step(("cp", "-R", f"/build/{name}/.", "/build/out")) for name in packages), environment(ctx), tools=("posix",)),
+        Run(copies, environment(ctx), tools=("posix",)),
         inputs=tuple(Input(f"source:{name}", name) for name in packages),
         platform=ctx.host.platform,
     )
     # Debian packages: the files lie below usr/ARCH-linux-gnu/
-    sources = (source_node(ctx, name, strip=2, only=("lib/", "lib64/")) for name in packages)
+    sources = (source_node(ctx, name, strip=2, only=("lib*/",)) for name in packages)
     return (*(fetch_node(ctx, name) for name in packages), *sources, runtime)
 
 
