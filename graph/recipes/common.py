@@ -189,9 +189,14 @@ def emulation_inputs(ctx: Context) -> tuple[Input, ...]:
     return (*program, Input(f"runtime:{target}", "runtime")) if emulator(ctx) else ()
 
 
+DRIVERS = {"linux": "toolchains/driver", "macos": "toolchains/macos/driver"}
+"""Per system: cc, c++, ar, ranlib, ld and what else a build calls."""
+
+
 def toolchain_inputs(ctx: Context) -> tuple[Input, ...]:
-    """zig's program (clang, lld, ar in one file) and the target's sysroot."""
-    return (Input("toolchain:zig", "zig", only=("zig",)), Input(f"libc:{ctx.triple}", "libc"))
+    """zig's program (clang, lld, ar in one file), the target's sysroot, and for macOS the lld that writes Mach-O."""
+    lld = (Input("toolchain:lld", "lld"),) if ctx.cell.target.os == "macos" else ()
+    return (Input("toolchain:zig", "zig", only=("zig",)), Input(f"libc:{ctx.triple}", "libc"), *lld)
 
 
 def compile_node(
@@ -210,7 +215,7 @@ def compile_node(
         name,
         Run(steps, environment(ctx, **(env or {})), output, tools),
         inputs=toolchain_inputs(ctx) + inputs,
-        files=ctx.folder("toolchains/driver", "tc/bin") + ctx.folder("toolchains/shims", "tc/bin") + files,
+        files=ctx.folder(DRIVERS[ctx.cell.target.os], "tc/bin") + ctx.folder("toolchains/shims", "tc/bin") + files,
         platform=ctx.host.platform,
     )
 
