@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from graph.node import Input, Node, Run, Step, Unpack
+from graph.recipes import musl
 from graph.recipes.common import Context, environment, fetch_node
 
 # systems that are no target: a third of the wheel's files
@@ -25,17 +26,24 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
     return (
         fetch_node(ctx, wheel),
         Node("toolchain:zig", Unpack(1, ("zig", "LICENSE", "lib/"), WITHOUT), inputs=(Input(f"fetch:{wheel}", "archive"),)),
-        _libc(ctx),
+        *LIBC[ctx.cell.target.libc](ctx),
     )
 
 
-def _libc(ctx: Context) -> Node:
+def _stubs(ctx: Context) -> tuple[Node, ...]:
+    """libc:TRIPLE where zig has stub libraries of the system's own."""
     target = ctx.cell.target
     step = Step(("sh", "/build/make.sh", target.zig, target.triple, "/build/out"))
-    return Node(
-        f"libc:{ctx.triple}",
-        Run((step,), environment(ctx), tools=("posix",)),
-        inputs=(Input("toolchain:zig", "zig"),),
-        files=(ctx.file("toolchains/sysroot/make.sh", "make.sh"),),
-        platform=ctx.host.platform,
+    return (
+        Node(
+            f"libc:{ctx.triple}",
+            Run((step,), environment(ctx), tools=("posix",)),
+            inputs=(Input("toolchain:zig", "zig"),),
+            files=(ctx.file("toolchains/sysroot/make.sh", "make.sh"),),
+            platform=ctx.host.platform,
+        ),
     )
+
+
+LIBC = {"gnu": _stubs, "musl": musl.nodes}
+"""The nodes of a target's C library, by its kind."""
