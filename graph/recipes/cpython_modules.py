@@ -7,6 +7,9 @@ a row that differs between versions stands once for each, with `minors`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+
+from graph.target import Cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class Extension:
     """Only CPython's own tests import it: it is left out of the install_only archives."""
     minors: tuple[str, ...] = ()
     """Python versions (major.minor) that have this row; empty for all."""
+    systems: tuple[str, ...] = ()
+    """Operating systems that have it (Target.os); empty for all."""
 
 
 ABSENT = {
@@ -46,8 +51,8 @@ SHARED_LIBS = {
 Tcl and Tk have one module here, and others in site-packages, which find their functions through it (PIL.ImageTk, matplotlib).
 """
 
-SHARED_FILES = {"libx11": ("share/X11/locale/",), "dejavu": ("share/fonts/tk/",)}
-"""What a part of a shared library reads at run time, and finds by the library's place (docs/tkinter.md)."""
+SHARED_FILES = {"tk": {"libx11": ("share/X11/locale/",), "dejavu": ("share/fonts/tk/",)}}
+"""What parts of a shared library read at run time, and find by the library's place (docs/tkinter.md)."""
 
 PARTS = {
     "tcl": ("zlib",),
@@ -222,11 +227,16 @@ TEST_PACKAGES = ("test", "idlelib.idle_test")
 """Packages of the standard library that only hold tests."""
 
 
-def extensions(minor: str) -> tuple[Extension, ...]:
-    """Every shared module of a Python version (major.minor), the test modules last."""
-    return tuple(ext for ext in EXTERNAL + TESTS if not ext.minors or minor in ext.minors)
+def extensions(cell: Cell) -> tuple[Extension, ...]:
+    """Every module of a cell that is built apart from the core, the test modules last."""
+    return _rows(cell.minor, cell.target.os)
 
 
-def modules_built_apart(minor: str) -> tuple[str, ...]:
+@cache
+def _rows(minor: str, system: str) -> tuple[Extension, ...]:
+    return tuple(ext for ext in EXTERNAL + TESTS if minor in (ext.minors or (minor,)) and system in (ext.systems or (system,)))
+
+
+def modules_built_apart(cell: Cell) -> tuple[str, ...]:
     """Names that the core's configure is told are not available: `extensions` and what is left out."""
-    return tuple(sorted({ext.name for ext in extensions(minor)} | set(ABSENT)))
+    return tuple(sorted({ext.name for ext in extensions(cell)} | set(ABSENT)))

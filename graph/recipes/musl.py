@@ -15,7 +15,7 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
 
 def _libc(ctx: Context) -> Node:
     target = ctx.cell.target
-    argv = ("sh", "/build/sysroot/musl.sh", target.zig, target.triple, "/build/src", "/build/sysroot/musl-newer.txt", "/build/out")
+    argv = ("sh", "/build/sysroot/musl.sh", target.zig, target.clang, "/build/src", "/build/sysroot/musl-newer.txt", "/build/out")
     return Node(
         f"libc:{ctx.triple}",
         # no CPU level: what is hot in musl is assembly, and so its builds for x86_64_v2 to _v4 are one

@@ -6,6 +6,9 @@ from graph.node import Input, Node, Run, Step, Unpack
 from graph.recipes import musl
 from graph.recipes.common import Context, environment, fetch_node
 
+LLVM = "22.1.8"
+"""Version of LLVM in the pinned zig, 0.17.1: of bitcode, its readers must be as new."""
+
 # systems that are no target: a third of the wheel's files
 WITHOUT = (
     "lib/libc/include/*bsd*/",
@@ -33,7 +36,7 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
 def _stubs(ctx: Context) -> tuple[Node, ...]:
     """libc:TRIPLE where zig has stub libraries of the system's own."""
     target = ctx.cell.target
-    step = Step(("sh", "/build/make.sh", target.zig, target.triple, "/build/out"))
+    step = Step(("sh", "/build/make.sh", target.zig, target.clang, "/build/out"))
     return (
         Node(
             f"libc:{ctx.triple}",
