@@ -18,9 +18,10 @@ def _libc(ctx: Context) -> Node:
     argv = ("sh", "/build/sysroot/musl.sh", target.zig, target.clang, "/build/src", "/build/sysroot/musl-newer.txt", "/build/out")
     return Node(
         f"libc:{ctx.triple}",
+        # musl copies files and goes on writing the copies, so they may not be read-only
         # no CPU level: what is hot in musl is assembly, and so its builds for x86_64_v2 to _v4 are one
         Run((Step(argv),), environment(ctx, CLANG_TARGET_FLAGS=""), tools=("posix", "make")),
-        inputs=(Input("toolchain:zig", "zig"), Input("source:musl", "src")),
+        inputs=(Input("toolchain:zig", "zig"), Input("source:musl", "src", writable=True)),
         files=(
             *ctx.folder("toolchains/driver", "tc/bin"),
             *(ctx.file(f"toolchains/sysroot/{name}", f"sysroot/{name}") for name in SCRIPTS),

@@ -48,5 +48,5 @@ def _stubs(ctx: Context) -> tuple[Node, ...]:
     )
 
 
-LIBC = {"gnu": _stubs, "musl": musl.nodes}
+LIBC = {"gnu": _stubs, "none": _stubs, "musl": musl.nodes}
 """The nodes of a target's C library, by its kind."""

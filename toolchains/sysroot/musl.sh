@@ -25,9 +25,8 @@ while read -r folder; do
     esac
 done < folders.txt
 for folder in $reversed; do
-    cp -R "$folder/." "$out/usr/include/"
+    cp -R "$folder/." "$out/usr/include/" && chmod -R u+w "$out"
 done
-chmod -R u+w "$out"
 sh "$here/builtins.sh" "$zig_target" "$rt/libclang_rt.builtins.a"
 
 # Position-independent also in libc.a, for static programs are PIE. No debug information: it would be most of the sysroot.
