@@ -35,11 +35,17 @@ mkdir musl && cd musl
     CC="$CC -resource-dir=$out/clang" CFLAGS='-O2 -fPIE'
 make -s
 make -s install DESTDIR="$out"
-# The loader is the libc.so that was built. What programs are linked with is the same library less the newer symbols.
+# The loader is the libc.so that was built. What programs are compiled and linked with is the same library less the newer symbols: their
+# declarations are gone, too, for some sources define such a function themselves when configure did not find it.
 loader=$(ls "$out"/lib/ld-musl-*.so.1)
 rm "$loader" lib/libc.so
 mv "$out/usr/lib/libc.so" "$loader"
-{ echo '{ local:'; sed -n 's/^\([A-Za-z0-9_]*\) .*/\1;/p' "$newer"; echo '};'; } > floor.map
+sed -n 's/^\([A-Za-z0-9_]*\) [0-9.]*$/\1/p' "$newer" > newer.txt
+while read -r name; do
+    header=$(grep -rlE "^[a-z].*[ *]$name ?\(.*\);\$" "$out/usr/include") || { echo "musl.sh: no header declares $name" >&2; exit 1; }
+    sed -i -E "/^[a-z].*[ *]$name ?\(.*\);\$/d" $header
+done < newer.txt
+{ echo '{ local:'; sed 's/$/;/' newer.txt; echo '};'; } > floor.map
 make -s LDFLAGS="-Wl,--version-script=$PWD/floor.map" lib/libc.so
 cp lib/libc.so "$out/usr/lib/"
 
