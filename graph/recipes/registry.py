@@ -15,6 +15,7 @@ from graph.recipes import (
     libedit,
     libffi,
     libuuid,
+    lld,
     ncurses,
     openssl,
     pip,
@@ -30,7 +31,24 @@ from graph.recipes import (
 from graph.recipes.common import Recipe, Scoped, of_abi, of_target, of_version
 
 PACKAGES = (
-    *(toolchain, toolchain_addon, bdb, bzip2, certificates, libcxx, fonts, libedit, libffi, libuuid, ncurses, openssl, sqlite, tcl, x11),
+    *(
+        toolchain,
+        toolchain_addon,
+        bdb,
+        bzip2,
+        certificates,
+        libcxx,
+        fonts,
+        libedit,
+        libffi,
+        libuuid,
+        lld,
+        ncurses,
+        openssl,
+        sqlite,
+        tcl,
+        x11,
+    ),
     *(xz, zlib, zstd),
 )
 

@@ -48,5 +48,21 @@ def _stubs(ctx: Context) -> tuple[Node, ...]:
     )
 
 
-LIBC = {"gnu": _stubs, "none": _stubs, "musl": musl.nodes}
+def _macos(ctx: Context) -> tuple[Node, ...]:
+    """A sysroot laid out as an SDK, from zig's headers and ours (docs/macos.md)."""
+    step = Step(("sh", "/build/macos.sh", ctx.cell.target.zig, "/build/ours", "/build/out"))
+    ours = (file for part in ("include", "frameworks") for file in ctx.folder(f"toolchains/macos/{part}", f"ours/{part}"))
+    settings = ctx.file("toolchains/macos/SDKSettings.json", "ours/SDKSettings.json")
+    return (
+        Node(
+            f"libc:{ctx.triple}",
+            Run((step,), environment(ctx), tools=("posix",)),
+            inputs=(Input("toolchain:zig", "zig"),),
+            files=(ctx.file("toolchains/sysroot/macos.sh", "macos.sh"), settings, *ours),
+            platform=ctx.host.platform,
+        ),
+    )
+
+
+LIBC = {"gnu": _stubs, "none": _macos, "musl": musl.nodes}
 """The nodes of a target's C library, by its kind."""
