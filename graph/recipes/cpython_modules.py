@@ -34,11 +34,21 @@ class Extension:
     systems: tuple[str, ...] = ()
     """Operating systems that have it (Target.os); empty for all."""
 
+    @property
+    def object_names(self) -> tuple[str, ...]:
+        """File names of its objects."""
+        return tuple(f"{name.rpartition('/')[2].removesuffix('.c')}.o" for name in self.sources)
+
 
 ABSENT = {
     "_gdbm": "GNU dbm is under GPL-3.0-or-later, which an interpreter that is linked with it would inherit; dbm.ndbm and dbm.sqlite3 serve",
 }
 """Modules that upstream could build here and this distribution leaves out, with the reason."""
+
+NOT_STATIC = {
+    "_tkinter": "Tk is of use to those who find its functions in a shared library, and its window systems and fonts are the machine's",
+}
+"""Modules that a static program (musl) has not, besides those that only tests import, with the reason."""
 
 SHARED_LIBS = {
     "openssl": ("libssl-fs.so.3", "libcrypto-fs.so.3"),
@@ -229,7 +239,8 @@ TEST_PACKAGES = ("test", "idlelib.idle_test")
 
 def extensions(cell: Cell) -> tuple[Extension, ...]:
     """Every module of a cell that is built apart from the core, the test modules last."""
-    return _rows(cell.minor, cell.target.os)
+    rows = _rows(cell.minor, cell.target.os)
+    return tuple(ext for ext in rows if not ext.test and ext.name not in NOT_STATIC) if cell.static else rows
 
 
 @cache
