@@ -7,26 +7,7 @@ from pathlib import PurePosixPath
 from graph.node import File, Input, Node, Step
 from graph.recipes.common import Context, compile_node, fetch_node, source_node
 from graph.recipes.cpython_modules import SHARED_LIBS, Extension, extensions, modules_built_apart
-
-CONFIGURE_READS = (
-    *("configure", "config.guess", "config.sub", "install-sh", "Makefile.pre.in", "pyconfig.h.in", "Misc/*.in", "Misc/platform_triplet.c"),
-    *("Modules/Setup", "Modules/Setup.*.in", "Modules/makesetup", "Modules/config.c.in", "Modules/ld_so_aix.in"),
-    *("Include/object.h", "Include/pyatomic.h", "Include/cpython/pyatomic*.h"),
-)
-"""All that configure opens (seen with strace)."""
-
-FROZEN_LIB = (
-    *("__hello__", "_collections_abc", "_sitebuiltins", "abc", "codecs", "genericpath", "io", "ntpath", "os", "posixpath", "runpy", "site"),
-    *("stat", "zipimport", "importlib/_bootstrap", "importlib/_bootstrap_external", "importlib/util", "importlib/machinery"),
-    *("encodings/__init__", "encodings/aliases", "encodings/ascii", "encodings/utf_8", "encodings/latin_1"),
-)
-"""Modules of Lib/ that are frozen into the core, or that the program which freezes them imports."""
-
-CORE_READS = (
-    *CONFIGURE_READS,
-    *("Include/", "Modules/", "Objects/", "Parser/", "Programs/", "Python/", "Tools/freeze/flag.py", "Lib/__phello__/"),
-    *(f"Lib/{name}.py" for name in FROZEN_LIB),
-)
+from graph.recipes.cpython_reads import CONFIGURE, CORE, globs
 
 SHARED_HEADERS = frozenset({"socketmodule.h", "hashlib.h"})
 """Headers below Modules/ that both the core and extension modules include."""
@@ -117,7 +98,7 @@ def _configure(ctx: Context) -> Node:
         ctx,
         f"configure:{ctx.cell}",
         (Step(argv), Step(("rm", "config.log"))),
-        inputs=(source_input(ctx, only=CONFIGURE_READS),),
+        inputs=(source_input(ctx, only=globs(CONFIGURE, ctx.cell.minor)),),
         files=(File("config.site", site.data + apart.encode()),),
         tools=("posix", "make", *run_tools(ctx)),
         output="work",
@@ -137,7 +118,7 @@ def _core(ctx: Context) -> Node:
         f"core:{ctx.cell}",
         (Step(("make", "-f", "Makefile", "-f", "/build/core.mk", *settings, "core")),),
         inputs=(
-            source_input(ctx, only=CORE_READS, without=_files_of_extensions(ctx.cell.minor)),
+            source_input(ctx, only=globs(CORE, ctx.cell.minor), without=_files_of_extensions(ctx.cell.minor)),
             Input(f"configure:{ctx.cell}", "work", writable=True),
         ),
         files=(ctx.file("toolchains/cpython/core.mk", "core.mk"),),
@@ -147,15 +128,15 @@ def _core(ctx: Context) -> Node:
 
 def _files_of_extensions(minor: str) -> tuple[str, ...]:
     """Globs of what only extension modules read, so that a change there leaves the core alone."""
-    globs: set[str] = set()
+    found: set[str] = set()
     for ext in extensions(minor):
         for name in (*ext.sources, *ext.reads):
             folder = PurePosixPath(name).parts[0]
             # a folder of sources belongs to its module as a whole; clinic/ is everyone's
             whole = "/" in name and folder != "clinic"
             if name not in SHARED_HEADERS:
-                globs.add(f"Modules/{folder}/" if whole else f"Modules/{name}")
-    return tuple(sorted(globs))
+                found.add(f"Modules/{folder}/" if whole else f"Modules/{name}")
+    return tuple(sorted(found))
 
 
 def _extension(ctx: Context, ext: Extension) -> Node:

@@ -30,10 +30,21 @@ class Extension:
     """Python versions (major.minor) that have this row; empty for all."""
 
 
-ABSENT = {
-    "_gdbm": "GNU dbm is under GPL-3.0-or-later, which an interpreter that is linked with it would inherit; dbm.ndbm and dbm.sqlite3 serve",
-}
-"""Modules that upstream could build here and this distribution leaves out, with the reason."""
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A module that upstream could build here and this distribution leaves out."""
+
+    name: str
+    reason: str
+    minors: tuple[str, ...] = ()
+    """As in Extension."""
+
+
+ABSENT = (
+    Absent("_gdbm", "GNU dbm is under GPL-3.0-or-later, which an interpreter that is linked with it would inherit; dbm.ndbm serves"),
+    Absent("_crypt", "libcrypt is no part of glibc's interface any more: some systems have libcrypt.so.1, others .so.2 or none", ("3.11",)),
+    Absent("nis", "needs libnsl and libtirpc, for a directory service of the 1990s", ("3.11",)),
+)
 
 SHARED_LIBS = {
     "openssl": ("libssl-fs.so.3", "libcrypto-fs.so.3"),
@@ -83,7 +94,7 @@ EXTERNAL = (
         flags=("-DHAVE_FFI_PREP_CIF_VAR=1", "-DHAVE_FFI_PREP_CLOSURE_LOC=1", "-DHAVE_FFI_CLOSURE_ALLOC=1"),
         uses=("libffi",),
         libs=("-lffi", "-ldl"),
-        minors=("3.13",),
+        minors=("3.11", "3.13"),
     ),
     Extension(
         "_curses",
@@ -177,6 +188,11 @@ _TESTINTERNALCAPI = ("test_lock", "pytime", "set", "test_critical_sections")
 
 TESTS = (
     Extension(
+        "_testcapi", ("_testcapimodule.c",), reads=("testcapi_long.h", "_testcapi_feature_macros.inc"), test=True, minors=("3.11",)
+    ),
+    Extension("_testinternalcapi", ("_testinternalcapi.c",), test=True, minors=("3.11",)),
+    Extension("_testclinic", ("_testclinic.c",), reads=("clinic/_testclinic.c.h",), test=True, minors=("3.11",)),
+    Extension(
         "_testcapi",
         ("_testcapimodule.c", *(f"_testcapi/{name}.c" for name in _TESTCAPI)),
         reads=("_testcapi/*.h", "_testcapi/clinic/", "_testcapi_feature_macros.inc"),
@@ -227,6 +243,11 @@ def extensions(minor: str) -> tuple[Extension, ...]:
     return tuple(ext for ext in EXTERNAL + TESTS if not ext.minors or minor in ext.minors)
 
 
+def absent(minor: str) -> tuple[Absent, ...]:
+    """What is left out of a Python version."""
+    return tuple(module for module in ABSENT if not module.minors or minor in module.minors)
+
+
 def modules_built_apart(minor: str) -> tuple[str, ...]:
     """Names that the core's configure is told are not available: `extensions` and what is left out."""
-    return tuple(sorted({ext.name for ext in extensions(minor)} | set(ABSENT)))
+    return tuple(sorted({module.name for module in (*extensions(minor), *absent(minor))}))
