@@ -8,12 +8,14 @@ from typing import Any
 
 from graph import toml
 from graph.errors import LockError, UsageError, did_you_mean
-from graph.target import Addon, Cell, Target
+from graph.target import OPTIONS, Addon, Cell, Target
 
 PLACE = "toolchains/targets.toml"
 SYSTEMS = ("linux", "macos", "windows")
 TOOLCHAIN = "toolchain"
 """Name of the add-on with a compiler."""
+FREETHREADED_SINCE = (3, 13)
+"""PEP 703: the first version that can be built without the global interpreter lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Matrix:
             for target in self.targets.values()
             for version in self.versions
             for choice in target.options
+            if not refusal(options(choice), version)
         )
 
     def addons(self) -> tuple[Addon, ...]:
@@ -45,6 +48,13 @@ class Matrix:
 def addon_names(target: Target) -> tuple[str, ...]:
     """Names of the add-ons that the target offers."""
     return (TOOLCHAIN,) if target.zig_wheel else ()
+
+
+def refusal(chosen: tuple[str, ...], version: str) -> str:
+    """Why no target can have these options in this Python version; empty if it can."""
+    if "freethreaded" in chosen and tuple(map(int, version.split(".")[:2])) < FREETHREADED_SINCE:
+        return f"freethreaded needs Python {'.'.join(map(str, FREETHREADED_SINCE))} or later, not {version}"
+    return ""
 
 
 def options(text: str) -> tuple[str, ...]:
@@ -58,7 +68,8 @@ def parse_matrix(text: str) -> Matrix:
         data = toml.loads(text)
     except toml.TOMLDecodeError as error:
         raise LockError(f"not TOML: {error}", place=PLACE, hint=f"git diff {PLACE}") from error
-    targets = {triple: _target(triple, row) for triple, row in _table(data, "targets").items()}
+    rows = _table(data, "targets")
+    targets = {triple: _target(triple, _whole(triple, rows)) for triple in rows}
     python, hosts = _table(data, "python"), _table(data, "hosts")
     versions = python.get("versions", [])
     if not targets or not versions:
@@ -90,10 +101,23 @@ def _check(table: str, key: str, kind: str, value: object) -> None:
         raise LockError(f"{key}: {value!r} is wrong", place=f"{PLACE}: {table}", hint=f"{due} is due")
 
 
-def _target(triple: str, row: object) -> Target:
-    place = f"{PLACE}: [targets.{triple}]"
+def _whole(triple: str, rows: Mapping[str, Any], *users: str) -> dict[str, Any]:
+    """A row with what it takes from the row that it is `like`."""
+    place, row = f"{PLACE}: [targets.{triple}]", rows[triple]
     if not isinstance(row, dict):
         raise LockError(f"{row!r} is no table", place=place, hint=f"write [targets.{triple}] (quote a triple that holds a dot)")
+    like = row.get("like")
+    if like is None:
+        return row
+    if like not in rows:
+        raise LockError(f"like: no row {like!r}", place=place, hint=did_you_mean(str(like), rows))
+    if like in (triple, *users):
+        raise LockError(f"like: {like!r} is like this row itself", place=place, hint="write out one of them")
+    return {**_whole(like, rows, triple, *users), **{key: value for key, value in row.items() if key != "like"}}
+
+
+def _target(triple: str, row: dict[str, Any]) -> Target:
+    place = f"{PLACE}: [targets.{triple}]"
     kinds = {field.name: str(field.type) for field in fields(Target) if field.name != "triple"}
     for name in sorted(set(row) - set(kinds)):
         raise LockError(f"unknown key {name!r}", place=place, hint=did_you_mean(name, kinds))
@@ -105,6 +129,8 @@ def _target(triple: str, row: object) -> Target:
         raise LockError(f"os: {row['os']!r} is wrong", place=place, hint=f"one of {', '.join(SYSTEMS)} is due")
     if not row["options"]:
         raise LockError("options: an empty list offers nothing to build", place=place, hint='e.g. options = ["noopt"]')
+    for name in (name for choice in row["options"] for name in choice.split("+") if name not in OPTIONS):
+        raise LockError(f"options: {name!r} is unknown", place=place, hint=did_you_mean(name, OPTIONS))
     values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
     return Target(triple=triple, **values)
 
@@ -121,7 +147,8 @@ def parse_cell(text: str, matrix: Matrix) -> Cell:
     triple, _, rest = text.partition(":")
     version, _, choice = rest.partition(":")
     target = _known(triple, matrix)
-    return Cell(target, _version(version, target, matrix), _choice(choice, target))
+    full = _version(version, target, matrix)
+    return Cell(target, full, _choice(choice, full, target))
 
 
 def _known(triple: str, matrix: Matrix) -> Target:
@@ -141,10 +168,29 @@ def _version(text: str, target: Target, matrix: Matrix) -> str:
     raise UsageError(f"unknown Python version {text!r}", hint=did_you_mean(text, [*matrix.versions, *addon_names(target)]))
 
 
-def _choice(text: str, target: Target) -> tuple[str, ...]:
+def _choice(text: str, version: str, target: Target) -> tuple[str, ...]:
     if text in addon_names(target):
         raise UsageError(f"the add-on {text} is one for all Python versions", hint=f"{target}:{text}")
     chosen = options(text or target.options[0])
-    if chosen not in [options(offered) for offered in target.options]:
-        raise UsageError(f"{target} does not offer the option {text!r}", hint=did_you_mean(text, target.options))
+    for name in (name for name in chosen if name not in OPTIONS):
+        raise UsageError(f"unknown option {name!r}", hint=did_you_mean(name, OPTIONS))
+    reason = refusal(chosen, version) or _not_offered(chosen, target)
+    if reason:
+        raise UsageError(reason, hint=f"the nearest cell is {target}:{version}:{nearest(chosen, version, target)}")
     return chosen
+
+
+def _not_offered(chosen: tuple[str, ...], target: Target) -> str:
+    offered = [options(choice) for choice in target.options]
+    if chosen in offered:
+        return ""
+    absent = [name for name in chosen if not any(name in choice for choice in offered)]
+    if absent:
+        return f"{target} does not offer {' and '.join(absent)}"
+    return f"{target} does not offer {'+'.join(chosen)} together"
+
+
+def nearest(chosen: tuple[str, ...], version: str, target: Target) -> str:
+    """The offered option set that shares most with `chosen` and adds least; the first of equals."""
+    possible = [choice for choice in target.options if not refusal(options(choice), version)]
+    return max(possible, key=lambda choice: (len({*options(choice)} & {*chosen}), -len({*options(choice)} - {*chosen})))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from graph.errors import PatchError, PlanError, UsageError, did_you_mean
 from graph.lock import Lock
 from graph.node import File, Node, Unpack
-from graph.recipes.common import Context, patch_applies
-
-Recipe = Callable[[Context], tuple[Node, ...]]
+from graph.recipes.common import Context, Recipe, Scoped, patch_applies
+from graph.target import Cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,15 @@ class Plan:
 def make_plan(contexts: Iterable[Context], recipes: Iterable[Recipe]) -> Plan:
     """Cross contexts with recipes. Raises PlanError on two unlike nodes of one name, an input that no node makes, or a cycle."""
     nodes: dict[str, Node] = {}
+    seen: set[tuple[Recipe, Cell]] = set()
     recipes = tuple(recipes)
     for context in contexts:
         for recipe in recipes:
-            for node in recipe(context):
+            own = recipe.scope(context) if isinstance(recipe, Scoped) else context
+            if (recipe, own.cell) in seen:
+                continue
+            seen.add((recipe, own.cell))
+            for node in recipe(own):
                 if nodes.setdefault(node.name, node) != node:
                     raise PlanError(f"two different nodes are named {node.name}", place=_where(recipe))
     for node in nodes.values():
@@ -53,7 +58,8 @@ def make_plan(contexts: Iterable[Context], recipes: Iterable[Recipe]) -> Plan:
 
 
 def _where(recipe: Recipe) -> str:
-    return f"{recipe.__module__.replace('.', '/')}.py"
+    plain = recipe.recipe if isinstance(recipe, Scoped) else recipe
+    return f"{plain.__module__.replace('.', '/')}.py"
 
 
 def _check_inputs(node: Node, nodes: Mapping[str, Node]) -> None:
@@ -69,30 +75,40 @@ def _clash(node: Node) -> str:
     """Why the inputs and files of a node cannot all be placed; empty if they can."""
     ats, paths = [given.at for given in node.inputs], [file.path for file in node.files]
     for place in (*ats, *paths):
-        if place.startswith("/") or any(part in ("", ".", "..") for part in place.split("/")):
+        if not {"", ".", ".."}.isdisjoint(place.split("/")):
             return f"{place!r} is no place below /build"
     for things, places in (("inputs", ats), ("files", paths)):
-        twice = [place for place in places if places.count(place) > 1]
-        if twice:
-            return f"two {things} are placed at {twice[0]!r}"
-    for outer in node.inputs:
-        inner = [at for at in ats if at.startswith(outer.at + "/")]
-        if inner and not outer.writable:
-            return f"input {inner[0]!r} lies inside the read-only input at {outer.at!r}"
+        if len({*places}) < len(places):
+            twice = next(place for place in places if places.count(place) > 1)
+            return f"two {things} are placed at {twice!r}"
+    writable = {given.at: given.writable for given in node.inputs}
+    for at in ats:
+        outer = next((folder for folder in _folders(at) if not writable.get(folder, True)), "")
+        if outer:
+            return f"input {at!r} lies inside the read-only input at {outer!r}"
     # the files of an Unpack are patches: applied, not placed
-    return "" if isinstance(node.action, Unpack) else _clash_of_files(node)
+    return "" if isinstance(node.action, Unpack) else _clash_of_files(writable, paths)
 
 
-def _clash_of_files(node: Node) -> str:
-    for path in (file.path for file in node.files):
-        for given in node.inputs:
-            if path == given.at or given.at.startswith(path + "/"):
-                return f"file {path!r} is in the way of the input at {given.at!r}"
-            if path.startswith(given.at + "/") and not given.writable:
-                return f"file {path!r} would be written into the read-only input at {given.at!r}"
-        below = [file.path for file in node.files if file.path.startswith(path + "/")]
-        if below:
-            return f"file {path!r} is in the way of file {below[0]!r}"
+@cache
+def _folders(place: str) -> tuple[str, ...]:
+    """a/b/c -> a/b, a"""
+    parts = place.split("/")
+    return tuple("/".join(parts[:length]) for length in range(len(parts) - 1, 0, -1))
+
+
+def _clash_of_files(writable: Mapping[str, bool], paths: list[str]) -> str:
+    files = set(paths)
+    for at in writable:
+        path = next((folder for folder in (at, *_folders(at)) if folder in files), "")
+        if path:
+            return f"file {path!r} is in the way of the input at {at!r}"
+    for path in paths:
+        for folder in _folders(path):
+            if not writable.get(folder, True):
+                return f"file {path!r} would be written into the read-only input at {folder!r}"
+            if folder in files:
+                return f"file {folder!r} is in the way of file {path!r}"
     return ""
 
 

@@ -24,8 +24,8 @@ from graph.jobserver import Jobserver
 from graph.lock import Lock, parse_lock
 from graph.matrix import Matrix, parse_cell, parse_matrix, parse_selection
 from graph.node import File
-from graph.plan import Plan, Recipe, check_patches, make_plan
-from graph.recipes.common import Context, Host
+from graph.plan import Plan, check_patches, make_plan
+from graph.recipes.common import Context, Host, Recipe
 from graph.report import PlainReporter, make_reporter
 from graph.result import ActionResult
 from graph.sandbox import PlainRunner, Runner, select_runner
@@ -70,7 +70,7 @@ class Session:
         triple = self.matrix.hosts.get(name)
         if triple is None:
             raise UsageError(f"cannot build on {name}", hint=f"build hosts: {', '.join(self.matrix.hosts)} (toolchains/targets.toml)")
-        return Host(name, triple)
+        return Host(name, self.matrix.targets[triple])
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+OPTIONS = {
+    "noopt": "no link-time optimisation",
+    "lto": "ThinLTO over the interpreter",
+    "debug": "CPython's --with-pydebug",
+    "freethreaded": "without the global interpreter lock (PEP 703), Python 3.13 and later",
+    "static": "one program without any shared library (musl)",
+}
+"""Every option, as python-build-standalone names them."""
+ABI_OPTIONS = {"freethreaded": "t", "debug": "d"}
+"""Options that extension modules see, and their letter in sys.abiflags, in its order."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -20,9 +31,15 @@ class Target:
     """Oldest libc the archive runs on, e.g. 2.17; empty where there is none."""
     zig: str
     """zig's -target, libc version included."""
+    clang: str
+    """clang's --target, e.g. arm64-apple-macosx11.0."""
+    autoconf: str
+    """--host of configure scripts: a name that config.sub knows."""
     cpu_flags: tuple[str, ...]
     page_size: int
     """Largest page size of the architecture in bytes: segments are aligned to it."""
+    deployment_target: str
+    """Oldest macOS that the archive runs on, e.g. 11.0; empty elsewhere."""
     multiarch: str
     """CPython's platform triplet (PEP 3149 suffix part), e.g. x86_64-linux-gnu."""
     platform_tag: str
@@ -33,8 +50,10 @@ class Target:
     """The entry of sources.lock whose zig runs on the target: the compiler of its toolchain add-on. Empty: no add-on."""
     run: str
     """native, qemu, wine or none: how its programs run on the build host."""
+    qemu: str
+    """Name of the architecture in qemu-user, e.g. aarch64; empty where programs run without it, or not at all."""
     options: tuple[str, ...]
-    """Option sets offered, best (the default) first; within one, options joined by +."""
+    """Option sets offered, best (the default) first; within one, options joined by +. See OPTIONS."""
 
     def __str__(self) -> str:
         return self.triple
@@ -54,6 +73,31 @@ class Cell:
     def minor(self) -> str:
         """major.minor, e.g. 3.13."""
         return ".".join(self.version.split(".")[:2])
+
+    @property
+    def abiflags(self) -> str:
+        """sys.abiflags, e.g. "td"."""
+        return "".join(letter for option, letter in ABI_OPTIONS.items() if option in self.options)
+
+    @property
+    def ldversion(self) -> str:
+        """CPython's LDVERSION, as in libpython and the interpreter's file name, e.g. 3.13td."""
+        return self.minor + self.abiflags
+
+    @property
+    def lib(self) -> str:
+        """The standard library's folder: the debug ABI shares it, the free-threaded does not (sysconfig's abi_thread)."""
+        return f"lib/python{self.minor}{self.abiflags.replace('d', '')}"
+
+    @property
+    def static(self) -> bool:
+        """One program, every module in it."""
+        return "static" in self.options
+
+    @property
+    def abi(self) -> str:
+        """Name of what an extension module is built for: target, version and abiflags."""
+        return f"{self.target}:{self.version}{self.abiflags}"
 
     def __str__(self) -> str:
         return f"{self.target}:{self.version}:{'+'.join(self.options)}"

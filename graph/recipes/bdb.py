@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graph.node import Node, Step
-from graph.recipes.common import Context, fetch_node, source_node
+from graph.recipes.common import Context, configure_triples, fetch_node, source_node
 from graph.recipes.library import CFLAGS, configure_node, licence, make_node, put
 
 OFF = ("shared", "cxx", "cryptography", "queue", "heap", "partition", "compression", "replication", "statistics", "verify")
@@ -14,7 +14,7 @@ ONLY = ("dist/", "src/", "lang/", "util/", "test/tcl/include.tcl", "LICENSE")
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
     off = tuple(f"--disable-{feature}" for feature in OFF)
-    argv = ("/build/src/dist/configure", f"--host={ctx.triple}", "--prefix=/usr", "--enable-static", "--enable-dbm", *off)
+    argv = ("/build/src/dist/configure", *configure_triples(ctx), "--prefix=/usr", "--enable-static", "--enable-dbm", *off)
     return (
         fetch_node(ctx, "db5.3"),
         source_node(ctx, "db5.3", only=ONLY),

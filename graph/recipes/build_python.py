@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from graph.errors import PlanError
 from graph.matrix import options
 from graph.node import File, Input, Node, Run, Step
 from graph.recipes.common import Context
-from graph.recipes.cpython import interpreter_nodes, python_name, run_tools
+from graph.recipes.cpython import interpreter_nodes, python_name, run_tools, source_name
+from graph.target import Cell
 
 SCRIPTS = "toolchains/steps"
 WITHOUT = ("test/", "idlelib/", "tkinter/", "turtledemo/", "ensurepip/", "pydoc_data/")
@@ -17,33 +17,39 @@ WITHOUT = ("test/", "idlelib/", "tkinter/", "turtledemo/", "ensurepip/", "pydoc_
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
-    """The interpreter that runs steps of packages, also in a plan without a cell of its version."""
-    return interpreter_nodes(package_context(ctx))
+    """The interpreter of the version that runs steps, also in a plan without a cell of the build host."""
+    return interpreter_nodes(host_context(ctx))
 
 
-def build_python(ctx: Context) -> tuple[Input, ...]:
-    """An interpreter of the cell's version that runs here: bin/, lib/pythonX.Y and zlib.
-
-    A native cell uses its own core. Raises PlanError for a cross target, which needs a core of the build host in its plan.
-    """
-    if ctx.triple != ctx.host.triple:
-        raise PlanError(f"no Python of {ctx.host.triple} is in the plan of {ctx.cell}", place="graph/recipes/build_python.py")
-    return (
-        Input(f"core:{ctx.cell}", "py/bin", subdir="stripped/bin"),
-        Input(f"source:cpython-{ctx.cell.version}", f"py/lib/{python_name(ctx)}", subdir="Lib", without=WITHOUT),
-        Input(f"ext:{ctx.cell}:zlib", "py/modules", subdir="stripped"),
-    )
+def host_context(ctx: Context) -> Context:
+    """The build host's own cell of the context's version: the Python that runs here."""
+    host = ctx.host.target
+    return replace(ctx, cell=Cell(host, ctx.cell.version, options(host.options[0])))
 
 
 def package_context(ctx: Context) -> Context:
-    """The context whose Python runs steps of packages: one version and option set, so a package is one node for all cells of a plan."""
-    target = ctx.cell.target
-    return replace(ctx, cell=replace(ctx.cell, version=ctx.steps_version or ctx.cell.version, options=options(target.options[0])))
+    """The context whose Python runs steps of packages, which are one node for all versions."""
+    return replace(ctx, cell=replace(ctx.cell, version=ctx.steps_version or ctx.cell.version))
+
+
+def build_python(ctx: Context) -> tuple[Input, ...]:
+    """An interpreter of the cell's version that runs here: bin/, lib/pythonX.Y and zlib."""
+    host = host_context(ctx)
+    return (
+        Input(f"core:{host.cell}", "py/bin", subdir="stripped/bin"),
+        Input(f"source:{source_name(host)}", f"py/{host.cell.lib}", subdir="Lib", without=WITHOUT),
+        Input(f"ext:{host.cell.abi}:zlib", "py/modules", subdir="stripped"),
+    )
 
 
 def python_step(ctx: Context, script: str, *args: str) -> Step:
     """Run toolchains/steps/<script>, which the node must list among its scripts."""
-    return Step((f"/build/py/bin/{python_name(ctx)}", f"/build/steps/{script}", *args))
+    return Step((build_python_path(ctx), f"/build/steps/{script}", *args))
+
+
+def build_python_path(ctx: Context) -> str:
+    """Where `build_python` places the program."""
+    return f"/build/py/bin/{python_name(host_context(ctx))}"
 
 
 def python_node(
@@ -72,7 +78,7 @@ def python_node(
     }
     return Node(
         name,
-        Run(steps, tuple(sorted(environment.items())), tools=run_tools(ctx)),
+        Run(steps, tuple(sorted(environment.items())), tools=run_tools(host_context(ctx))),
         inputs=(*build_python(ctx), *inputs),
         files=(*(ctx.file(f"{SCRIPTS}/{script}", f"steps/{script}") for script in scripts), *files),
         platform=ctx.host.platform,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from graph.errors import PlanError
 from graph.lock import Lock, Source
 from graph.node import Fetch, File, Input, Node, Run, Step, Unpack
-from graph.target import Cell
+from graph.target import ABI_OPTIONS, Cell, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +17,12 @@ class Host:
 
     platform: str
     """os-arch, e.g. linux-x86_64: names the zig wheel and stands in the keys of Run nodes."""
-    triple: str
-    """The target whose programs it runs natively."""
+    target: Target
+    """The one whose programs it runs natively."""
+
+    @property
+    def triple(self) -> str:
+        return self.target.triple
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Context:
     files: Mapping[str, File]
     """Files of the repository under patches/, toolchains/ and graph/runtime/, by their path there."""
     steps_version: str = ""
-    """The Python that runs steps of packages, which belong to no cell; empty: the cell's own."""
+    """The Python that runs steps of packages, which belong to no version."""
 
     @property
     def triple(self) -> str:
@@ -63,6 +67,41 @@ class Context:
         if not found:
             raise PlanError(f"no files under {path}", place="recipe", hint="git status")
         return found
+
+
+Recipe = Callable[[Context], tuple[Node, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scoped:
+    """A recipe whose nodes depend on no more of a cell than `scope` leaves: it is called once for all cells that are the same to it."""
+
+    scope: Callable[[Context], Context]
+    recipe: Recipe
+
+    def __call__(self, ctx: Context) -> tuple[Node, ...]:
+        return self.recipe(self.scope(ctx))
+
+
+def of_target(ctx: Context) -> Context:
+    """Packages: neither Python nor options; steps that need a Python run one of their own version."""
+    return replace(ctx, cell=Cell(ctx.cell.target, "", ()), steps_version=ctx.steps_version or ctx.cell.version)
+
+
+def of_abi(ctx: Context) -> Context:
+    """Extension modules: target, version and the options that they see."""
+    return replace(ctx, cell=abi_cell(ctx.cell))
+
+
+def of_version(ctx: Context) -> Context:
+    """The standard library: version, and whether it is the free-threaded one's."""
+    kept = tuple(name for name in ctx.cell.options if name == "freethreaded")
+    return replace(ctx, cell=Cell(ctx.host.target, ctx.cell.version, kept))
+
+
+def abi_cell(cell: Cell) -> Cell:
+    """The cell less the options that extension modules do not see."""
+    return replace(cell, options=tuple(name for name in cell.options if name in ABI_OPTIONS))
 
 
 def fetch_node(ctx: Context, name: str) -> Node:
@@ -114,7 +153,7 @@ def environment(ctx: Context, **more: str) -> tuple[tuple[str, str], ...]:
         "SOURCE_DATE_EPOCH": str(ctx.lock.epoch),
         "PKG_CONFIG_LIBDIR": "/build/none",
         "ZIG": "/build/zig/zig",
-        "CLANG_TARGET": target.triple,
+        "CLANG_TARGET": target.clang,
         "CLANG_TARGET_FLAGS": " ".join(target.cpu_flags),
         "CONFIG_SHELL": "/bin/sh",
         "CC": "cc",
@@ -124,6 +163,13 @@ def environment(ctx: Context, **more: str) -> tuple[tuple[str, str], ...]:
         "RANLIB": "ranlib",
     }
     return tuple(sorted({**base, **more}.items()))
+
+
+def configure_triples(ctx: Context) -> tuple[str, str]:
+    """--build and --host of configure scripts: both the target where its programs run, so that checks are run and nothing is guessed."""
+    target = ctx.cell.target
+    build = ctx.host.target.autoconf if target.run == "none" else target.autoconf
+    return (f"--build={build}", f"--host={target.autoconf}")
 
 
 def toolchain_inputs(ctx: Context) -> tuple[Input, ...]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from dataclasses import replace
+from functools import cache
 
 from graph.node import File, Input, Node, Step
-from graph.recipes.common import Context, compile_node, fetch_node, source_node
+from graph.recipes.common import Context, compile_node, configure_triples, fetch_node, of_abi, source_node
 from graph.recipes.cpython_modules import SHARED_LIBS, Extension, extensions, modules_built_apart
 from graph.recipes.cpython_reads import CONFIGURE, CORE, globs
 
@@ -16,28 +17,38 @@ HARDENING = ("-D_FORTIFY_SOURCE=2",)  # the cc driver adds the stack protector, 
 INTERPRETER_FLAGS = ("-fPIC", "-fno-semantic-interposition", "-fno-plt", *HARDENING)
 """Of core and extension modules. The core's objects serve the program, the shared and the static libpython alike."""
 
+RELEASE_FLAGS, DEBUG_FLAGS = ("-DNDEBUG", "-O3"), ("-Og",)
+CONFIGURE_OPTIONS = {"debug": "--with-pydebug", "freethreaded": "--disable-gil"}
+
 EXTENSION_FLAGS = (
-    *("-fno-strict-overflow", "-DNDEBUG", "-g", "-O3", "-Wall", "-Wno-unreachable-code-fallthrough", "-std=c11"),
+    *("-fno-strict-overflow", "-g", "-Wall", "-Wno-unreachable-code-fallthrough", "-std=c11"),
     *("-Werror=implicit-function-declaration", "-fvisibility=hidden", *INTERPRETER_FLAGS),
     *("-I../config", "-I../src/Include", "-I../src/Include/internal", "-I../src/Include/internal/mimalloc"),
 )
-"""What CPython's Makefile gives to a stdlib module (PY_STDMODULE_CFLAGS), less the Makefile."""
+"""What CPython's Makefile gives to a stdlib module (PY_STDMODULE_CFLAGS), less the Makefile and OPT's optimisation."""
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
-    """source:cpython-VERSION, and of the cell configure:CELL, core:CELL, ext:CELL:MODULE."""
-    return (
-        *_source(ctx),
-        _configure(ctx),
-        _core(ctx),
-        *(_extension(ctx, ext) for ext in extensions(ctx.cell.minor)),
-    )
+    """core:CELL"""
+    return (_core(ctx),)
+
+
+def abi_nodes(ctx: Context) -> tuple[Node, ...]:
+    """configure:ABI, ext:ABI:MODULE for each module with an outside library, ext:ABI:tests for all test modules."""
+    apart = [ext for ext in extensions(ctx.cell) if not ext.test]
+    return (*_source(ctx), _configure(ctx), *(_extension(ctx, ext) for ext in apart), _test_modules(ctx))
+
+
+def frozen_nodes(ctx: Context) -> tuple[Node, ...]:
+    """frozen:VERSION, the modules that are compiled into every core of a version: their byte code is the same for all."""
+    return (*_source(ctx), _frozen(replace(ctx, cell=replace(ctx.cell, options=()))))
 
 
 def interpreter_nodes(ctx: Context) -> tuple[Node, ...]:
-    """Of `nodes`, those that make an interpreter that runs: see build_python.py."""
-    zlib = next(ext for ext in extensions(ctx.cell.minor) if ext.name == "zlib")
-    return (*_source(ctx), _configure(ctx), _core(ctx), _extension(ctx, zlib))
+    """An interpreter that runs, as far as build_python.py needs it."""
+    zlib = next(ext for ext in extensions(ctx.cell) if ext.name == "zlib")
+    abi = of_abi(ctx)
+    return (*_source(ctx), _configure(abi), _core(ctx), _extension(abi, zlib))
 
 
 def _source(ctx: Context) -> tuple[Node, ...]:
@@ -50,24 +61,33 @@ def source_name(ctx: Context) -> str:
     return f"cpython-{ctx.cell.version}"
 
 
-def source_input(ctx: Context, at: str = "src", *, only: tuple[str, ...], without: tuple[str, ...] = (), subdir: str = "") -> Input:
+def source_input(
+    ctx: Context, at: str = "src", *, only: tuple[str, ...], without: tuple[str, ...] = (), subdir: str = "", writable: bool = False
+) -> Input:
     """What a node reads of the patched source."""
-    return Input(f"source:{source_name(ctx)}", at, only=only, without=without, subdir=subdir)
+    return Input(f"source:{source_name(ctx)}", at, only, without, subdir, writable)
 
 
 def python_name(ctx: Context) -> str:
-    """File name of the interpreter, e.g. python3.13."""
-    return f"python{ctx.cell.minor}"
+    """File name of the interpreter, e.g. python3.13, python3.13t."""
+    return f"python{ctx.cell.ldversion}"
 
 
 def soname(ctx: Context) -> str:
     """File name of the shared libpython, e.g. libpython3.13.so.1.0."""
-    return f"libpython{ctx.cell.minor}.so.1.0"
+    return f"libpython{ctx.cell.ldversion}.so.1.0"
 
 
 def ext_suffix(ctx: Context) -> str:
     """Ending of extension modules, e.g. .cpython-313-x86_64-linux-gnu.so."""
-    return f".cpython-{ctx.cell.minor.replace('.', '')}-{ctx.cell.target.multiarch}.so"
+    return f".cpython-{ctx.cell.ldversion.replace('.', '')}-{ctx.cell.target.multiarch}.so"
+
+
+def ext_suffixes(ctx: Context) -> tuple[str, ...]:
+    """sys.implementation's list (Python/dynload_shlib.c): a debug build also takes release builds' modules, a free-threaded no abi3."""
+    release = replace(ctx, cell=replace(ctx.cell, options=tuple(name for name in ctx.cell.options if name != "debug")))
+    stable = () if "freethreaded" in ctx.cell.options else (f".abi{ctx.cell.minor.partition('.')[0]}.so",)
+    return (*dict.fromkeys((ext_suffix(ctx), ext_suffix(release))), *stable, ".so")
 
 
 def run_tools(ctx: Context) -> tuple[str, ...]:
@@ -82,21 +102,21 @@ def _source_map(ctx: Context) -> str:
 
 def _configure(ctx: Context) -> Node:
     # modules that are nodes of their own are "not available" to it: so it looks for no library, and none can change it
-    apart = "".join(f"py_cv_module_{name}=n/a\n" for name in modules_built_apart(ctx.cell.minor))
+    apart = "".join(f"py_cv_module_{name}=n/a\n" for name in modules_built_apart(ctx.cell))
     site = ctx.file("toolchains/cpython/linux.site", "config.site")
     argv = (
         "sh",
         "../src/configure",
-        f"--build={ctx.host.triple}",
-        f"--host={ctx.triple}",
+        *configure_triples(ctx),
         "--prefix=/install",
         "--enable-shared",
         "--without-ensurepip",
         "--with-dbmliborder=bdb",
+        *(flag for option, flag in CONFIGURE_OPTIONS.items() if option in ctx.cell.options),
     )
     return compile_node(
         ctx,
-        f"configure:{ctx.cell}",
+        f"configure:{ctx.cell.abi}",
         (Step(argv), Step(("rm", "config.log"))),
         inputs=(source_input(ctx, only=globs(CONFIGURE, ctx.cell.minor)),),
         files=(File("config.site", site.data + apart.encode()),),
@@ -110,60 +130,104 @@ def _configure(ctx: Context) -> Node:
     )
 
 
-def _core(ctx: Context) -> Node:
-    """out/full and out/stripped: bin/ and lib/; out/static: libpython3.X.a; out/objects: every object file by its path in the build."""
-    settings = (f"PYTHON={python_name(ctx)}", f"SONAME={soname(ctx)}", "OUT=../out")
+def _frozen(ctx: Context) -> Node:
+    """out: Python/frozen_modules as the cores' build folders have it. Made without optimisation: what freezes runs once."""
     return compile_node(
         ctx,
-        f"core:{ctx.cell}",
-        (Step(("make", "-f", "Makefile", "-f", "/build/core.mk", *settings, "core")),),
+        f"frozen:{ctx.cell.version}",
+        (Step(("make", "-f", "Makefile", "-f", "/build/core.mk", "OUT=../out", "OPT=-DNDEBUG -O1", "frozen")),),
         inputs=(
-            source_input(ctx, only=globs(CORE, ctx.cell.minor), without=_files_of_extensions(ctx.cell.minor)),
-            Input(f"configure:{ctx.cell}", "work", writable=True),
+            source_input(ctx, only=globs(CORE, ctx.cell.minor), without=_files_of(extensions(ctx.cell))),
+            Input(f"configure:{ctx.cell.abi}", "work", writable=True),
         ),
         files=(ctx.file("toolchains/cpython/core.mk", "core.mk"),),
         tools=("posix", "make", *run_tools(ctx)),
     )
 
 
-def _files_of_extensions(minor: str) -> tuple[str, ...]:
-    """Globs of what only extension modules read, so that a change there leaves the core alone."""
+def _core(ctx: Context) -> Node:
+    """out/full and out/stripped: bin/ and lib/; out/static: libpython3.X.a; out/objects: every object file by its path in the build."""
+    settings = (
+        *(f"PYTHON={python_name(ctx)}", f"SONAME={soname(ctx)}", "OUT=../out"),
+        # the stable ABI is that of release builds
+        f"STABLE_ABI={'' if 'debug' in ctx.cell.options else 'libpython3.so'}",
+        f"LTO={'-flto=thin' if 'lto' in ctx.cell.options else ''}",
+        # frozen modules are there already; on the command line, as rules are read before core.mk is
+        *("FREEZE_MODULE_DEPS=", "FREEZE_MODULE_BOOTSTRAP_DEPS=", "DEEPFREEZE_DEPS="),
+    )
+    return compile_node(
+        ctx,
+        f"core:{ctx.cell}",
+        (
+            Step(("cp", "-R", "/build/frozen/.", ".")),
+            Step(("make", "-f", "Makefile", "-f", "/build/core.mk", *settings, "core")),
+        ),
+        inputs=(
+            source_input(ctx, only=globs(CORE, ctx.cell.minor), without=_files_of(extensions(ctx.cell))),
+            Input(f"configure:{ctx.cell.abi}", "work", writable=True),
+            Input(f"frozen:{ctx.cell.version}", "frozen"),
+        ),
+        files=(ctx.file("toolchains/cpython/core.mk", "core.mk"),),
+    )
+
+
+@cache
+def _files_of(modules: tuple[Extension, ...]) -> tuple[str, ...]:
+    """Globs of what only these modules read, so that a change there leaves the core alone."""
     found: set[str] = set()
-    for ext in extensions(minor):
-        for name in (*ext.sources, *ext.reads):
-            folder = PurePosixPath(name).parts[0]
-            # a folder of sources belongs to its module as a whole; clinic/ is everyone's
-            whole = "/" in name and folder != "clinic"
-            if name not in SHARED_HEADERS:
-                found.add(f"Modules/{folder}/" if whole else f"Modules/{name}")
+    for name in (name for ext in modules for name in (*ext.sources, *ext.reads)):
+        folder, inside, _ = name.partition("/")
+        # a folder of sources belongs to its module as a whole; clinic/ is everyone's
+        whole = inside and folder != "clinic"
+        if name not in SHARED_HEADERS:
+            found.add(f"Modules/{folder}/" if whole else f"Modules/{name}")
     return tuple(sorted(found))
 
 
 def _extension(ctx: Context, ext: Extension) -> Node:
     """out/full and out/stripped: the module; out/objects/Modules: its object files."""
-    objects = tuple(f"{PurePosixPath(name).stem}.o" for name in ext.sources)
+    keep = Step(("mv", *_objects(ext), "../out/objects/Modules/"))
+    return _modules_node(ctx, ext.name, (ext,), (*_module_steps(ctx, ext), keep))
+
+
+def _test_modules(ctx: Context) -> Node:
+    """out/full and out/stripped: every module that only CPython's own tests import."""
+    tests = tuple(ext for ext in extensions(ctx.cell) if ext.test)
+    return _modules_node(ctx, "tests", tests, tuple(step for ext in tests for step in _module_steps(ctx, ext)))
+
+
+def _objects(ext: Extension) -> tuple[str, ...]:
+    return tuple(f"{name.rpartition('/')[2].removesuffix('.c')}.o" for name in ext.sources)
+
+
+def _module_steps(ctx: Context, ext: Extension) -> tuple[Step, ...]:
+    """Compile and link one module."""
     module = ext.name + ext_suffix(ctx)
     shared = any(package in SHARED_LIBS for package in ext.uses)
     # lib/python3.X/lib-dynload -> lib, in DT_RPATH, which goes before LD_LIBRARY_PATH; symbols of static libraries stay inside
     run_path = ("-Wl,--disable-new-dtags,-rpath,$ORIGIN/../..",) if shared else ()
-    link = ("cc", "-shared", *objects, *(f"-L../deps/{name}/lib" for name in ext.uses), *ext.libs, "-Wl,--exclude-libs,ALL", *run_path)
+    found = tuple(f"-L../deps/{name}/lib" for name in ext.uses)
+    link = ("cc", "-shared", *_objects(ext), *found, *ext.libs, "-Wl,--exclude-libs,ALL", *run_path)
     include = tuple(f"-I../deps/{name}/include" for name in ext.uses)
+    flags = (*EXTENSION_FLAGS, *(DEBUG_FLAGS if "debug" in ctx.cell.options else RELEASE_FLAGS), _source_map(ctx), *ext.flags)
+    return (
+        Step(("cc", "-c", *flags, *include, *(f"../src/Modules/{name}" for name in ext.sources))),
+        Step((*link, "-o", f"../out/full/{module}")),
+        Step((*link, "-Wl,-s", "-o", f"../out/stripped/{module}")),
+    )
+
+
+def _modules_node(ctx: Context, name: str, modules: tuple[Extension, ...], steps: tuple[Step, ...]) -> Node:
+    reads = tuple(dict.fromkeys(f"Modules/{path}" for ext in modules for path in (*ext.sources, *ext.reads)))
+    packages = tuple(dict.fromkeys(package for ext in modules for package in ext.uses))
     return compile_node(
         ctx,
-        f"ext:{ctx.cell}:{ext.name}",
-        (
-            Step(("mkdir", "-p", "../out/full", "../out/stripped", "../out/objects/Modules")),
-            Step(
-                ("cc", "-c", *EXTENSION_FLAGS, _source_map(ctx), *ext.flags, *include, *(f"../src/Modules/{name}" for name in ext.sources))
-            ),
-            Step((*link, "-o", f"../out/full/{module}")),
-            Step((*link, "-Wl,-s", "-o", f"../out/stripped/{module}")),
-            Step(("mv", *objects, "../out/objects/Modules/")),
-        ),
+        f"ext:{ctx.cell.abi}:{name}",
+        (Step(("mkdir", "-p", "../out/full", "../out/stripped", "../out/objects/Modules")), *steps),
         inputs=(
-            source_input(ctx, only=("Include/", *(f"Modules/{name}" for name in (*ext.sources, *ext.reads)))),
-            Input(f"configure:{ctx.cell}", "config", only=("pyconfig.h",)),
-            *(Input(f"make:{ctx.triple}:{name}", f"deps/{name}", only=("include/", "lib/")) for name in ext.uses),
+            source_input(ctx, only=("Include/", *reads)),
+            Input(f"configure:{ctx.cell.abi}", "config", only=("pyconfig.h",)),
+            *(Input(f"make:{ctx.triple}:{package}", f"deps/{package}", only=("include/", "lib/")) for package in packages),
         ),
         tools=("posix",),
     )

@@ -7,6 +7,9 @@ a row that differs between versions stands once for each, with `minors`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+
+from graph.target import Cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class Extension:
     """Only CPython's own tests import it: it is left out of the install_only archives."""
     minors: tuple[str, ...] = ()
     """Python versions (major.minor) that have this row; empty for all."""
+    systems: tuple[str, ...] = ()
+    """Operating systems that have it (Target.os); empty for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +42,15 @@ class Absent:
     name: str
     reason: str
     minors: tuple[str, ...] = ()
-    """As in Extension."""
+    """Python versions (major.minor) that have it; empty for all."""
+    libcs: tuple[str, ...] = ()
+    """C libraries (Target.libc) with which it is left out; empty for all."""
 
 
 ABSENT = (
     Absent("_gdbm", "GNU dbm is under GPL-3.0-or-later, which an interpreter that is linked with it would inherit; dbm.ndbm serves"),
-    Absent("_crypt", "libcrypt is no part of glibc's interface any more: some systems have libcrypt.so.1, others .so.2 or none", ("3.11",)),
-    Absent("nis", "needs libnsl and libtirpc, for a directory service of the 1990s", ("3.11",)),
+    Absent("_crypt", "crypt() has left glibc: some systems have it in libcrypt.so.1, others in libcrypt.so.2 or not", ("3.11",), ("gnu",)),
+    Absent("nis", "needs libnsl and libtirpc, which few systems have; NIS is out of use", ("3.11",)),
 )
 
 SHARED_LIBS = {
@@ -57,8 +64,8 @@ SHARED_LIBS = {
 Tcl and Tk have one module here, and others in site-packages, which find their functions through it (PIL.ImageTk, matplotlib).
 """
 
-SHARED_FILES = {"libx11": ("share/X11/locale/",), "dejavu": ("share/fonts/tk/",)}
-"""What a part of a shared library reads at run time, and finds by the library's place (docs/tkinter.md)."""
+SHARED_FILES = {"tk": {"libx11": ("share/X11/locale/",), "dejavu": ("share/fonts/tk/",)}}
+"""What parts of a shared library read at run time, and find by the library's place (docs/tkinter.md)."""
 
 PARTS = {
     "tcl": ("zlib",),
@@ -238,16 +245,22 @@ TEST_PACKAGES = ("test", "idlelib.idle_test")
 """Packages of the standard library that only hold tests."""
 
 
-def extensions(minor: str) -> tuple[Extension, ...]:
-    """Every shared module of a Python version (major.minor), the test modules last."""
-    return tuple(ext for ext in EXTERNAL + TESTS if not ext.minors or minor in ext.minors)
+def extensions(cell: Cell) -> tuple[Extension, ...]:
+    """Every module of a cell that is built apart from the core, the test modules last."""
+    return _rows(cell.minor, cell.target.os)
 
 
-def absent(minor: str) -> tuple[Absent, ...]:
-    """What is left out of a Python version."""
-    return tuple(module for module in ABSENT if not module.minors or minor in module.minors)
+@cache
+def _rows(minor: str, system: str) -> tuple[Extension, ...]:
+    return tuple(ext for ext in EXTERNAL + TESTS if minor in (ext.minors or (minor,)) and system in (ext.systems or (system,)))
 
 
-def modules_built_apart(minor: str) -> tuple[str, ...]:
+def absent(cell: Cell) -> tuple[Absent, ...]:
+    """What is left out of a cell."""
+    minor, libc = cell.minor, cell.target.libc
+    return tuple(row for row in ABSENT if minor in (row.minors or (minor,)) and libc in (row.libcs or (libc,)))
+
+
+def modules_built_apart(cell: Cell) -> tuple[str, ...]:
     """Names that the core's configure is told are not available: `extensions` and what is left out."""
-    return tuple(sorted({module.name for module in (*extensions(minor), *absent(minor))}))
+    return tuple(sorted({row.name for row in (*extensions(cell), *absent(cell))}))

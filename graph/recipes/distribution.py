@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
+from graph.matrix import options
 from graph.node import File, Input, Node, Run, Step
 from graph.recipes import ncurses
 from graph.recipes.build_python import python_node, python_step
 from graph.recipes.common import Context
-from graph.recipes.cpython import ext_suffix, python_name, soname, source_input
+from graph.recipes.cpython import ext_suffixes, soname, source_input
 from graph.recipes.cpython_modules import PARTS, SHARED_FILES, SHARED_LIBS, TEST_PACKAGES, Extension, extensions
+from graph.recipes.pip import pip_name
+from graph.recipes.toolchain import LLVM
 
 FLAVOURS = {"full": "full.tar.zst", "install_only": "install_only.tar.gz", "install_only_stripped": "install_only_stripped.tar.gz"}
 TEST_FOLDERS = tuple(f"{package.replace('.', '/')}/" for package in TEST_PACKAGES)
@@ -21,14 +25,16 @@ BUILD_FILES_READ = (
     *("Modules/Setup", "Modules/config.c.in", "Modules/makesetup"),
 )
 
+SYSTEMS = {"linux": "linux", "macos": "darwin"}
+"""zig's name of an OS -> sys.platform."""
+
 RUNTIME = ("_relocatable_sysconfig.py", "python-config.sh")
 """Files of graph/runtime/ that build_files.py puts into a distribution."""
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
-    """stdlib, files, assemble (full and stripped), metadata, archive (three) and dist of the cell."""
+    """files, assemble (full and stripped), metadata, archive (three) and dist of the cell."""
     return (
-        _stdlib(ctx),
         _build_files(ctx),
         _assemble(ctx, "full"),
         _assemble(ctx, "stripped"),
@@ -41,46 +47,58 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
 
 
 def archive_name(ctx: Context, flavour: str) -> str:
-    """File name as python-build-standalone has it; the option set stands in the full archive's name only."""
+    """File name as python-build-standalone has it: the others than the full archive name the options only where they are not the best."""
     stem = f"cpython-{ctx.cell.version}+{ctx.lock.release}-{ctx.triple}"
-    if flavour == "full":
-        stem += f"-{'+'.join(ctx.cell.options)}"
-    return f"{stem}-{FLAVOURS[flavour]}"
-
-
-def _lib(ctx: Context) -> str:
-    return f"lib/{python_name(ctx)}"
+    best = options(ctx.cell.target.options[0])
+    usual = {best: (), tuple(sorted({*best, "freethreaded"})): ("freethreaded",)}
+    named = ctx.cell.options if flavour == "full" else usual.get(ctx.cell.options, ctx.cell.options)
+    return "-".join((stem, *(("+".join(named),) if named else ()), FLAVOURS[flavour]))
 
 
 def _config_folder(ctx: Context) -> str:
-    return f"{_lib(ctx)}/config-{ctx.cell.minor}-{ctx.cell.target.multiarch}"
+    return f"{ctx.cell.lib}/config-{ctx.cell.ldversion}-{ctx.cell.target.multiarch}"
 
 
-def _stdlib(ctx: Context) -> Node:
-    """out/lib/pythonX.Y: Lib/ less its tests, compiled."""
-    lib = _lib(ctx)
-    return python_node(
-        ctx,
-        f"stdlib:{ctx.cell}",
-        (python_step(ctx, "compile_tree.py", f"/build/out/{lib}", lib),),
-        inputs=(Input(f"source:cpython-{ctx.cell.version}", f"out/{lib}", subdir="Lib", without=NOT_STDLIB, writable=True),),
-        scripts=("compile_tree.py",),
+def stdlib_name(ctx: Context) -> str:
+    """stdlib:VERSION, with a t for the free-threaded one, whose folder is another."""
+    return f"stdlib:{ctx.cell.version}{ctx.cell.abiflags.replace('d', '')}"
+
+
+def stdlib_nodes(ctx: Context) -> tuple[Node, ...]:
+    """`stdlib_name`: lib/pythonX.Y, which is Lib/ less its tests, compiled."""
+    lib = ctx.cell.lib
+    return (
+        python_node(
+            ctx,
+            stdlib_name(ctx),
+            (python_step(ctx, "compile_tree.py", f"/build/out/{lib}", lib),),
+            inputs=(source_input(ctx, f"out/{lib}", only=(), subdir="Lib", without=NOT_STDLIB, writable=True),),
+            scripts=("compile_tree.py",),
+        ),
     )
+
+
+def _names(ctx: Context) -> dict[str, Any]:
+    """What both facts.json tell: names in the cell's tree."""
+    cell, target = ctx.cell, ctx.cell.target
+    return {
+        "minor": cell.minor,
+        "version": cell.version,
+        "abiflags": cell.abiflags,
+        "lib": cell.lib,
+        "config": _config_folder(ctx),
+        "system": SYSTEMS[target.os],
+        "multiarch": target.multiarch,
+        "platform_tag": target.platform_tag,
+        "ext_suffixes": list(ext_suffixes(ctx)),
+        "soname": soname(ctx),
+    }
 
 
 def _build_files(ctx: Context) -> Node:
     """Headers, config folder, _sysconfigdata, pkg-config files, commands and links of an installation."""
-    target = ctx.cell.target
-    facts = {
-        "minor": ctx.cell.minor,
-        "version": ctx.cell.version,
-        "multiarch": target.multiarch,
-        "platform_tag": target.platform_tag,
-        "ext_suffix": ext_suffix(ctx),
-        "soname": soname(ctx),
-        "modules": [ext.name for ext in extensions(ctx.cell.minor)],
-    }
-    lib = _lib(ctx)
+    facts = {**_names(ctx), "modules": [ext.name for ext in extensions(ctx.cell)]}
+    lib = ctx.cell.lib
     return python_node(
         ctx,
         f"files:{ctx.cell}",
@@ -88,14 +106,14 @@ def _build_files(ctx: Context) -> Node:
             python_step(ctx, "build_files.py", "/build/src", "/build/configured", "/build/runtime", "/build/out", "/build/facts.json"),
             python_step(ctx, "compile_tree.py", f"/build/out/{lib}", lib, "config-*/*"),
         ),
-        inputs=(source_input(ctx, only=BUILD_FILES_READ), Input(f"configure:{ctx.cell}", "configured")),
+        inputs=(source_input(ctx, only=BUILD_FILES_READ), Input(f"configure:{ctx.cell.abi}", "configured")),
         files=(_json("facts.json", facts), *(ctx.file(f"graph/runtime/{name}", f"runtime/{name}") for name in RUNTIME)),
         scripts=("build_files.py", "compile_tree.py"),
     )
 
 
 def _json(path: str, value: object) -> File:
-    return File(path, json.dumps(value, indent=1, sort_keys=True).encode())
+    return File(path, json.dumps(value, sort_keys=True).encode())
 
 
 Part = tuple[Input, str]
@@ -108,28 +126,33 @@ def _assemble(ctx: Context, variant: str) -> Node:
 
 
 def _install_parts(ctx: Context, variant: str) -> tuple[Part, ...]:
-    cell, lib = ctx.cell, _lib(ctx)
-    modules = [ext for ext in extensions(cell.minor) if not ext.test]
+    cell, lib = ctx.cell, ctx.cell.lib
+    modules = [ext for ext in extensions(cell) if not ext.test]
     return (
         (Input(f"core:{cell}", "part/core", subdir=variant), "."),
         (Input(f"files:{cell}", "part/files", without=("licenses/",)), "."),
-        (Input(f"stdlib:{cell}", "part/stdlib"), "."),
-        (Input(f"pip:{cell}", "part/pip"), "."),
+        (Input(stdlib_name(ctx), "part/stdlib"), "."),
+        (Input(pip_name(ctx), "part/pip"), "."),
         (Input("certificates:certifi", "part/certificates", only=("share/",)), "."),
-        *((Input(f"ext:{cell}:{ext.name}", f"part/{ext.name}", subdir=variant), f"{lib}/lib-dynload") for ext in modules),
-        *(
-            (Input(f"make:{ctx.triple}:{package}", f"part/{package}", only=tuple(f"lib/{name}" for name in names)), ".")
-            for package, names in SHARED_LIBS.items()
-        ),
+        *((Input(f"ext:{cell.abi}:{ext.name}", f"part/{ext.name}", subdir=variant), f"{lib}/lib-dynload") for ext in modules),
+        *((Input(f"make:{ctx.triple}:{package}", f"part/{package}", only=globs), ".") for package, globs in _run_time_files(ctx)),
         (Input(ncurses.DATABASE, "part/terminfo"), "."),
-        *((Input(f"make:{ctx.triple}:{package}", f"part/{package}", only=globs), ".") for package, globs in SHARED_FILES.items()),
-        *((part, f"share/licenses/{python_name(ctx)}") for part, _ in _licence_parts(ctx)),
+        *((part, f"share/licenses/python{cell.minor}") for part, _ in _licence_parts(ctx)),
     )
+
+
+def _run_time_files(ctx: Context) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Packages that a distribution holds files of, and which: shared libraries, and what these read."""
+    used = dict.fromkeys(package for ext in extensions(ctx.cell) for package in ext.uses)
+    for package in used:
+        if package in SHARED_LIBS:
+            yield package, tuple(f"lib/{name}" for name in SHARED_LIBS[package])
+        yield from SHARED_FILES.get(package, {}).items()
 
 
 def _licence_parts(ctx: Context) -> tuple[Part, ...]:
     """The licence of every package that a distribution holds parts of."""
-    packages = [f"make:{ctx.triple}:{name}" for name in sorted({*_packages(ctx), *SHARED_FILES})]
+    packages = [f"make:{ctx.triple}:{name}" for name in sorted({*_packages(ctx), *dict(_run_time_files(ctx))})]
     nodes = [f"libc:{ctx.triple}", "certificates:certifi", *packages]
     return (
         *((Input(name, f"licences/{name.rpartition(':')[2]}", subdir="licenses"), "licenses") for name in nodes),
@@ -138,7 +161,7 @@ def _licence_parts(ctx: Context) -> tuple[Part, ...]:
 
 
 def _packages(ctx: Context) -> tuple[str, ...]:
-    return tuple(sorted({package for ext in extensions(ctx.cell.minor) for package in _linked(ext)}))
+    return tuple(sorted({package for ext in extensions(ctx.cell) for package in _linked(ext)}))
 
 
 def _linked(ext: Extension) -> tuple[str, ...]:
@@ -155,17 +178,17 @@ def _merged(ctx: Context, name: str, parts: tuple[Part, ...]) -> Node:
 
 def _full_parts(ctx: Context) -> tuple[Part, ...]:
     """All of the full archive's python/ folder but PYTHON.json."""
-    cell, lib = ctx.cell, f"install/{_lib(ctx)}"
-    every = extensions(cell.minor)
+    cell, lib = ctx.cell, f"install/{ctx.cell.lib}"
+    every = extensions(cell)
     shipped = sorted({package for ext in every for package in ext.uses if package not in SHARED_LIBS})
     return (
         (Input(f"assemble:{cell}:full", "install"), "install"),
         (source_input(ctx, "tests", only=TEST_FOLDERS, subdir="Lib"), lib),
-        *((Input(f"ext:{cell}:{ext.name}", f"test/{ext.name}", subdir="full"), f"{lib}/lib-dynload") for ext in every if ext.test),
+        (Input(f"ext:{cell.abi}:tests", "test", subdir="full"), f"{lib}/lib-dynload"),
         (Input(f"core:{cell}", "static", subdir="static"), f"install/{_config_folder(ctx)}"),
         (Input(f"core:{cell}", "objects", subdir="objects"), "build"),
-        (Input(f"configure:{cell}", "configured", only=("Modules/config.c",)), "build"),
-        *((Input(f"ext:{cell}:{ext.name}", f"object/{ext.name}", subdir="objects"), "build") for ext in every if not ext.test),
+        (Input(f"configure:{cell.abi}", "configured", only=("Modules/config.c",)), "build"),
+        *((Input(f"ext:{cell.abi}:{ext.name}", f"object/{ext.name}", subdir="objects"), "build") for ext in every if not ext.test),
         *((Input(f"make:{ctx.triple}:{package}", f"library/{package}", only=("lib/*.a",)), "build") for package in shipped),
         *_licence_parts(ctx),
     )
@@ -190,18 +213,13 @@ def _metadata(ctx: Context) -> Node:
 
 
 def _archive_facts(ctx: Context) -> dict[str, Any]:
-    target = ctx.cell.target
     return {
-        "minor": ctx.cell.minor,
-        "version": ctx.cell.version,
+        **_names(ctx),
         "triple": ctx.triple,
         "options": "+".join(ctx.cell.options),
-        "multiarch": target.multiarch,
-        "platform_tag": target.platform_tag,
-        "ext_suffix": ext_suffix(ctx),
-        "soname": soname(ctx),
-        "libc": target.libc,
-        "modules": {ext.name: _module_facts(ctx, ext) for ext in extensions(ctx.cell.minor)},
+        "object_file_format": f"llvm-bitcode:{LLVM}" if "lto" in ctx.cell.options else "elf",
+        "libc": ctx.cell.target.libc,
+        "modules": {ext.name: _module_facts(ctx, ext) for ext in extensions(ctx.cell)},
         "test_packages": list(TEST_PACKAGES),
     }
 

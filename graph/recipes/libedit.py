@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from graph.node import Input, Node, Step
-from graph.recipes.common import Context, fetch_node, source_node
+from graph.recipes.common import Context, configure_triples, fetch_node, source_node
 from graph.recipes.library import CFLAGS, configure_node, licence, make_node, put
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
-    argv = ("/build/src/configure", f"--host={ctx.triple}", "--prefix=/usr", "--enable-static", "--disable-shared", "--disable-examples")
+    argv = ("/build/src/configure", *configure_triples(ctx), "--prefix=/usr", "--enable-static", "--disable-shared", "--disable-examples")
     ncurses = (Input(f"make:{ctx.triple}:ncurses", "deps/ncurses"),)
     env = {"CFLAGS": CFLAGS, "CPPFLAGS": "-I/build/deps/ncurses/include", "LDFLAGS": "-L/build/deps/ncurses/lib"}
     return (

@@ -6,7 +6,7 @@ Where terminals are looked for, and what is shipped: docs/terminfo.md.
 from __future__ import annotations
 
 from graph.node import Input, Node, Run, Step
-from graph.recipes.common import Context, fetch_node, source_node
+from graph.recipes.common import Context, configure_triples, fetch_node, source_node
 from graph.recipes.cpython import run_tools
 from graph.recipes.library import configure_node, licence, make_node
 
@@ -80,7 +80,7 @@ def _without(features: tuple[str, ...]) -> tuple[str, ...]:
 
 def _configure_argv(ctx: Context, more: tuple[str, ...]) -> tuple[str, ...]:
     same = ("--prefix=/usr", "--with-normal", "--enable-widec", "--disable-stripping", "--disable-db-install", "--with-build-cc=cc")
-    return ("/build/src/configure", f"--host={ctx.triple}", *same, *more)
+    return ("/build/src/configure", *configure_triples(ctx), *same, *more)
 
 
 def _make(ctx: Context) -> Node:

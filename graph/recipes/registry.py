@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from graph.node import Node
 from graph.recipes import (
     bdb,
     build_python,
@@ -29,29 +26,17 @@ from graph.recipes import (
     zlib,
     zstd,
 )
-from graph.recipes.common import Context
+from graph.recipes.common import Recipe, Scoped, of_abi, of_target, of_version
 
-RECIPES: tuple[Callable[[Context], tuple[Node, ...]], ...] = (
-    toolchain.nodes,
-    toolchain_addon.nodes,
-    bdb.nodes,
-    build_python.nodes,
-    bzip2.nodes,
-    certificates.nodes,
+PACKAGES = (
+    *(toolchain, toolchain_addon, bdb, bzip2, certificates, libcxx, fonts, libedit, libffi, libuuid, ncurses, openssl, sqlite, tcl, x11),
+    *(xz, zlib, zstd),
+)
+
+RECIPES: tuple[Recipe, ...] = (
+    *(Scoped(of_target, package.nodes) for package in PACKAGES),
+    *(Scoped(of_version, recipe) for recipe in (build_python.nodes, cpython.frozen_nodes, pip.nodes, distribution.stdlib_nodes)),
+    Scoped(of_abi, cpython.abi_nodes),
     cpython.nodes,
     distribution.nodes,
-    libcxx.nodes,
-    fonts.nodes,
-    libedit.nodes,
-    libffi.nodes,
-    libuuid.nodes,
-    ncurses.nodes,
-    openssl.nodes,
-    pip.nodes,
-    sqlite.nodes,
-    tcl.nodes,
-    x11.nodes,
-    xz.nodes,
-    zlib.nodes,
-    zstd.nodes,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graph.node import Input, Node, Step
 from graph.recipes.build_python import package_context, python_node, python_step
-from graph.recipes.common import Context, compile_node, fetch_node, source_node
+from graph.recipes.common import Context, compile_node, configure_triples, fetch_node, source_node
 from graph.recipes.cpython_modules import PARTS, SHARED_LIBS
 from graph.recipes.library import archive_file, archive_step, configure_node, every, licence, make_node, put
 from graph.recipes.x11 import x_inputs
@@ -54,7 +54,7 @@ def _zlib(ctx: Context, *parts: str) -> Input:
 
 
 def _configure(ctx: Context) -> Node:
-    argv = ("/build/src/unix/configure", f"--host={ctx.triple}", f"--prefix={TCL_PREFIX}", "--enable-shared", "--disable-rpath")
+    argv = ("/build/src/unix/configure", *configure_triples(ctx), f"--prefix={TCL_PREFIX}", "--enable-shared", "--disable-rpath")
     env = {
         "CFLAGS": CFLAGS,
         "CPPFLAGS": "-I/build/deps/zlib/include",
@@ -84,11 +84,11 @@ def _tcl_objects(ctx: Context) -> Node:
 
 
 def _scripts(ctx: Context, name: str, without: tuple[str, ...], *renamed: str) -> Node:
-    """scripts:TRIPLE:NAME: scripts.zip, the library/ folder of the source as NAME_library."""
+    """scripts:NAME: scripts.zip, the library/ folder of the source as NAME_library."""
     package = package_context(ctx)
     return python_node(
         package,
-        f"scripts:{ctx.triple}:{name}",
+        f"scripts:{name}",
         (python_step(package, "script_zip.py", "/build/library", "/build/out/scripts.zip", *renamed),),
         inputs=(Input(f"source:{name}", f"library/{name}_library", subdir="library", without=without),),
         scripts=("script_zip.py",),
@@ -145,5 +145,5 @@ def _shared(ctx: Context, name: str, library: str, link: tuple[str, ...], inputs
         Step(("ln", "-s", library, f"out/lib/{library.replace('-fs', '')}"), cwd=""),
         Step(("cp", "-R", "objects/include", "objects/licenses", "out/"), cwd=""),
     )
-    scripts = Input(f"scripts:{ctx.triple}:{name}", "scripts")
+    scripts = Input(f"scripts:{name}", "scripts")
     return compile_node(ctx, f"make:{ctx.triple}:{name}", steps, inputs=(scripts, *inputs), files=ctx.folder("toolchains/tcl", "own"))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from graph.node import Input, Node, Run, Step, Unpack
 from graph.recipes.common import Context, environment, fetch_node
 
+LLVM = "22.1.8"
+"""Version of LLVM in the pinned zig, 0.17.1: of bitcode, its readers must be as new."""
+
 # systems that are no target: a third of the wheel's files
 WITHOUT = (
     "lib/libc/include/*bsd*/",
@@ -31,7 +34,7 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
 
 def _libc(ctx: Context) -> Node:
     target = ctx.cell.target
-    step = Step(("sh", "/build/make.sh", target.zig, target.triple, "/build/out"))
+    step = Step(("sh", "/build/make.sh", target.zig, target.clang, "/build/out"))
     return Node(
         f"libc:{ctx.triple}",
         Run((step,), environment(ctx), tools=("posix",)),

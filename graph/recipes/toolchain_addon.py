@@ -75,7 +75,7 @@ def _parts(ctx: Context) -> tuple[tuple[Input, str], ...]:
 
 def _settings(ctx: Context) -> File:
     """clang.cfg with the target's own settings before those of all targets."""
-    own = "".join(f"{word}\n" for word in (f"--target={ctx.triple}", *ctx.cell.target.cpu_flags))
+    own = "".join(f"{word}\n" for word in (f"--target={ctx.cell.target.clang}", *ctx.cell.target.cpu_flags))
     return File("addon/clang.cfg", own.encode() + ctx.file("toolchains/addon/clang.cfg", "clang.cfg").data)
 
 

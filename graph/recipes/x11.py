@@ -6,9 +6,9 @@ What configure would find out is the same on every Linux target (sockets, poll, 
 from __future__ import annotations
 
 from graph.node import Input, Node, Step
-from graph.recipes.build_python import package_context, python_node
+from graph.recipes.build_python import build_python_path, package_context, python_node
 from graph.recipes.common import Context, fetch_node, source_node
-from graph.recipes.cpython import python_name, run_tools
+from graph.recipes.cpython import run_tools
 from graph.recipes.library import CFLAGS, archive_file, archive_step, every, licence, make_node, put
 
 X_FLAGS = f"{CFLAGS} -D_GNU_SOURCE -I/build/src/include -I/build/deps/xorgproto/include"
@@ -111,14 +111,14 @@ def _headers(folder: str) -> Step:
 
 
 def _protocol(ctx: Context) -> Node:
-    """protocol:TRIPLE:libxcb: xproto.c and the like, which libxcb's c_client.py writes from the protocol's XML."""
+    """protocol:libxcb: xproto.c and the like, which libxcb's c_client.py writes from the protocol's XML."""
     package = package_context(ctx)
-    script = (f"/build/py/bin/{python_name(package)}", "/build/src/c_client.py")
+    script = (build_python_path(package), "/build/src/c_client.py")
     footers = ("-c", f"libxcb {ctx.source('libxcb').version}", "-l", "X Version 11", "-s", "3", "-p", "/build/xcbgen")
     write = tuple(Step((*script, *footers, f"/build/xml/{name}.xml"), cwd="out") for name in PROTOCOLS)
     return python_node(
         package,
-        f"protocol:{ctx.triple}:libxcb",
+        "protocol:libxcb",
         write,
         inputs=(
             Input("source:libxcb", "src", only=("c_client.py",), subdir="src"),
@@ -150,7 +150,7 @@ def _xcb(ctx: Context) -> Node:
         configured=False,
         inputs=(
             *x_inputs(ctx, "libxau", "libxdmcp"),
-            Input(f"protocol:{ctx.triple}:libxcb", "protocol", only=("*.c", "*.h")),
+            Input("protocol:libxcb", "protocol", only=("*.c", "*.h")),
             Input("source:xcb-proto", "xml", subdir="share/doc"),
         ),
         files=(archive_file(ctx),),

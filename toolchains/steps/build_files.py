@@ -24,9 +24,16 @@ class Facts(TypedDict):
 
     minor: str
     version: str
+    abiflags: str
+    lib: str
+    """lib/pythonX.Y or lib/pythonX.Yt."""
+    config: str
+    """Folder of Makefile and static libpython, from the prefix."""
+    system: str
+    """sys.platform."""
     multiarch: str
     platform_tag: str
-    ext_suffix: str
+    ext_suffixes: list[str]
     soname: str
     modules: list[str]
     """Extension modules built apart from the core."""
@@ -133,9 +140,9 @@ def sysconfig_vars(values: dict[str, object]) -> dict[str, object]:
 
 def build_details(facts: Facts) -> dict[str, object]:
     """build-details.json (PEP 739): base_prefix relative to its own folder, lib/pythonX.Y, and the other paths to base_prefix."""
-    minor = facts["minor"]
+    minor, ldversion, suffixes = facts["minor"], facts["minor"] + facts["abiflags"], facts["ext_suffixes"]
     major, number = minor.split(".")
-    suffixes = [facts["ext_suffix"], f".abi{major}.so", ".so"]
+    stable = next((suffix for suffix in suffixes if suffix.startswith(".abi")), None)
     micro = int(facts["version"].split(".")[2])
     info = {"major": int(major), "minor": int(number), "micro": micro, "releaselevel": "final", "serial": 0}
     hexversion = int(major) << 24 | int(number) << 16 | micro << 8 | 0xF0
@@ -143,7 +150,7 @@ def build_details(facts: Facts) -> dict[str, object]:
     return {
         "schema_version": "1.0",
         "base_prefix": "../..",
-        "base_interpreter": f"bin/python{minor}",
+        "base_interpreter": f"bin/python{ldversion}",
         "platform": facts["platform_tag"],
         "language": {"version": minor, "version_info": info},
         "implementation": {
@@ -153,7 +160,11 @@ def build_details(facts: Facts) -> dict[str, object]:
             "hexversion": hexversion,
             "_multiarch": facts["multiarch"],
         },
-        "abi": {"flags": [], "extension_suffix": suffixes[0], "stable_abi_suffix": suffixes[1]},
+        "abi": {
+            "flags": list(facts["abiflags"]),
+            "extension_suffix": suffixes[0],
+            **({"stable_abi_suffix": stable} if stable else {}),
+        },
         "suffixes": {
             "source": [".py"],
             "bytecode": [".pyc"],
@@ -163,10 +174,10 @@ def build_details(facts: Facts) -> dict[str, object]:
         },
         "libpython": {
             "dynamic": f"lib/{facts['soname']}",
-            "dynamic_stableabi": f"lib/libpython{major}.so",
+            **({} if "d" in facts["abiflags"] else {"dynamic_stableabi": f"lib/libpython{major}.so"}),
             "link_extensions": False,
         },
-        "c_api": {"headers": f"include/python{minor}", "pkgconfig_path": "lib/pkgconfig"},
+        "c_api": {"headers": f"include/python{ldversion}", "pkgconfig_path": "lib/pkgconfig"},
         "arbitrary_data": {},
     }
 
@@ -200,13 +211,22 @@ def config_folder(src: Path, work: Path, folder: Path, makefile: str) -> None:
     (folder / "Makefile").write_text(makefile)
 
 
-def pkgconfig(work: Path, minor: str, folder: Path) -> None:
-    """python-X.Y.pc, python-X.Y-embed.pc and the python3 names."""
+def pkgconfig(work: Path, facts: Facts, folder: Path) -> None:
+    """python-X.YABI.pc, python-X.YABI-embed.pc and the names without ABI flags."""
     folder.mkdir(parents=True)
     for kind in ("", "-embed"):
         text = (work / f"Misc/python{kind}.pc").read_text()
-        (folder / f"python-{minor}{kind}.pc").write_text(placed_pkgconfig(text))
-        (folder / f"python3{kind}.pc").symlink_to(f"python-{minor}{kind}.pc")
+        name = f"python-{facts['minor']}{facts['abiflags']}{kind}.pc"
+        (folder / name).write_text(placed_pkgconfig(text))
+        for other in other_names(name, facts, "python3"):
+            (folder / other).symlink_to(name)
+
+
+def other_names(name: str, facts: Facts, short: str) -> list[str]:
+    """Names beside `name`, which holds X.YABI: the one with X.Y, and the one of any Python 3."""
+    minor, flags = facts["minor"], facts["abiflags"]
+    plain = name.replace(minor + flags, minor)
+    return [*([plain] if flags else []), short + plain.partition(minor)[2]]
 
 
 def placed_pkgconfig(text: str) -> str:
@@ -217,10 +237,11 @@ def placed_pkgconfig(text: str) -> str:
 def python_config(template: str, values: dict[str, object], facts: Facts, folder: Path) -> None:
     """pythonX.Y-config, from graph/runtime/python-config.sh."""
     known = {**values, "MULTIARCH": facts["multiarch"]}
-    path = folder / f"python{facts['minor']}-config"
+    path = folder / f"python{facts['minor']}{facts['abiflags']}-config"
     path.write_text(re.sub(r"@([A-Z_]+)@", lambda found: str(known[found.group(1)]), template))
     path.chmod(0o755)
-    (folder / "python3-config").symlink_to(path.name)
+    for other in other_names(path.name, facts, "python3"):
+        (folder / other).symlink_to(path.name)
 
 
 START = """#!/bin/sh
@@ -241,14 +262,15 @@ def commands(minor: str, folder: Path) -> None:
 
 def links(facts: Facts, out: Path) -> None:
     """python3, python, and the name of libpython that a link step looks for."""
-    for name in ("python", "python3"):
-        (out / "bin" / name).symlink_to(f"python{facts['minor']}")
-    (out / f"lib/libpython{facts['minor']}.so").symlink_to(facts["soname"])
+    name = f"python{facts['minor']}{facts['abiflags']}"
+    for other in ("python", *other_names(name, facts, "python3")):
+        (out / "bin" / other).symlink_to(name)
+    (out / f"lib/lib{name}.so").symlink_to(facts["soname"])
 
 
 def sysconfig_files(runtime: Path, lib: Path, values: dict[str, object], facts: Facts) -> None:
     """_sysconfigdata with the module that gives it its place; build-details.json; from 3.14 on, _sysconfig_vars as JSON."""
-    name = f"_linux_{facts['multiarch']}"
+    name = f"{facts['abiflags']}_{facts['system']}_{facts['multiarch']}"
     (lib / f"_sysconfigdata_{name}.py").write_text(sysconfigdata(values))
     copy(runtime / "_relocatable_sysconfig.py", lib / "_relocatable_sysconfig.py")
     (lib / "build-details.json").write_text(json.dumps(build_details(facts), indent=2) + "\n")
@@ -259,16 +281,15 @@ def sysconfig_files(runtime: Path, lib: Path, values: dict[str, object], facts: 
 def main(argv: list[str]) -> None:
     src, work, runtime, out = (Path(name) for name in argv[:4])
     facts: Facts = json.loads(Path(argv[4]).read_text())
-    minor = facts["minor"]
-    lib = out / f"lib/python{minor}"
+    minor, lib = facts["minor"], out / facts["lib"]
     (out / "bin").mkdir(parents=True)
-    headers(src, work, out / f"include/python{minor}")
+    headers(src, work, out / f"include/python{minor}{facts['abiflags']}")
     makefile = neutral_makefile((work / "Makefile").read_text(), facts["modules"])
-    config_folder(src, work, lib / f"config-{minor}-{facts['multiarch']}", placed_makefile(makefile))
+    config_folder(src, work, out / facts["config"], placed_makefile(makefile))
     values = config_vars(makefile, work / "pyconfig.h")
     sysconfig_files(runtime, lib, values, facts)
     commands(minor, out / "bin")
-    pkgconfig(work, minor, out / "lib/pkgconfig")
+    pkgconfig(work, facts, out / "lib/pkgconfig")
     python_config((runtime / "python-config.sh").read_text(), values, facts, out / "bin")
     links(facts, out)
     copy(src / "LICENSE", lib / "LICENSE.txt")

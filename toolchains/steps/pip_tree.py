@@ -1,4 +1,4 @@
-"""pip as an installer would leave it: pip_tree.py WHEEL OUT X.Y. Gives lib/pythonX.Y/site-packages and the pip commands in bin/."""
+"""pip as an installer would leave it: pip_tree.py WHEEL SITE X.Y. SITE is PREFIX/lib/pythonX.Y/site-packages; commands go to PREFIX/bin."""
 
 import base64
 import csv
@@ -67,8 +67,8 @@ def record(site: Path, info: Path) -> str:
 
 
 def main(argv: list[str]) -> None:
-    wheel, out, minor = Path(argv[0]), Path(argv[1]), argv[2]
-    site = out / f"lib/python{minor}/site-packages"
+    wheel, site, minor = Path(argv[0]), Path(argv[1]), argv[2]
+    out = site.parents[2]
     if argv[3:] == ["--record"]:
         [info] = site.glob("*.dist-info")
         (info / "RECORD").write_text(record(site, info))

@@ -31,12 +31,17 @@ class Facts(TypedDict):
 
     minor: str
     version: str
-    triple: str
-    options: str
+    abiflags: str
+    lib: str
+    config: str
+    system: str
     multiarch: str
     platform_tag: str
-    ext_suffix: str
+    ext_suffixes: list[str]
     soname: str
+    triple: str
+    options: str
+    object_file_format: str
     libc: str
     modules: dict[str, Module]
     test_packages: list[str]
@@ -49,7 +54,7 @@ IN_CORE_LINKS = ("dl", "m", "pthread", "rt", "util")
 
 def config_vars(root: Path, facts: Facts) -> dict[str, Any]:
     """build_time_vars of the distribution's own _sysconfigdata, with /install as the prefix, which readers of PYTHON.json know."""
-    [path] = root.glob(f"install/lib/python{facts['minor']}/_sysconfigdata_*.py")
+    [path] = root.glob(f"install/{facts['lib']}/_sysconfigdata_*.py")
     names: dict[str, Any] = {}
     exec(path.read_text(), names)
     values: dict[str, Any] = names["build_time_vars"]
@@ -64,7 +69,7 @@ def inittab(root: Path) -> dict[str, str | None]:
 
 def objects_of_modules(root: Path, facts: Facts) -> dict[str, list[str]]:
     """Object files of each built-in module that the Makefile has a rule for, and those of its private library."""
-    config = root / f"install/lib/python{facts['minor']}/config-{facts['minor']}-{facts['multiarch']}"
+    config = root / "install" / facts["config"]
     makefile = (config / "Makefile").read_text()
     rules = re.findall(r"^Modules/(\w+)\$\(EXT_SUFFIX\):([^;\n]*);", makefile, re.M)
     found = {name: objects.split() for name, objects in rules}
@@ -77,7 +82,7 @@ def objects_of_modules(root: Path, facts: Facts) -> dict[str, list[str]]:
 
 def bootstrap_modules(root: Path, facts: Facts) -> set[str]:
     """Modules without which the interpreter does not start: Setup.bootstrap."""
-    config = root / f"install/lib/python{facts['minor']}/config-{facts['minor']}-{facts['multiarch']}"
+    config = root / "install" / facts["config"]
     lines = (config / "Setup.bootstrap").read_text().splitlines()
     return {line.split()[0] for line in lines if line.strip() and line[0] not in "#*@"}
 
@@ -114,9 +119,13 @@ def extensions(root: Path, facts: Facts) -> dict[str, list[dict[str, Any]]]:
         core = name in bootstrap or name not in objects
         objs = [] if core else [f"build/{path}" for path in objects[name]]
         found[name] = entry(in_core=core, init_fn=init, objs=objs, required=core)
-    dynload = f"install/lib/python{facts['minor']}/lib-dynload"
+    dynload = f"install/{facts['lib']}/lib-dynload"
     for name, module in facts["modules"].items():
-        values: dict[str, Any] = {"links": module["links"], "objs": module["objs"], "shared_lib": f"{dynload}/{name}{facts['ext_suffix']}"}
+        values: dict[str, Any] = {
+            "links": module["links"],
+            "objs": module["objs"],
+            "shared_lib": f"{dynload}/{name}{facts['ext_suffixes'][0]}",
+        }
         if module["licenses"]:
             values |= {"licenses": module["licenses"], "license_paths": module["license_paths"]}
         found[name] = entry(init_fn=f"PyInit_{name}", **values)
@@ -134,19 +143,19 @@ def core_objects(root: Path, table: dict[str, list[dict[str, Any]]]) -> list[str
 def build_info(root: Path, facts: Facts) -> dict[str, Any]:
     """How to link an interpreter anew from the archive's objects."""
     table = extensions(root, facts)
-    config = f"install/lib/python{facts['minor']}/config-{facts['minor']}-{facts['multiarch']}"
+    static = f"install/{facts['config']}/libpython{facts['minor']}{facts['abiflags']}.a"
     return {
         "core": {
             "links": system_links(IN_CORE_LINKS),
             "objs": core_objects(root, table),
             "shared_lib": f"install/lib/{facts['soname']}",
-            "static_lib": f"{config}/libpython{facts['minor']}.a",
+            "static_lib": static,
         },
         "extensions": table,
         "inittab_cflags": ["-std=c11", "-DNDEBUG", "-DPy_BUILD_CORE"],
         "inittab_object": "build/Modules/config.o",
         "inittab_source": "build/Modules/config.c",
-        "object_file_format": "elf",
+        "object_file_format": facts["object_file_format"],
     }
 
 
@@ -154,11 +163,10 @@ def crt_features(root: Path, facts: Facts) -> list[str]:
     """The C library, and the newest of its symbol versions that any program or library needs."""
     if facts["libc"] != "gnu":
         return ["static"]
-    minor = facts["minor"]
     binaries = [
-        root / f"install/bin/python{minor}",
+        root / f"install/bin/python{facts['minor']}{facts['abiflags']}",
         *root.glob("install/lib/*.so*"),
-        *root.glob(f"install/lib/python{minor}/lib-dynload/*.so"),
+        *root.glob(f"install/{facts['lib']}/lib-dynload/*.so"),
     ]
     found = {tuple(map(int, version.split(b"."))) for path in binaries for version in re.findall(GLIBC, path.read_bytes())}
     return ["glibc-dynamic", "glibc-max-symbol-version:" + ".".join(map(str, max(found)))]
@@ -166,9 +174,15 @@ def crt_features(root: Path, facts: Facts) -> list[str]:
 
 def paths(facts: Facts) -> dict[str, str]:
     """sysconfig's paths, relative to the archive's python/ folder."""
-    names = {"py_version_short": facts["minor"], "abiflags": "", "abi_thread": "", "platlibdir": "lib", "implementation_lower": "python"}
+    names = {"py_version_short": facts["minor"], "platlibdir": "lib", "implementation_lower": "python"}
+    names |= {"abiflags": facts["abiflags"], "abi_thread": facts["abiflags"].replace("d", "")}
     names |= dict.fromkeys(("base", "platbase", "installed_base", "installed_platbase"), "install")
     return {name: path.format(**names) for name, path in sysconfig.get_paths("posix_prefix", expand=False).items()}
+
+
+def sysconfigdata(facts: Facts) -> str:
+    """File name of the module that sysconfig reads."""
+    return f"_sysconfigdata_{facts['abiflags']}_{facts['system']}_{facts['multiarch']}.py"
 
 
 def python_facts(facts: Facts, values: dict[str, Any]) -> dict[str, Any]:
@@ -180,7 +194,7 @@ def python_facts(facts: Facts, values: dict[str, Any]) -> dict[str, Any]:
         "python_abi_tag": values["ABIFLAGS"],
         "python_bytecode_magic_number": importlib.util.MAGIC_NUMBER.hex(),
         "python_config_vars": {name: str(value) for name, value in sorted(values.items())},
-        "python_exe": f"install/bin/python{minor}",
+        "python_exe": f"install/bin/python{minor}{facts['abiflags']}",
         "python_extension_module_loading": ["builtin", "shared-library"],
         "python_implementation_cache_tag": f"cpython-{tag}",
         "python_implementation_hex_version": major << 24 | small << 16 | micro << 8 | 0xF0,
@@ -190,12 +204,12 @@ def python_facts(facts: Facts, values: dict[str, Any]) -> dict[str, Any]:
         "python_paths": paths(facts),
         "python_paths_abstract": sysconfig.get_paths("posix_prefix", expand=False),
         "python_platform_tag": facts["platform_tag"],
-        "python_stdlib_platform_config": f"install/lib/python{minor}/_sysconfigdata__linux_{facts['multiarch']}.py",
+        "python_stdlib_platform_config": f"install/{facts['lib']}/{sysconfigdata(facts)}",
         "python_stdlib_test_packages": facts["test_packages"],
         "python_suffixes": {
             "bytecode": [".pyc"],
             "debug_bytecode": [".pyc"],
-            "extension": [facts["ext_suffix"], ".abi3.so", ".so"],
+            "extension": facts["ext_suffixes"],
             "optimized_bytecode": [".pyc"],
             "source": [".py"],
         },
