@@ -88,6 +88,8 @@ _LIBEDIT = tuple(
         *("COMPLETION_SUPPRESS_APPEND", "CATCH_SIGNAL", "APPEND_HISTORY", "COMPDISP_FUNC_T"),
     )
 )
+_CTYPES = tuple(f"_ctypes/{name}.c" for name in ("_ctypes", "callbacks", "callproc", "stgdict", "cfield"))
+_LIBFFI = tuple(f"-DHAVE_FFI_{name}=1" for name in ("PREP_CIF_VAR", "PREP_CLOSURE_LOC", "CLOSURE_ALLOC"))
 _SQLITE = ("blob", "connection", "cursor", "microprotocols", "module", "prepare_protocol", "row", "statement", "util")
 
 EXTERNAL = (
@@ -96,12 +98,21 @@ EXTERNAL = (
     Extension("_lzma", ("_lzmamodule.c",), reads=("clinic/_lzmamodule.c.h",), uses=("xz",), libs=("-llzma", "-pthread")),
     Extension(
         "_ctypes",
-        tuple(f"_ctypes/{name}.c" for name in ("_ctypes", "callbacks", "callproc", "stgdict", "cfield")),
-        reads=("_ctypes/ctypes.h", "_ctypes/clinic/"),
-        flags=("-DHAVE_FFI_PREP_CIF_VAR=1", "-DHAVE_FFI_PREP_CLOSURE_LOC=1", "-DHAVE_FFI_CLOSURE_ALLOC=1"),
+        _CTYPES,
+        reads=("_ctypes/ctypes.h", "_ctypes/ctypes_dlfcn.h"),
+        flags=_LIBFFI,
         uses=("libffi",),
         libs=("-lffi", "-ldl"),
-        minors=("3.11", "3.13"),
+        minors=("3.11",),
+    ),
+    Extension(
+        "_ctypes",
+        _CTYPES,
+        reads=("_ctypes/ctypes.h", "_ctypes/clinic/"),
+        flags=_LIBFFI,
+        uses=("libffi",),
+        libs=("-lffi", "-ldl"),
+        minors=("3.13",),
     ),
     Extension(
         "_curses",
@@ -131,9 +142,20 @@ EXTERNAL = (
         "readline",
         ("readline.c",),
         reads=("clinic/readline.c.h",),
+        # it has a name of old for a type of libedit's (https://github.com/python/cpython/issues/105323)
+        flags=("-DWITH_EDITLINE=1", *_LIBEDIT, "-DVFunction=rl_compdisp_func_t"),
+        uses=("libedit", "ncurses"),
+        libs=("-ledit", "-lncursesw"),
+        minors=("3.11",),
+    ),
+    Extension(
+        "readline",
+        ("readline.c",),
+        reads=("clinic/readline.c.h",),
         flags=("-DWITH_EDITLINE=1", *_LIBEDIT),
         uses=("libedit", "ncurses"),
         libs=("-ledit", "-lncursesw"),
+        minors=("3.13", "3.14", "3.15"),
     ),
     Extension(
         "_sqlite3",
@@ -194,9 +216,7 @@ _TESTLIMITEDCAPI = (
 _TESTINTERNALCAPI = ("test_lock", "pytime", "set", "test_critical_sections")
 
 TESTS = (
-    Extension(
-        "_testcapi", ("_testcapimodule.c",), reads=("testcapi_long.h", "_testcapi_feature_macros.inc"), test=True, minors=("3.11",)
-    ),
+    Extension("_testcapi", ("_testcapimodule.c",), reads=("testcapi_long.h", "_testcapi_feature_macros.inc"), test=True, minors=("3.11",)),
     Extension("_testinternalcapi", ("_testinternalcapi.c",), test=True, minors=("3.11",)),
     Extension("_testclinic", ("_testclinic.c",), reads=("clinic/_testclinic.c.h",), test=True, minors=("3.11",)),
     Extension(

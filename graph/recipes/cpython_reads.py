@@ -39,7 +39,7 @@ _DEEPFREEZE = (
     *(f"Tools/scripts/{name}.py" for name in ("deepfreeze", "generate_global_objects", "umarshal")),
     *("Lib/collections/", "Lib/re/"),
     *_lib("argparse", "ast", "contextlib", "copyreg", "enum", "functools", "gettext", "keyword", "operator", "reprlib", "types", "typing"),
-    *_lib("warnings"),
+    *_lib("fnmatch", "locale", "shutil", "warnings"),
 )
 """The script that writes the frozen modules of 3.11 as C objects, and what it imports."""
 

@@ -1,4 +1,4 @@
-"""Runs CPython's test suite with Debian's own Python and writes toolchains/suite-baseline.toml.
+"""Runs CPython's test suite with Debian's own Python and writes toolchains/suite-baseline-X.Y.toml.
 
     python tests/real/debian_baseline.py [--suite forky] [--minor 3.13] [--jobs 4] [--root FOLDER]
 
@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(HERE))
 
 from graph.errors import FetchError, HostToolMissing  # noqa: E402
-from graph.suite import SuiteResult, parse_suite  # noqa: E402
+from graph.suite import SuiteResult, baseline_file, parse_suite  # noqa: E402
 from graph.testrun import run_regrtest  # noqa: E402
 
 KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -99,7 +99,7 @@ def main(argv: Sequence[str]) -> None:
         "flaky": ", ".join(result.flaky),
         **versions(root, given.minor),
     }
-    (HERE / "toolchains" / "suite-baseline.toml").write_text(write(result, facts))
+    (HERE / baseline_file(given.minor)).write_text(write(result, facts))
     print(f"{root}: {len(result.files)} test files, {len(result.failures)} failures, {result.seconds:.0f} s")
 
 
