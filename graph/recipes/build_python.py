@@ -21,6 +21,11 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
     return interpreter_nodes(host_context(ctx))
 
 
+def package_nodes(ctx: Context) -> tuple[Node, ...]:
+    """The interpreter that runs steps of packages, also in a plan without a cell of its version."""
+    return interpreter_nodes(host_context(package_context(ctx)))
+
+
 def host_context(ctx: Context) -> Context:
     """The build host's own cell of the context's version: the Python that runs here."""
     host = ctx.host.target

@@ -172,9 +172,14 @@ def configure_triples(ctx: Context) -> tuple[str, str]:
     return (f"--build={build}", f"--host={target.autoconf}")
 
 
+DRIVERS = {"linux": "toolchains/driver", "macos": "toolchains/macos/driver"}
+"""Per system: cc, c++, ar, ranlib, ld and what else a build calls."""
+
+
 def toolchain_inputs(ctx: Context) -> tuple[Input, ...]:
-    """zig's program (clang, lld, ar in one file) and the target's sysroot."""
-    return (Input("toolchain:zig", "zig", only=("zig",)), Input(f"libc:{ctx.triple}", "libc"))
+    """zig's program (clang, lld, ar in one file), the target's sysroot, and for macOS the lld that writes Mach-O."""
+    lld = (Input("toolchain:lld", "lld"),) if ctx.cell.target.os == "macos" else ()
+    return (Input("toolchain:zig", "zig", only=("zig",)), Input(f"libc:{ctx.triple}", "libc"), *lld)
 
 
 def compile_node(
@@ -193,6 +198,6 @@ def compile_node(
         name,
         Run(steps, environment(ctx, **(env or {})), output, tools),
         inputs=toolchain_inputs(ctx) + inputs,
-        files=ctx.folder("toolchains/driver", "tc/bin") + ctx.folder("toolchains/shims", "tc/bin") + files,
+        files=ctx.folder(DRIVERS[ctx.cell.target.os], "tc/bin") + ctx.folder("toolchains/shims", "tc/bin") + files,
         platform=ctx.host.platform,
     )

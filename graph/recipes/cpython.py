@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cache
 
 from graph.node import File, Input, Node, Step
-from graph.recipes.common import Context, compile_node, configure_triples, fetch_node, of_abi, source_node
+from graph.recipes.common import Context, compile_node, configure_triples, fetch_node, of_abi, of_version, source_node
 from graph.recipes.cpython_modules import SHARED_LIBS, Extension, extensions, modules_built_apart
 from graph.recipes.cpython_reads import CONFIGURE, CORE, globs
 
@@ -41,14 +41,15 @@ def abi_nodes(ctx: Context) -> tuple[Node, ...]:
 
 def frozen_nodes(ctx: Context) -> tuple[Node, ...]:
     """frozen:VERSION, the modules that are compiled into every core of a version: their byte code is the same for all."""
-    return (*_source(ctx), _frozen(replace(ctx, cell=replace(ctx.cell, options=()))))
+    plain = replace(ctx, cell=replace(ctx.cell, options=()))
+    return (*_source(ctx), _configure(plain), _frozen(plain))
 
 
 def interpreter_nodes(ctx: Context) -> tuple[Node, ...]:
     """An interpreter that runs, as far as build_python.py needs it."""
     zlib = next(ext for ext in extensions(ctx.cell) if ext.name == "zlib")
     abi = of_abi(ctx)
-    return (*_source(ctx), _configure(abi), _core(ctx), _extension(abi, zlib))
+    return (*frozen_nodes(of_version(ctx)), _configure(abi), _core(ctx), _extension(abi, zlib))
 
 
 def _source(ctx: Context) -> tuple[Node, ...]:

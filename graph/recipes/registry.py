@@ -14,6 +14,7 @@ from graph.recipes import (
     libedit,
     libffi,
     libuuid,
+    lld,
     ncurses,
     openssl,
     pip,
@@ -29,12 +30,30 @@ from graph.recipes import (
 from graph.recipes.common import Recipe, Scoped, of_abi, of_target, of_version
 
 PACKAGES = (
-    *(toolchain, toolchain_addon, bdb, bzip2, certificates, libcxx, fonts, libedit, libffi, libuuid, ncurses, openssl, sqlite, tcl, x11),
+    *(
+        toolchain,
+        toolchain_addon,
+        bdb,
+        bzip2,
+        certificates,
+        libcxx,
+        fonts,
+        libedit,
+        libffi,
+        libuuid,
+        lld,
+        ncurses,
+        openssl,
+        sqlite,
+        tcl,
+        x11,
+    ),
     *(xz, zlib, zstd),
 )
 
 RECIPES: tuple[Recipe, ...] = (
     *(Scoped(of_target, package.nodes) for package in PACKAGES),
+    Scoped(of_target, build_python.package_nodes),
     *(Scoped(of_version, recipe) for recipe in (build_python.nodes, cpython.frozen_nodes, pip.nodes, distribution.stdlib_nodes)),
     Scoped(of_abi, cpython.abi_nodes),
     cpython.nodes,

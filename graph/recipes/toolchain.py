@@ -34,11 +34,27 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
 
 def _libc(ctx: Context) -> Node:
     target = ctx.cell.target
+    if target.os == "macos":
+        return _macos(ctx)
     step = Step(("sh", "/build/make.sh", target.zig, target.clang, "/build/out"))
     return Node(
         f"libc:{ctx.triple}",
         Run((step,), environment(ctx), tools=("posix",)),
         inputs=(Input("toolchain:zig", "zig"),),
         files=(ctx.file("toolchains/sysroot/make.sh", "make.sh"),),
+        platform=ctx.host.platform,
+    )
+
+
+def _macos(ctx: Context) -> Node:
+    """A sysroot laid out as an SDK, from zig's headers and ours (docs/macos.md)."""
+    step = Step(("sh", "/build/macos.sh", ctx.cell.target.zig, "/build/ours", "/build/out"))
+    ours = (file for part in ("include", "frameworks") for file in ctx.folder(f"toolchains/macos/{part}", f"ours/{part}"))
+    settings = ctx.file("toolchains/macos/SDKSettings.json", "ours/SDKSettings.json")
+    return Node(
+        f"libc:{ctx.triple}",
+        Run((step,), environment(ctx), tools=("posix",)),
+        inputs=(Input("toolchain:zig", "zig"),),
+        files=(ctx.file("toolchains/sysroot/macos.sh", "macos.sh"), settings, *ours),
         platform=ctx.host.platform,
     )
