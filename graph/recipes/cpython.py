@@ -8,27 +8,8 @@ from functools import cache
 from graph.node import File, Input, Node, Step
 from graph.recipes.common import Context, compile_node, configure_node, configure_triples, fetch_node, of_abi, of_version, source_node
 from graph.recipes.cpython_modules import SHARED_LIBS, Extension, extensions, modules_built_apart
+from graph.recipes.cpython_reads import CONFIGURE, CORE, globs
 from graph.recipes.library import NO_LOGS
-
-CONFIGURE_READS = (
-    *("configure", "config.guess", "config.sub", "install-sh", "Makefile.pre.in", "pyconfig.h.in", "Misc/*.in", "Misc/platform_triplet.c"),
-    *("Modules/Setup", "Modules/Setup.*.in", "Modules/makesetup", "Modules/config.c.in", "Modules/ld_so_aix.in"),
-    *("Include/object.h", "Include/pyatomic.h", "Include/cpython/pyatomic*.h"),
-)
-"""All that configure opens (seen with strace)."""
-
-FROZEN_LIB = (
-    *("__hello__", "_collections_abc", "_sitebuiltins", "abc", "codecs", "genericpath", "io", "ntpath", "os", "posixpath", "runpy", "site"),
-    *("stat", "zipimport", "importlib/_bootstrap", "importlib/_bootstrap_external", "importlib/util", "importlib/machinery"),
-    *("encodings/__init__", "encodings/aliases", "encodings/ascii", "encodings/utf_8", "encodings/latin_1"),
-)
-"""Modules of Lib/ that are frozen into the core, or that the program which freezes them imports."""
-
-CORE_READS = (
-    *CONFIGURE_READS,
-    *("Include/", "Modules/", "Objects/", "Parser/", "Programs/", "Python/", "Tools/freeze/flag.py", "Lib/__phello__/"),
-    *(f"Lib/{name}.py" for name in FROZEN_LIB),
-)
 
 SHARED_HEADERS = frozenset({"socketmodule.h", "hashlib.h"})
 """Headers below Modules/ that both the core and extension modules include."""
@@ -144,7 +125,7 @@ def _configure(ctx: Context) -> Node:
         ctx,
         f"configure:{ctx.cell.abi}",
         (Step(argv), NO_LOGS),
-        inputs=(source_input(ctx, only=CONFIGURE_READS),),
+        inputs=(source_input(ctx, only=globs(CONFIGURE, ctx.cell.minor)),),
         files=(File("config.site", site.data + apart.encode()),),
         tools=("posix", "make", *run_tools(ctx)),
         env={
@@ -163,7 +144,7 @@ def _frozen(ctx: Context) -> Node:
         f"frozen:{ctx.cell.version}",
         (Step(("make", "-f", "Makefile", "-f", "/build/core.mk", "OUT=../out", "OPT=-DNDEBUG -O1", "frozen")),),
         inputs=(
-            source_input(ctx, only=CORE_READS, without=_files_of(extensions(ctx.cell))),
+            source_input(ctx, only=globs(CORE, ctx.cell.minor), without=_files_of(extensions(ctx.cell))),
             Input(f"configure:{ctx.cell.abi}", "work", writable=True),
         ),
         files=(ctx.file("toolchains/cpython/core.mk", "core.mk"),),
@@ -179,7 +160,7 @@ def _core(ctx: Context) -> Node:
         f"STABLE_ABI={'' if 'debug' in ctx.cell.options else 'libpython3.so'}",
         f"LTO={'-flto=thin' if 'lto' in ctx.cell.options else ''}",
         # frozen modules are there already; on the command line, as rules are read before core.mk is
-        *("FREEZE_MODULE_DEPS=", "FREEZE_MODULE_BOOTSTRAP_DEPS="),
+        *("FREEZE_MODULE_DEPS=", "FREEZE_MODULE_BOOTSTRAP_DEPS=", "DEEPFREEZE_DEPS="),
     )
     return compile_node(
         ctx,
@@ -189,7 +170,7 @@ def _core(ctx: Context) -> Node:
             Step(("make", "-f", "Makefile", "-f", "/build/core.mk", *settings, "core")),
         ),
         inputs=(
-            source_input(ctx, only=CORE_READS, without=_files_of(extensions(ctx.cell))),
+            source_input(ctx, only=globs(CORE, ctx.cell.minor), without=_files_of(extensions(ctx.cell))),
             Input(f"configure:{ctx.cell.abi}", "work", writable=True),
             Input(f"frozen:{ctx.cell.version}", "frozen"),
         ),
@@ -200,14 +181,14 @@ def _core(ctx: Context) -> Node:
 @cache
 def _files_of(modules: tuple[Extension, ...]) -> tuple[str, ...]:
     """Globs of what only these modules read, so that a change there leaves the core alone."""
-    globs: set[str] = set()
+    found: set[str] = set()
     for name in (name for ext in modules for name in (*ext.sources, *ext.reads)):
         folder, inside, _ = name.partition("/")
         # a folder of sources belongs to its module as a whole; clinic/ is everyone's
         whole = inside and folder != "clinic"
         if name not in SHARED_HEADERS:
-            globs.add(f"Modules/{folder}/" if whole else f"Modules/{name}")
-    return tuple(sorted(globs))
+            found.add(f"Modules/{folder}/" if whole else f"Modules/{name}")
+    return tuple(sorted(found))
 
 
 def _extension(ctx: Context, ext: Extension) -> Node:

@@ -9,7 +9,7 @@ from typing import Any
 from graph.matrix import options
 from graph.node import File, Input, Node, Run, Step
 from graph.recipes import ncurses
-from graph.recipes.build_python import python_node, python_step
+from graph.recipes.build_python import python_module_step, python_node, python_step
 from graph.recipes.common import Context
 from graph.recipes.cpython import ext_suffixes, soname, source_input
 from graph.recipes.cpython_modules import PARTS, SHARED_FILES, SHARED_LIBS, TEST_PACKAGES, Extension, extensions
@@ -24,6 +24,9 @@ BUILD_FILES_READ = (
     *("Include/", "LICENSE", "install-sh", "Misc/python.man", "Misc/python-config.in"),
     *("Modules/Setup", "Modules/config.c.in", "Modules/makesetup"),
 )
+
+GRAMMARS = {"3.11": ("lib2to3/Grammar.txt", "lib2to3/PatternGrammar.txt")}
+"""Files of Lib/ that are read as a pickle beside them, which their first user would write."""
 
 SYSTEMS = {"linux": "linux", "macos": "darwin"}
 """zig's name of an OS -> sys.platform."""
@@ -67,11 +70,15 @@ def stdlib_name(ctx: Context) -> str:
 def stdlib_nodes(ctx: Context) -> tuple[Node, ...]:
     """`stdlib_name`: lib/pythonX.Y, which is Lib/ less its tests, compiled."""
     lib = ctx.cell.lib
+    tables = tuple(f"/build/out/{lib}/{path}" for path in GRAMMARS.get(ctx.cell.minor, ()))
     return (
         python_node(
             ctx,
             stdlib_name(ctx),
-            (python_step(ctx, "compile_tree.py", f"/build/out/{lib}", lib),),
+            (
+                *((python_module_step(ctx, "lib2to3.pgen2.driver", *tables),) if tables else ()),
+                python_step(ctx, "compile_tree.py", f"/build/out/{lib}", lib),
+            ),
             inputs=(source_input(ctx, f"out/{lib}", only=(), subdir="Lib", without=NOT_STDLIB, writable=True),),
             scripts=("compile_tree.py",),
         ),

@@ -262,16 +262,22 @@ START = """#!/bin/sh
 '''exec' "$(dirname -- "$(realpath -- "$0")")/python{minor}" "$0" "$@"
 ' '''
 """
-COMMANDS = {"idle": "from idlelib.pyshell import main\n\nmain()\n", "pydoc": "import pydoc\n\npydoc.cli()\n"}
+COMMANDS = (
+    ("idle", "idle3", "from idlelib.pyshell import main\n\nmain()\n", ()),
+    ("pydoc", "pydoc3", "import pydoc\n\npydoc.cli()\n", ()),
+    ("2to3-", "2to3", 'import sys\nfrom lib2to3.main import main\n\nsys.exit(main("lib2to3.fixes"))\n', ("3.11", "3.12")),
+)
+"""Name before X.Y, name of the link to it, what it runs, and the Python versions that have it (none: all)."""
 
 
 def commands(minor: str, folder: Path) -> None:
-    """idleX.Y and pydocX.Y, which find the interpreter beside them (sh reads a command, Python a string)."""
-    for name, body in COMMANDS.items():
-        path = folder / f"{name}{minor}"
-        path.write_text(START.format(minor=minor) + body)
-        path.chmod(0o755)
-        (folder / f"{name}3").symlink_to(path.name)
+    """idleX.Y, pydocX.Y and the like, which find the interpreter beside them (sh reads a command, Python a string)."""
+    for name, link, body, minors in COMMANDS:
+        if not minors or minor in minors:
+            path = folder / f"{name}{minor}"
+            path.write_text(START.format(minor=minor) + body)
+            path.chmod(0o755)
+            (folder / link).symlink_to(path.name)
 
 
 def links(facts: Facts, out: Path) -> None:
