@@ -75,6 +75,7 @@ _LIBEDIT = tuple(
         *("COMPLETION_SUPPRESS_APPEND", "CATCH_SIGNAL", "APPEND_HISTORY", "COMPDISP_FUNC_T"),
     )
 )
+_FFI = ("-DHAVE_FFI_PREP_CIF_VAR=1", "-DHAVE_FFI_PREP_CLOSURE_LOC=1", "-DHAVE_FFI_CLOSURE_ALLOC=1")
 _SQLITE = ("blob", "connection", "cursor", "microprotocols", "module", "prepare_protocol", "row", "statement", "util")
 
 EXTERNAL = (
@@ -85,10 +86,21 @@ EXTERNAL = (
         "_ctypes",
         tuple(f"_ctypes/{name}.c" for name in ("_ctypes", "callbacks", "callproc", "stgdict", "cfield")),
         reads=("_ctypes/ctypes.h", "_ctypes/clinic/"),
-        flags=("-DHAVE_FFI_PREP_CIF_VAR=1", "-DHAVE_FFI_PREP_CLOSURE_LOC=1", "-DHAVE_FFI_CLOSURE_ALLOC=1"),
+        flags=_FFI,
         uses=("libffi",),
         libs=("-lffi", "-ldl"),
         minors=("3.13",),
+        systems=("linux",),
+    ),
+    Extension(
+        "_ctypes",
+        tuple(f"_ctypes/{name}.c" for name in ("_ctypes", "callbacks", "callproc", "stgdict", "cfield", "malloc_closure")),
+        reads=("_ctypes/ctypes.h", "_ctypes/clinic/"),
+        flags=(*_FFI, "-DUSING_MALLOC_CLOSURE_DOT_C=1"),
+        uses=("libffi",),
+        libs=("-lffi", "-ldl"),
+        minors=("3.13",),
+        systems=("macos",),
     ),
     Extension(
         "_curses",
@@ -113,7 +125,10 @@ EXTERNAL = (
         flags=("-DUSE_BERKDB=1",),
         uses=("bdb",),
         libs=("-ldb", "-lpthread"),
+        systems=("linux",),
     ),
+    # ndbm and uuid are part of libSystem
+    Extension("_dbm", ("_dbmmodule.c",), reads=("clinic/_dbmmodule.c.h",), flags=("-DUSE_NDBM=1",), systems=("macos",)),
     Extension(
         "readline",
         ("readline.c",),
@@ -145,14 +160,18 @@ EXTERNAL = (
         flags=("-DWITH_APPINIT=1",),
         uses=("tcl", "tk"),
         libs=("-ltcl9tk9.0", "-ltcl9.0"),
+        systems=("linux",),
     ),
+    Extension("_scproxy", ("_scproxy.c",), libs=("-framework", "SystemConfiguration", "-framework", "CoreFoundation"), systems=("macos",)),
     Extension(
         "_uuid",
         ("_uuidmodule.c",),
         flags=("-DHAVE_UUID_UUID_H=1", "-DHAVE_UUID_GENERATE_TIME_SAFE=1"),
         uses=("libuuid",),
         libs=("-luuid",),
+        systems=("linux",),
     ),
+    Extension("_uuid", ("_uuidmodule.c",), flags=("-DHAVE_UUID_UUID_H=1",), systems=("macos",)),
 )
 
 _TESTCAPI = (
@@ -238,5 +257,5 @@ def _rows(minor: str, system: str) -> tuple[Extension, ...]:
 
 
 def modules_built_apart(cell: Cell) -> tuple[str, ...]:
-    """Names that the core's configure is told are not available: `extensions` and what is left out."""
-    return tuple(sorted({ext.name for ext in extensions(cell)} | set(ABSENT)))
+    """Names that the core's configure is told are not available: `extensions`, those of other systems, and what is left out."""
+    return tuple(sorted({ext.name for ext in (*extensions(cell), *EXTERNAL)} | set(ABSENT)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from graph.node import Input, Node, Run, Step
 from graph.recipes.common import Context, configure_triples, fetch_node, source_node
-from graph.recipes.cpython import run_tools
+from graph.recipes.names import run_tools
 from graph.recipes.library import configure_node, licence, link_name, make_node, shared_file
 
 # where Linux systems and users keep terminfo; searched after TERMINFO and ~/.terminfo

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from graph.recipes import (
     bdb,
-    build_python,
     bzip2,
     certificates,
     cpython,
@@ -36,7 +35,7 @@ PACKAGES = (
 
 RECIPES: tuple[Recipe, ...] = (
     *(Scoped(of_target, package.nodes) for package in PACKAGES),
-    *(Scoped(of_version, recipe) for recipe in (build_python.nodes, cpython.frozen_nodes, pip.nodes, distribution.stdlib_nodes)),
+    *(Scoped(of_version, recipe) for recipe in (cpython.host_nodes, cpython.frozen_nodes, pip.nodes, distribution.stdlib_nodes)),
     Scoped(of_abi, cpython.abi_nodes),
     cpython.nodes,
     distribution.nodes,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from graph.node import Input, Node, Step
 from graph.recipes.build_python import build_python_path, package_context, python_node
 from graph.recipes.common import Context, fetch_node, source_node
-from graph.recipes.cpython import run_tools
+from graph.recipes.names import run_tools
 from graph.recipes.library import CFLAGS, archive_file, archive_step, every, licence, make_node, put
 
 X_FLAGS = f"{CFLAGS} -D_GNU_SOURCE -I/build/src/include -I/build/deps/xorgproto/include"
