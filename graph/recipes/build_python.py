@@ -8,22 +8,12 @@ from dataclasses import replace
 from graph.matrix import options
 from graph.node import File, Input, Node, Run, Step
 from graph.recipes.common import Context
-from graph.recipes.cpython import interpreter_nodes, python_name, run_tools, source_name
+from graph.recipes.names import python_name, run_tools, source_name
 from graph.target import Cell
 
 SCRIPTS = "toolchains/steps"
 WITHOUT = ("test/", "idlelib/", "tkinter/", "turtledemo/", "ensurepip/", "pydoc_data/")
 """Parts of Lib/ that no script imports."""
-
-
-def nodes(ctx: Context) -> tuple[Node, ...]:
-    """The interpreter of the version that runs steps, also in a plan without a cell of the build host."""
-    return interpreter_nodes(host_context(ctx))
-
-
-def package_nodes(ctx: Context) -> tuple[Node, ...]:
-    """The interpreter that runs steps of packages, also in a plan without a cell of its version."""
-    return interpreter_nodes(host_context(package_context(ctx)))
 
 
 def host_context(ctx: Context) -> Context:

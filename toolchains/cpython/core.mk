@@ -14,7 +14,8 @@ CORE_LINK = $(CC) $(PY_CORE_LDFLAGS)
 KEPT_OBJS = $(addprefix $(OUT)/objects/,$(CORE_OBJS) Programs/python.o)
 # what is linked: LTO_OBJS are lto/core.o, lto/core.o1, ..., known once MADE_OBJS is
 MADE_OBJS = $(if $(LTO),lto/core.so,$(CORE_OBJS))
-LINK_OBJS = $(if $(LTO),lto/core.o*,$(CORE_OBJS))
+# (assembly is no bitcode, and goes in as it is)
+LINK_OBJS = $(if $(LTO),lto/core.o* $(filter %/asm_trampoline.o,$(CORE_OBJS)),$(CORE_OBJS))
 CFLAGS_NODIST += $(LTO)
 
 STRIP_full =
