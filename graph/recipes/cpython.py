@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 
 from graph.node import File, Input, Node, Step
 from graph.recipes.build_python import build_python, host_context, package_context, python_step
-from graph.recipes.common import Context, compile_node, configure_node, configure_triples, fetch_node, of_abi, of_version, source_node
+from graph.recipes.common import Context, compile_node, configure_node, configure_triples, fetch_node, source_node
 from graph.recipes.cpython_modules import SHARED_LIBS, Extension, extensions, modules_built_apart
 from graph.recipes.cpython_reads import CONFIGURE, CORE, globs
 from graph.recipes.library import NO_LOGS
@@ -66,27 +65,16 @@ def abi_nodes(ctx: Context) -> tuple[Node, ...]:
     return (*_source(ctx), _configure(ctx), *(_extension(ctx, ext) for ext in apart), _test_modules(ctx))
 
 
-def frozen_nodes(ctx: Context) -> tuple[Node, ...]:
-    """frozen:VERSION, the modules that are compiled into every core of a version: their byte code is the same for all."""
-    plain = replace(ctx, cell=replace(ctx.cell, options=()))
-    return (*_source(ctx), _configure(plain), _frozen(plain))
+def python_nodes(ctx: Context) -> tuple[Node, ...]:
+    """python:VERSION, and the zlib module that its scripts import."""
+    plain = host_context(ctx)
+    zlib = next(ext for ext in extensions(plain.cell) if ext.name == "zlib")
+    return (*_source(plain), _configure(plain), _python(plain), _extension(plain, zlib))
 
 
-def host_nodes(ctx: Context) -> tuple[Node, ...]:
-    """The interpreter of the version that runs steps, also in a plan without a cell of the build host."""
-    return interpreter_nodes(host_context(ctx))
-
-
-def package_nodes(ctx: Context) -> tuple[Node, ...]:
-    """The interpreter that runs steps of packages, also in a plan without a cell of its version."""
-    return interpreter_nodes(host_context(package_context(ctx)))
-
-
-def interpreter_nodes(ctx: Context) -> tuple[Node, ...]:
-    """An interpreter that runs, as far as build_python.py needs it."""
-    zlib = next(ext for ext in extensions(ctx.cell) if ext.name == "zlib")
-    abi = of_abi(ctx)
-    return (*frozen_nodes(of_version(ctx)), _configure(abi), _core(ctx), _extension(abi, zlib))
+def package_python_nodes(ctx: Context) -> tuple[Node, ...]:
+    """The same of the version that runs steps of packages, also in a plan without a cell of it."""
+    return python_nodes(package_context(ctx))
 
 
 def _source(ctx: Context) -> tuple[Node, ...]:
@@ -150,17 +138,22 @@ def _cross_configure(ctx: Context) -> tuple[tuple[str, ...], dict[str, str], tup
     return ("--with-build-python=build-python",), env, (ctx.file("toolchains/cpython/build-python", "tc/bin/build-python"),)
 
 
-def _frozen(ctx: Context) -> Node:
-    """out: Python/frozen_modules as the cores' build folders have it. Made without optimisation: what freezes runs once."""
+def _python(ctx: Context) -> Node:
+    """out/bin: the Python that runs steps; out/Python: the frozen modules, which are the same in every core of the version.
+
+    Hardly optimised: what it runs takes less time than optimising it would.
+    """
+    makefile = CORE_MAKEFILE[ctx.cell.target.os]
+    settings = (f"PYTHON={python_name(ctx)}", "OUT=../out", "OPT=-DNDEBUG -O1", "python")
     return compile_node(
         ctx,
-        f"frozen:{ctx.cell.version}",
-        (Step(("make", "-f", "Makefile", "-f", "/build/core.mk", "OUT=../out", "OPT=-DNDEBUG -O1", "frozen")),),
+        f"python:{ctx.cell.version}",
+        (Step(("make", "-f", "Makefile", "-f", f"/build/{makefile}", *settings)),),
         inputs=(
             source_input(ctx, only=globs(CORE, ctx.cell.minor), without=_files_of(extensions(ctx.cell))),
             Input(f"configure:{ctx.cell.abi}", "work", writable=True),
         ),
-        files=(ctx.file("toolchains/cpython/core.mk", "core.mk"),),
+        files=(ctx.file(f"toolchains/cpython/{makefile}", makefile),),
         tools=("posix", "make", *run_tools(ctx)),
     )
 
@@ -182,14 +175,14 @@ def _core(ctx: Context) -> Node:
         ctx,
         f"core:{ctx.cell}",
         (
-            Step(("cp", "-R", "/build/frozen/.", ".")),
+            Step(("cp", "-R", "/build/frozen/.", "Python/")),
             Step(("make", "-f", "Makefile", "-f", f"/build/{makefile}", *settings, "core")),
             *stack,
         ),
         inputs=(
             source_input(ctx, only=globs(CORE, ctx.cell.minor), without=_files_of(extensions(ctx.cell))),
             Input(f"configure:{ctx.cell.abi}", "work", writable=True),
-            Input(f"frozen:{ctx.cell.version}", "frozen"),
+            Input(f"python:{ctx.cell.version}", "frozen", subdir="Python"),
             *stack_inputs,
         ),
         files=(ctx.file(f"toolchains/cpython/{makefile}", makefile), *stack_files),
