@@ -121,7 +121,9 @@ def emulated(root: Path, *argv: str, emulator: str = "sh -u") -> subprocess.Comp
     (root / "work").mkdir(exist_ok=True)
     (root / "zig/zig").write_text(LINKER)
     environ = {"PATH": f"{root}/tc/bin:{os.environ['PATH']}", "ZIG": f"{root}/zig/zig", "CLANG_TARGET": "t", "CLANG_TARGET_FLAGS": ""}
-    return subprocess.run(["cc", *argv], env={**environ, "EMULATOR": emulator}, cwd=root / "work", capture_output=True, text=True, check=True)
+    return subprocess.run(
+        ["cc", *argv], env={**environ, "EMULATOR": emulator}, cwd=root / "work", capture_output=True, text=True, check=True
+    )
 
 
 @pytest.mark.parametrize("name", ["a.out", "conftest", "folder/a b"])

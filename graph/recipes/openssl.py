@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graph.node import File, Node, Step
 from graph.recipes.common import Context, fetch_node, source_node
-from graph.recipes.library import LINK, configure_node, licence, link_name, make_node, put, shared_file
+from graph.recipes.library import LINK, configure_node, for_static, licence, link_name, make_node, put, shared_file
 
 # a third of the archive is other projects' test suites
 WITHOUT = ("test/", "demos/", "fuzz/corpora/", "cloudflare-quiche/", "oqs-provider/", "python-ecdsa/", "tls*/", "wycheproof/")
@@ -45,6 +45,7 @@ def _make(ctx: Context) -> Node:
         Step(("make", "build_generated")),
         Step(("make", *shared.values())),
         put("lib", *shared.values()),
+        *for_static(ctx, _archive("libcrypto", "!"), _archive("libssl")),
         *(Step(("ln", "-s", file, f"/build/out/lib/{link_name(ctx, name)}")) for name, file in shared.items()),
         Step(("mkdir", "-p", "/build/out/include/openssl")),
         Step(("sh", "-c", "cp /build/src/include/openssl/*.h include/openssl/*.h /build/out/include/openssl/")),
@@ -55,6 +56,12 @@ def _make(ctx: Context) -> Node:
 
 def _env(ctx: Context) -> dict[str, str]:
     return {"CFLAGS": CFLAGS, "LDFLAGS": LINK[ctx.cell.target.os]}
+
+
+def _archive(name: str, *other: str) -> Step:
+    """The objects of the shared library as a static one: those whose names say libssl, or all others. (Several have the same name.)"""
+    find = f"find . -name '*.o' {' '.join(other)} -name 'libssl-*.o' | LC_ALL=C sort | xargs ar qcsD /build/out/lib/{name}.a"
+    return Step(("sh", "-c", find))
 
 
 def _conf(ctx: Context) -> tuple[File, ...]:
