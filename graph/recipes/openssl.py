@@ -20,7 +20,7 @@ FEATURES = (
     "no-zlib",
 )
 # little-endian machines with 128-bit integers, for which OpenSSL has faster P-224, P-256 and P-521
-WITH_INT128 = ("x86_64", "aarch64", "powerpc64le", "riscv64", "loongarch64")
+WITH_INT128 = ("x86_64", "aarch64", "ppc64le", "riscv64", "loongarch64")
 NAMES = ("crypto", "ssl")
 TOOLS = ("posix", "make", "perl")
 # OpenSSL exports by version script and has its own -fPIC; the rpath is quoted for make and for the shell that make starts.
