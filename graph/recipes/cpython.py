@@ -6,9 +6,10 @@ from dataclasses import replace
 from functools import cache
 
 from graph.node import File, Input, Node, Step
-from graph.recipes.common import Context, compile_node, configure_triples, fetch_node, of_abi, of_version, source_node
+from graph.recipes.common import Context, compile_node, configure_node, configure_triples, fetch_node, of_abi, of_version, source_node
 from graph.recipes.cpython_modules import SHARED_LIBS, Extension, extensions, modules_built_apart
 from graph.recipes.cpython_reads import CONFIGURE, CORE, globs
+from graph.recipes.library import NO_LOGS
 
 SHARED_HEADERS = frozenset({"socketmodule.h", "hashlib.h"})
 """Headers below Modules/ that both the core and extension modules include."""
@@ -93,7 +94,8 @@ def ext_suffixes(ctx: Context) -> tuple[str, ...]:
 
 def run_tools(ctx: Context) -> tuple[str, ...]:
     """Host tool sets that a program of the target needs to run on the build host."""
-    return {"gnu": ("glibc",)}.get(ctx.cell.target.libc, ())
+    target = ctx.cell.target
+    return {("native", "gnu"): ("glibc",)}.get((target.run, target.libc), ())
 
 
 def _source_map(ctx: Context) -> str:
@@ -115,14 +117,13 @@ def _configure(ctx: Context) -> Node:
         "--with-dbmliborder=bdb",
         *(flag for option, flag in CONFIGURE_OPTIONS.items() if option in ctx.cell.options),
     )
-    return compile_node(
+    return configure_node(
         ctx,
         f"configure:{ctx.cell.abi}",
-        (Step(argv), Step(("rm", "config.log"))),
+        (Step(argv), NO_LOGS),
         inputs=(source_input(ctx, only=globs(CONFIGURE, ctx.cell.minor)),),
         files=(File("config.site", site.data + apart.encode()),),
         tools=("posix", "make", *run_tools(ctx)),
-        output="work",
         env={
             "CONFIG_SITE": "/build/config.site",
             "MODULE_BUILDTYPE": "static",

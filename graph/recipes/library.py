@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from graph.node import File, Input, Node, Step
+from graph.recipes import common
 from graph.recipes.common import Context, compile_node
 
 CFLAGS = "-O2 -fPIC -fvisibility=hidden -D_FORTIFY_SOURCE=2"
@@ -12,8 +13,10 @@ CFLAGS = "-O2 -fPIC -fvisibility=hidden -D_FORTIFY_SOURCE=2"
 
 ARCHIVE = "archive.mk"
 
-NO_LOGS = Step(("rm", "-f", "config.log", "configure.log"))
-"""configure writes times, process numbers and the kernel's release into its log: the same tree twice only without it."""
+NO_LOGS = Step(("rm", "-f", "config.log", "configure.log", "a.out.bin"))
+"""configure writes times, process numbers and the kernel's release into its log: the same tree twice only without it.
+
+What it prints is in the node's own log. The last is left by the driver's emulation: configure knows to remove a.out only."""
 
 
 def configure_node(
@@ -29,14 +32,13 @@ def configure_node(
     env: Mapping[str, str] | None = None,
 ) -> Node:
     """configure:TRIPLE:NAME. Runs `argv` in /build/work with the source at /build/src, of which it sees `reads`; gives the build tree."""
-    return compile_node(
+    return common.configure_node(
         ctx,
         f"configure:{ctx.triple}:{name}",
         (Step(argv), NO_LOGS),
         inputs=(Input(f"source:{source or name}", "src", only=reads), *inputs),
         files=files,
         tools=tools,
-        output="work",
         env={"CFLAGS": CFLAGS, **(env or {})},
     )
 

@@ -1,4 +1,4 @@
-"""toolchain:lld: lld with its Mach-O half, which zig's has not, and LLVM's tools for Mach-O files, with every library they load (docs/macos.md)."""
+"""toolchain:lld: ld64.lld and LLVM's tools for Mach-O files, with every library they load (docs/macos.md)."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def _libc(ctx: Context) -> Node:
         f"libc:{ctx.triple}",
         Run((step,), environment(ctx), tools=("posix",)),
         inputs=(Input("toolchain:zig", "zig"),),
-        files=(ctx.file("toolchains/sysroot/make.sh", "make.sh"),),
+        files=tuple(ctx.file(f"toolchains/sysroot/{name}", name) for name in ("make.sh", "complex.c", "doubledouble.c")),
         platform=ctx.host.platform,
     )
 
