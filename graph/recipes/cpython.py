@@ -18,6 +18,9 @@ HARDENING = ("-D_FORTIFY_SOURCE=2",)  # the cc driver adds the stack protector, 
 INTERPRETER_FLAGS = ("-fPIC", "-fno-semantic-interposition", "-fno-plt", *HARDENING)
 """Of core and extension modules. The core's objects serve the program, the shared and the static libpython alike."""
 
+LINK_FLAGS = {"musl": ("-Wl,-z,stack-size=0x800000",)}
+"""Of program and libpython, by libc. musl gives threads 128 KiB unless the program asks for more: 8 MiB, as with glibc (docs/musl.md)."""
+
 RELEASE_FLAGS, DEBUG_FLAGS = ("-DNDEBUG", "-O3"), ("-Og",)
 CONFIGURE_OPTIONS = {"debug": "--with-pydebug", "freethreaded": "--disable-gil"}
 
@@ -117,6 +120,7 @@ def _configure(ctx: Context) -> Node:
         "--with-dbmliborder=bdb",
         *(flag for option, flag in CONFIGURE_OPTIONS.items() if option in ctx.cell.options),
     )
+    link = LINK_FLAGS.get(ctx.cell.target.libc, ())
     return configure_node(
         ctx,
         f"configure:{ctx.cell.abi}",
@@ -128,6 +132,7 @@ def _configure(ctx: Context) -> Node:
             "CONFIG_SITE": "/build/config.site",
             "MODULE_BUILDTYPE": "static",
             "CFLAGS_NODIST": " ".join((*INTERPRETER_FLAGS, _source_map(ctx), "-Wno-date-time", "-Wno-unreachable-code-fallthrough")),
+            **({"LDFLAGS_NODIST": " ".join(link)} if link else {}),
         },
     )
 
@@ -188,7 +193,7 @@ def _files_of(modules: tuple[Extension, ...]) -> tuple[str, ...]:
 
 def _extension(ctx: Context, ext: Extension) -> Node:
     """out/full and out/stripped: the module; out/objects/Modules: its object files."""
-    keep = Step(("mv", *_objects(ext), "../out/objects/Modules/"))
+    keep = Step(("mv", *ext.object_names, "../out/objects/Modules/"))
     return _modules_node(ctx, ext.name, (ext,), (*_module_steps(ctx, ext), keep))
 
 
@@ -198,10 +203,6 @@ def _test_modules(ctx: Context) -> Node:
     return _modules_node(ctx, "tests", tests, tuple(step for ext in tests for step in _module_steps(ctx, ext)))
 
 
-def _objects(ext: Extension) -> tuple[str, ...]:
-    return tuple(f"{name.rpartition('/')[2].removesuffix('.c')}.o" for name in ext.sources)
-
-
 def _module_steps(ctx: Context, ext: Extension) -> tuple[Step, ...]:
     """Compile and link one module."""
     module = ext.name + ext_suffix(ctx)
@@ -209,7 +210,7 @@ def _module_steps(ctx: Context, ext: Extension) -> tuple[Step, ...]:
     # lib/python3.X/lib-dynload -> lib, in DT_RPATH, which goes before LD_LIBRARY_PATH; symbols of static libraries stay inside
     run_path = ("-Wl,--disable-new-dtags,-rpath,$ORIGIN/../..",) if shared else ()
     found = tuple(f"-L../deps/{name}/lib" for name in ext.uses)
-    link = ("cc", "-shared", *_objects(ext), *found, *ext.libs, "-Wl,--exclude-libs,ALL", *run_path)
+    link = ("cc", "-shared", *ext.object_names, *found, *ext.libs, "-Wl,--exclude-libs,ALL", *run_path)
     include = tuple(f"-I../deps/{name}/include" for name in ext.uses)
     flags = (*EXTENSION_FLAGS, *(DEBUG_FLAGS if "debug" in ctx.cell.options else RELEASE_FLAGS), _source_map(ctx), *ext.flags)
     return (

@@ -34,6 +34,11 @@ class Extension:
     systems: tuple[str, ...] = ()
     """Operating systems that have it (Target.os); empty for all."""
 
+    @property
+    def object_names(self) -> tuple[str, ...]:
+        """File names of its objects."""
+        return tuple(f"{name.rpartition('/')[2].removesuffix('.c')}.o" for name in self.sources)
+
 
 @dataclass(frozen=True, slots=True)
 class Absent:
@@ -52,6 +57,11 @@ ABSENT = (
     Absent("_crypt", "crypt() has left glibc: some systems have it in libcrypt.so.1, others in libcrypt.so.2 or not", ("3.11",), ("gnu",)),
     Absent("nis", "needs libnsl and libtirpc, which few systems have; NIS is out of use", ("3.11",)),
 )
+
+NOT_STATIC = {
+    "_tkinter": "Tk is of use to those who find its functions in a shared library, and its window systems and fonts are the machine's",
+}
+"""Modules that a static program (musl) has not, besides those that only tests import, with the reason."""
 
 SHARED_LIBS = {
     "openssl": ("libssl-fs.so.3", "libcrypto-fs.so.3"),
@@ -267,7 +277,8 @@ TEST_PACKAGES = ("test", "idlelib.idle_test")
 
 def extensions(cell: Cell) -> tuple[Extension, ...]:
     """Every module of a cell that is built apart from the core, the test modules last."""
-    return _rows(cell.minor, cell.target.os)
+    rows = _rows(cell.minor, cell.target.os)
+    return tuple(ext for ext in rows if not ext.test and ext.name not in NOT_STATIC) if cell.static else rows
 
 
 @cache

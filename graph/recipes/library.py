@@ -85,6 +85,11 @@ def archive_file(ctx: Context) -> File:
     return ctx.file(f"toolchains/make/{ARCHIVE}", ARCHIVE)
 
 
+def for_static(ctx: Context, *steps: Step) -> tuple[Step, ...]:
+    """The steps, which archive a shared library's objects, where a target offers static programs."""
+    return steps if any("static" in choice for choice in ctx.cell.target.options) else ()
+
+
 def put(folder: str, *files: str) -> Step:
     """Copy files into /build/out/<folder>."""
     return Step(("install", "-D", "-m", "644", "-t", f"/build/out/{folder}", *files))

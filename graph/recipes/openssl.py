@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graph.node import File, Node, Step
 from graph.recipes.common import Context, fetch_node, source_node
-from graph.recipes.library import configure_node, licence, make_node, put
+from graph.recipes.library import configure_node, for_static, licence, make_node, put
 
 # a third of the archive is other projects' test suites
 WITHOUT = ("test/", "demos/", "fuzz/corpora/", "cloudflare-quiche/", "oqs-provider/", "python-ecdsa/", "tls*/", "wycheproof/")
@@ -45,12 +45,19 @@ def _make(ctx: Context) -> Node:
         Step(("make", "build_generated")),
         Step(("make", *shared)),
         put("lib", *shared),
+        *for_static(ctx, _archive("libcrypto", "!"), _archive("libssl")),
         *(Step(("ln", "-s", f"{name}-fs.so.3", f"/build/out/lib/{name}.so")) for name in NAMES),
         Step(("mkdir", "-p", "/build/out/include/openssl")),
         Step(("sh", "-c", "cp /build/src/include/openssl/*.h include/openssl/*.h /build/out/include/openssl/")),
         licence("openssl", "/build/src/LICENSE.txt"),
     )
     return make_node(ctx, "openssl", steps, files=_conf(ctx), tools=TOOLS, env=ENV)
+
+
+def _archive(name: str, *other: str) -> Step:
+    """The objects of the shared library as a static one: those whose names say libssl, or all others. (Several have the same name.)"""
+    find = f"find . -name '*.o' {' '.join(other)} -name 'libssl-*.o' | LC_ALL=C sort | xargs ar qcsD /build/out/lib/{name}.a"
+    return Step(("sh", "-c", find))
 
 
 def _conf(ctx: Context) -> tuple[File, ...]:

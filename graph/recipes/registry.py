@@ -8,6 +8,7 @@ from graph.recipes import (
     bzip2,
     certificates,
     cpython,
+    cpython_static,
     distribution,
     emulation,
     fonts,
@@ -58,6 +59,6 @@ RECIPES: tuple[Recipe, ...] = (
     Scoped(of_target, build_python.package_nodes),
     *(Scoped(of_version, recipe) for recipe in (build_python.nodes, cpython.frozen_nodes, pip.nodes, distribution.stdlib_nodes)),
     Scoped(of_abi, cpython.abi_nodes),
-    cpython.nodes,
+    cpython_static.nodes,
     distribution.nodes,
 )

@@ -35,6 +35,8 @@ class Facts(TypedDict):
     platform_tag: str
     ext_suffixes: list[str]
     soname: str
+    static: bool
+    """One program, all modules in it."""
     modules: list[str]
     """Extension modules built apart from the core."""
 
@@ -51,6 +53,16 @@ NEUTRAL = {
 }
 """Makefile variables that tell of the machine that built, and what an installed Makefile says instead."""
 
+STATIC = {
+    "PY_ENABLE_SHARED": "0",
+    "LDLIBRARY": "libpython$(VERSION)$(ABIFLAGS).a",
+    "BLDLIBRARY": "$(LDLIBRARY)",
+    "INSTSONAME": "$(LDLIBRARY)",
+    "PY3LIBRARY": "",
+    "LDLIBRARYDIR": "",
+}
+"""Makefile variables of a static distribution, whose objects were configured for a shared libpython too."""
+
 FOREIGN = re.compile(r"/build\b|\.\./src\b|\.\./out\b")
 """Places of the sandbox."""
 
@@ -66,10 +78,10 @@ prefix:=	$(shell f='$(subst ','\'',$(MAKEFILE_LIST))'; CDPATH=; \
 """
 
 
-def neutral_makefile(text: str, modules: list[str]) -> str:
+def neutral_makefile(text: str, modules: list[str], kind: dict[str, str] | None = None) -> str:
     """The Makefile of an installation whose prefix is {prefix}. Raises ValueError if a place of the sandbox stays."""
     states = {f"MODULE_{name.upper()}_STATE": "yes" for name in modules}
-    lines = [_neutral_line(line, {**NEUTRAL, **states}) for line in text.splitlines()]
+    lines = [_neutral_line(line, {**NEUTRAL, **states, **(kind or {})}) for line in text.splitlines()]
     for number, line in enumerate(lines, 1):
         if FOREIGN.search(line) and not line.startswith("#") and "build/scripts" not in line and "Tools/build" not in line:
             raise ValueError(f"Makefile line {number} names a place of the sandbox: {line}")
@@ -172,14 +184,16 @@ def build_details(facts: Facts) -> dict[str, object]:
             "debug_bytecode": [".pyc"],
             "extensions": suffixes,
         },
-        "libpython": {
-            "dynamic": f"lib/{facts['soname']}",
-            **({} if "d" in facts["abiflags"] else {"dynamic_stableabi": f"lib/libpython{major}.so"}),
-            "link_extensions": False,
-        },
+        **({} if facts["static"] else {"libpython": libpython(facts)}),
         "c_api": {"headers": f"include/python{ldversion}", "pkgconfig_path": "lib/pkgconfig"},
         "arbitrary_data": {},
     }
+
+
+def libpython(facts: Facts) -> dict[str, object]:
+    """What build-details.json tells of the shared libraries."""
+    stable = {} if "d" in facts["abiflags"] else {"dynamic_stableabi": f"lib/libpython{facts['minor'].partition('.')[0]}.so"}
+    return {"dynamic": f"lib/{facts['soname']}", **stable, "link_extensions": False}
 
 
 def copy(source: Path, dest: Path, executable: bool = False) -> None:
@@ -271,7 +285,8 @@ def links(facts: Facts, out: Path) -> None:
     name = f"python{facts['minor']}{facts['abiflags']}"
     for other in ("python", *other_names(name, facts, "python3")):
         (out / "bin" / other).symlink_to(name)
-    (out / f"lib/lib{name}.so").symlink_to(facts["soname"])
+    if not facts["static"]:
+        (out / f"lib/lib{name}.so").symlink_to(facts["soname"])
 
 
 def sysconfig_files(runtime: Path, lib: Path, values: dict[str, object], facts: Facts) -> None:
@@ -290,9 +305,10 @@ def main(argv: list[str]) -> None:
     minor, lib = facts["minor"], out / facts["lib"]
     (out / "bin").mkdir(parents=True)
     headers(src, work, out / f"include/python{minor}{facts['abiflags']}")
-    makefile = neutral_makefile((work / "Makefile").read_text(), facts["modules"])
+    kind = STATIC if facts["static"] else {}
+    makefile = neutral_makefile((work / "Makefile").read_text(), facts["modules"], kind)
     config_folder(src, work, out / facts["config"], placed_makefile(makefile))
-    values = config_vars(makefile, work / "pyconfig.h")
+    values = {**config_vars(makefile, work / "pyconfig.h"), **({"Py_ENABLE_SHARED": 0} if kind else {})}
     sysconfig_files(runtime, lib, values, facts)
     commands(minor, out / "bin")
     pkgconfig(work, facts, out / "lib/pkgconfig")
