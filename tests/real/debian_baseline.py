@@ -26,10 +26,7 @@ from graph.suite import SuiteResult, baseline_file, parse_suite  # noqa: E402
 from graph.testrun import run_regrtest  # noqa: E402
 
 KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-BESIDES = (
-    "gcc g++ libc6-dev ca-certificates netbase ncurses-term procps xz-utils zip unzip bzip2 openssl media-types "
-    "net-tools locales"
-)
+BESIDES = "gcc g++ libc6-dev ca-certificates netbase ncurses-term procps xz-utils zip unzip bzip2 openssl media-types net-tools locales"
 """Packages whose programs or data tests look for, and skip without."""
 
 
