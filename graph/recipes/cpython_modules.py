@@ -114,6 +114,7 @@ EXTERNAL = (
         uses=("libffi",),
         libs=("-lffi", "-ldl"),
         minors=("3.11",),
+        systems=("linux",),
     ),
     Extension(
         "_ctypes",
@@ -123,6 +124,16 @@ EXTERNAL = (
         uses=("libffi",),
         libs=("-lffi", "-ldl"),
         minors=("3.13",),
+        systems=("linux",),
+    ),
+    Extension(
+        "_ctypes",
+        tuple(f"_ctypes/{name}.c" for name in ("_ctypes", "callbacks", "callproc", "stgdict", "cfield", "malloc_closure")),
+        reads=("_ctypes/ctypes.h", "_ctypes/ctypes_dlfcn.h", "_ctypes/clinic/"),
+        flags=(*_LIBFFI, "-DUSING_MALLOC_CLOSURE_DOT_C=1"),
+        uses=("libffi",),
+        libs=("-lffi", "-ldl"),
+        systems=("macos",),
     ),
     Extension(
         "_curses",
@@ -147,7 +158,10 @@ EXTERNAL = (
         flags=("-DUSE_BERKDB=1",),
         uses=("bdb",),
         libs=("-ldb", "-lpthread"),
+        systems=("linux",),
     ),
+    # ndbm and uuid are part of libSystem
+    Extension("_dbm", ("_dbmmodule.c",), reads=("clinic/_dbmmodule.c.h",), flags=("-DUSE_NDBM=1",), systems=("macos",)),
     Extension(
         "readline",
         ("readline.c",),
@@ -190,14 +204,18 @@ EXTERNAL = (
         flags=("-DWITH_APPINIT=1",),
         uses=("tcl", "tk"),
         libs=("-ltcl9tk9.0", "-ltcl9.0"),
+        systems=("linux",),
     ),
+    Extension("_scproxy", ("_scproxy.c",), libs=("-framework", "SystemConfiguration", "-framework", "CoreFoundation"), systems=("macos",)),
     Extension(
         "_uuid",
         ("_uuidmodule.c",),
         flags=("-DHAVE_UUID_UUID_H=1", "-DHAVE_UUID_GENERATE_TIME_SAFE=1"),
         uses=("libuuid",),
         libs=("-luuid",),
+        systems=("linux",),
     ),
+    Extension("_uuid", ("_uuidmodule.c",), flags=("-DHAVE_UUID_UUID_H=1",), systems=("macos",)),
 )
 
 _TESTCAPI = (
@@ -293,5 +311,5 @@ def absent(cell: Cell) -> tuple[Absent, ...]:
 
 
 def modules_built_apart(cell: Cell) -> tuple[str, ...]:
-    """Names that the core's configure is told are not available: `extensions` and what is left out."""
-    return tuple(sorted({row.name for row in (*extensions(cell), *absent(cell))}))
+    """Names that the core's configure is told are not available: `extensions`, those of other systems, and what is left out."""
+    return tuple(sorted({row.name for row in (*extensions(cell), *EXTERNAL, *absent(cell))}))

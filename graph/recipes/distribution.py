@@ -11,8 +11,9 @@ from graph.node import File, Input, Node, Run, Step
 from graph.recipes import ncurses
 from graph.recipes.build_python import python_module_step, python_node, python_step
 from graph.recipes.common import Context
-from graph.recipes.cpython import ext_suffixes, soname, source_input
+from graph.recipes.cpython import source_input
 from graph.recipes.cpython_modules import PARTS, SHARED_FILES, SHARED_LIBS, TEST_PACKAGES, Extension, extensions
+from graph.recipes.names import ext_suffixes, soname
 from graph.recipes.pip import pip_name
 from graph.recipes.toolchain import LLVM
 
