@@ -9,18 +9,20 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO
 
 import zstandard
 
-from graph.binaries import read_binary
+from graph.binaries import read_binaries
 from graph.errors import UnpackError
 from graph.facts import Archive, Binary, Entry, Finding
-from graph.policy import Policy, check, parse_policy
-from graph.target import Target
+from graph.policy import Policy
+from graph.rules import METADATA, check
 
-METADATA = "python/PYTHON.json"
+READ = (METADATA, "*/_sysconfigdata_*.py", "*/config-*/Makefile", "*/include/python*/pyconfig.h")
+"""Members whose text is judged."""
 HEAD = 64
 """Bytes of each file that its Entry keeps: object file magic, #! line, header of a .pyc."""
 
@@ -37,9 +39,8 @@ _KINDS = {
 }
 
 
-def audit_archives(paths: Sequence[Path], target: Target, version: str, policy_text: str) -> tuple[Finding, ...]:
-    """Every limit of policy.toml (its text) that the archives break. Raises UnpackError, LockError."""
-    policy = parse_policy(policy_text, target, version)
+def audit_archives(paths: Sequence[Path], policy: Policy) -> tuple[Finding, ...]:
+    """Every limit that the archives break. Raises UnpackError."""
     return tuple(finding for path in paths for finding in check(read_archive(path, policy), policy))
 
 
@@ -48,20 +49,18 @@ def read_archive(path: Path, policy: Policy) -> Archive:
     patterns = [re.compile(pattern.encode()) for pattern in policy.leaks]
     entries: list[Entry] = []
     binaries: list[Binary] = []
-    metadata = ""
+    texts: dict[str, str] = {}
     try:
         with members(path) as stream:
             for member, data in stream:
                 entries.append(_entry(member, data, patterns))
-                binary = read_binary(member.name, data)
-                if binary is not None:
-                    binaries.append(binary)
-                if member.name == METADATA:
-                    metadata = data.decode("utf-8", "replace")
+                binaries.extend(read_binaries(member.name, data))
+                if any(fnmatchcase(member.name, glob) for glob in READ):
+                    texts[member.name] = data.decode("utf-8", "replace")
         stamp = _stamp(path)
     except (tarfile.TarError, EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
         raise UnpackError(str(error), place=str(path), hint="build it again: doit dist:TARGET") from error
-    return Archive(path.name, tuple(entries), tuple(binaries), metadata, stamp)
+    return Archive(path.name, tuple(entries), tuple(binaries), texts, stamp)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Reads object files with lief into Facts. ELF now; Mach-O and PE come with the targets that use them."""
+"""Reads object files with lief into Facts: ELF here, Mach-O in macho.py; PE comes with the targets that use it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import lief
 
 from graph.facts import Binary, Format, Kind, Segment, Symbol, format_of
+from graph.macho import read_macho
 
 _DF_TEXTREL, _DF_BIND_NOW = 0x4, 0x8
 _DF_1_NOW, _DF_1_PIE = 0x1, 0x08000000
@@ -15,27 +16,31 @@ _DF_1_NOW, _DF_1_PIE = 0x1, 0x08000000
 lief.logging.disable()
 
 
-def read_binary(path: str, data: bytes) -> Binary | None:
-    """Facts of the file `path` with these bytes; None when it is no binary of a known format, or a broken one."""
+def read_binaries(path: str, data: bytes) -> tuple[Binary, ...]:
+    """Facts of the file `path` with these bytes, of each architecture in it; none when it is no binary that is known, or a broken one."""
     found = format_of(data[:64])
     reader = READERS.get(found) if found else None
-    return reader(path, data) if reader else None
+    return reader(path, data) if reader else ()
 
 
-def _elf(path: str, data: bytes) -> Binary | None:
+def _elf(path: str, data: bytes) -> tuple[Binary, ...]:
     config = lief.ELF.ParserConfig()
-    config.parse_relocations = config.parse_notes = config.parse_symtab_symbols = config.parse_overlay = False
+    config.parse_relocations = config.parse_symtab_symbols = config.parse_overlay = False
     elf = lief.ELF.parse(data, config)
     if not isinstance(elf, lief.ELF.Binary) or elf.header.machine_type == lief.ELF.ARCH.NONE:
-        return None
+        return ()
     sections = [str(section.name) for section in elf.sections]
     flags, flags_1, tags = _dynamic(elf)
     segments = list(elf.segments)
-    return Binary(
+    binary = Binary(
         path=path,
         format=Format.ELF,
         kind=_kind(elf, flags_1),
         machine=_word(elf.header.machine_type),
+        bits=64 if elf.header.identity_class == lief.ELF.Header.CLASS.ELF64 else 32,
+        byteorder="big" if elf.header.identity_data == lief.ELF.Header.ELF_DATA.MSB else "little",
+        abi=int(elf.header.processor_flag),
+        isa=_isa(elf),
         name=next((str(entry.name) for entry in elf.dynamic_entries if isinstance(entry, lief.ELF.DynamicSharedObject)), ""),
         interpreter=str(elf.interpreter).rstrip("\0") if elf.has_interpreter else "",
         dynamic=bool(tags),
@@ -52,6 +57,7 @@ def _elf(path: str, data: bytes) -> Binary | None:
         symbols=".symtab" in sections,
         debug=tuple(name for name in sections if name.startswith((".debug_", ".zdebug_"))),
     )
+    return (binary,)
 
 
 _TAG = lief.ELF.DynamicEntry.TAG
@@ -70,6 +76,19 @@ def _kind(elf: lief.ELF.Binary, flags_1: int) -> Kind:
     # a shared library may have PT_INTERP too (libc.so.6), so the PIE flag decides where the type alone does not
     executable = elf.header.file_type == lief.ELF.Header.FILE_TYPE.EXEC or bool(flags_1 & _DF_1_PIE)
     return Kind.EXECUTABLE if executable else Kind.SHARED
+
+
+def _isa(elf: lief.ELF.Binary) -> int:
+    """Highest level in GNU_PROPERTY_X86_ISA_1_NEEDED, which ld.so compares with the processor; 0 without such a note."""
+    levels = [0]
+    for note in elf.notes:
+        found = note.find(lief.ELF.NoteGnuProperty.Property.TYPE.X86_ISA) if isinstance(note, lief.ELF.NoteGnuProperty) else None
+        if isinstance(found, lief.ELF.X86ISA):
+            levels += [_LEVELS.get(level, 0) for flag, level in found.values if flag == lief.ELF.X86ISA.FLAG.NEEDED]
+    return max(levels)
+
+
+_LEVELS = {lief.ELF.X86ISA.ISA.BASELINE: 1, lief.ELF.X86ISA.ISA.V2: 2, lief.ELF.X86ISA.ISA.V3: 3, lief.ELF.X86ISA.ISA.V4: 4}
 
 
 def _search(elf: lief.ELF.Binary) -> Iterator[str]:
@@ -108,4 +127,4 @@ def _word(value: object) -> str:
     return str(value).rpartition(".")[2].lower()
 
 
-READERS = {Format.ELF: _elf}
+READERS = {Format.ELF: _elf, Format.MACHO: read_macho}

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from graph.errors import AuditFailed
+from graph.facts import Format
 from graph.session import Session
-from graph.suite import parse_baseline, parse_suite, refuse_suite, render_suite
-from graph.target import Addon, Cell
+from graph.suite import baseline_file, parse_baseline, parse_suite, refuse_suite, render_suite
+from graph.target import Addon, Cell, Target
+from graph.tbd import Stub, offered, parse_tbd
 
 SHOWN = 20
 """Findings that are printed; the rest is counted."""
@@ -18,16 +22,28 @@ SHOWN = 20
 def check_dist(session: Session, chosen: Cell | Addon) -> None:
     """Audit the archives of a cell or an add-on in dist/. Raises AuditFailed with the first findings."""
     from graph.audit import audit_archives
+    from graph.policy import parse_policy
 
     paths = session.archives(f"dist:{chosen}")
-    # no limit of an add-on depends on the version
-    version = chosen.version if isinstance(chosen, Cell) else session.matrix.versions[0]
-    findings = audit_archives(paths, chosen.target, version, session.read("toolchains/policy.toml"))
+    # no limit of an add-on depends on the version or options
+    cell = chosen if isinstance(chosen, Cell) else Cell(chosen.target, session.matrix.versions[0], ())
+    policy = parse_policy(session.read("toolchains/policy.toml"), cell)
+    findings = audit_archives(paths, replace(policy, stubs=_stubs(session, cell.target, policy.format)))
     if findings:
         more = [f"  and {len(findings) - SHOWN} more"] if len(findings) > SHOWN else []
         what = "\n".join([f"{len(findings)} findings", *(f"  {finding}" for finding in findings[:SHOWN]), *more])
         raise AuditFailed(what, place=f"check:{chosen}", hint="docs/audit.md says what each limit is for")
     session.reporter.line(f"audit of {len(paths)} archives: nothing found")
+
+
+def _stubs(session: Session, target: Target, form: Format) -> Mapping[str, frozenset[str]]:
+    """What macOS's libraries offer, by install name: of the .tbd files in the target's sysroot, the tree of libc:TRIPLE."""
+    if form is not Format.MACHO:
+        return {}
+    stubs: list[Stub] = []
+    for path, blob in session.files_of(f"libc:{target}", ".tbd"):
+        stubs += parse_tbd(blob.read_text(encoding="utf-8"), target.arch, path)
+    return offered(stubs)
 
 
 def test_cell(session: Session, cell: Cell) -> None:
@@ -44,8 +60,8 @@ def _smoke(session: Session, cell: Cell, archive: Path, workdir: Path) -> None:
     from graph.policy import parse_policy
     from graph.testrun import refuse_smoke, render_smoke, run_smoke
 
-    missing = parse_suite(session.read("toolchains/suite.toml")).missing
-    builtin = parse_policy(session.read("toolchains/policy.toml"), cell.target, cell.version).builtin
+    missing = parse_suite(session.read("toolchains/suite.toml"), cell).missing
+    builtin = parse_policy(session.read("toolchains/policy.toml"), cell).builtin
     checks = run_smoke(archive, workdir, session.root / "toolchains/smoke.py", cell.version, missing, builtin)
     session.reporter.line(f"{archive.name}\n{render_smoke(checks)}".rstrip())
     refuse_smoke(checks, archive.name)
@@ -55,8 +71,8 @@ def _suite(session: Session, cell: Cell, archive: Path, workdir: Path) -> None:
     from graph.testrun import run_suite
 
     workdir.mkdir()
-    suite = parse_suite(session.read("toolchains/suite.toml"))
-    baseline = parse_baseline(session.read("toolchains/suite-baseline.toml"))
+    suite = parse_suite(session.read("toolchains/suite.toml"), cell)
+    baseline = parse_baseline(session.read(baseline_file(cell.minor)))
     try:
         result = run_suite(archive, workdir, suite, cell.version)
     finally:

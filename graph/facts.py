@@ -5,7 +5,8 @@ ELF, Mach-O and PE share one shape: a field that a format lacks keeps its defaul
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -18,10 +19,11 @@ class Format(Enum):
 
 
 class Kind(Enum):
-    """What a binary is for; OBJECT is a relocatable file (ET_REL) that is only ever linked."""
+    """What a binary is for; OBJECT is a relocatable file (ET_REL, MH_OBJECT) that is only ever linked; BUNDLE is Mach-O's alone."""
 
     EXECUTABLE = "executable"
     SHARED = "shared"
+    BUNDLE = "bundle"
     OBJECT = "object"
 
 
@@ -38,6 +40,7 @@ MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"\x7fELF", Format.ELF),
     (b"\xcf\xfa\xed\xfe", Format.MACHO),
     (b"\xca\xfe\xba\xbe", Format.MACHO),
+    (b"\xca\xfe\xba\xbf", Format.MACHO),
     (b"MZ", Format.PE),
 )
 
@@ -49,11 +52,13 @@ def format_of(head: bytes) -> Format | None:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Symbol:
-    """A dynamic symbol; version (GLIBC_2.17) and the library that is to give it are empty where the file does not say."""
+    """A dynamic symbol, as C names it; version (GLIBC_2.17) and the library that is to give it are empty where the file does not say."""
 
     name: str
     version: str = ""
     library: str = ""
+    weak: bool = False
+    """An import that may be missing at run time (Mach-O: N_WEAK_REF)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,54 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Library:
+    """A library that a Mach-O file loads: its install name and the oldest compatibility version that will do."""
+
+    name: str
+    compatibility: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A Mach-O file's embedded code signature (xnu osfmk/kern/cs_blobs.h), as recomputed."""
+
+    flags: int = 0
+    """CS_ADHOC (2), CS_LINKER_SIGNED (0x20000), ..."""
+    hashes: str = ""
+    """Algorithm of the page hashes: sha256, sha1."""
+    pages: int = 0
+    wrong: tuple[int, ...] = ()
+    """Pages and (negative) special slots whose hash is another."""
+    limit: int = 0
+    """codeLimit: bytes that are covered."""
+    start: int = 0
+    end: int = 0
+    """Offsets of the signature in its slice of the file."""
+    size: int = 0
+    """Bytes of the slice."""
+    broken: str = ""
+    """Why it cannot be read; then nothing above counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Macho:
+    """What only a Mach-O file says of itself."""
+
+    flags: frozenset[str]
+    """MH_ flags, lower case, without MH_."""
+    platform: str
+    minos: str
+    """Oldest macOS that loads it, e.g. 11.0."""
+    sdk: str
+    libraries: tuple[Library, ...]
+    compatibility: tuple[int, ...] = ()
+    """Of its own install name."""
+    padding: int = 0
+    """Bytes between the load commands and the first section."""
+    signature: Signature | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Binary:
     """One executable, shared library or object file."""
 
@@ -74,7 +127,13 @@ class Binary:
     format: Format
     kind: Kind
     machine: str
-    """As the format names it, lower case: x86_64, aarch64, i386, ..."""
+    """As the format names it, lower case: x86_64, aarch64, i386, arm64, ..."""
+    bits: int = 64
+    byteorder: str = "little"
+    abi: int = 0
+    """e_flags: the ABI that an ELF file is for, where the machine has several."""
+    isa: int = 0
+    """Highest level of x86-64 (1 to 4) that its GNU property note says it needs."""
     name: str = ""
     """DT_SONAME, install name or DLL name."""
     interpreter: str = ""
@@ -82,6 +141,7 @@ class Binary:
     dynamic: bool = False
     """Is loaded by a dynamic linker (has PT_DYNAMIC)."""
     needed: tuple[str, ...] = ()
+    """DT_NEEDED, or install names of LC_LOAD_DYLIB and its like."""
     search: tuple[str, ...] = ()
     """RPATH and RUNPATH entries, or LC_RPATH."""
     imports: tuple[Symbol, ...] = ()
@@ -94,9 +154,10 @@ class Binary:
     text_relocations: bool = False
     position_independent: bool = False
     symbols: bool = False
-    """Has a full symbol table (.symtab)."""
+    """Has a full symbol table (.symtab), or symbols of a Mach-O file that no linker needs."""
     debug: tuple[str, ...] = ()
-    """Names of its debug sections."""
+    """Names of its debug sections; of a Mach-O file also the object files that its debug map (N_OSO) names."""
+    macho: Macho | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +191,8 @@ class Archive:
     filename: str
     entries: tuple[Entry, ...]
     binaries: tuple[Binary, ...] = ()
-    metadata: str = ""
-    """Text of python/PYTHON.json; empty where there is none."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Text of members that are read, by path: PYTHON.json, _sysconfigdata, Makefile and pyconfig.h."""
     stamp: tuple[int, bool] = (0, False)
     """Of a gzip file: its header's mtime, and whether the header holds a file name."""
 

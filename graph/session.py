@@ -261,6 +261,15 @@ class Session:
         """Where the files of a dist node lie once delivered."""
         return tuple(self.dist / file for file, _, _ in self._outputs(name))
 
+    def files_of(self, name: str, end: str) -> Iterator[tuple[str, Path]]:
+        """Files in the tree of a realised node whose path ends so, and where the store has their bytes. Raises MissingBlob."""
+        for entry in self.store.tree(self.build.result(name).tree):
+            if entry.digest and entry.kind == "file" and entry.path.endswith(end):
+                blob = self.store.blob_path(entry.digest, entry.executable)
+                if blob is None:
+                    raise MissingBlob(f"blob {entry.digest} is missing", place=f"{name}: {entry.path}")
+                yield entry.path, blob
+
     def _outputs(self, name: str) -> Iterator[tuple[str, Digest, bool]]:
         yield from self.store.directory(self.build.result(name).tree).files
 

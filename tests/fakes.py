@@ -88,7 +88,7 @@ def lock_of(archives: Mapping[str, bytes]) -> Lock:
 def context_of(archives: Mapping[str, bytes] = ARCHIVES, files: Mapping[str, bytes] | None = None, flags: tuple[str, ...] = ()) -> Context:
     cell = Cell(replace(TARGET, cpu_flags=flags), "3.13.15", ("noopt",))
     repository = {path: File(path, data) for path, data in (files or {}).items()}
-    return Context(cell, Host("linux-x86_64", TARGET.triple), lock_of(archives), repository)
+    return Context(cell, Host("linux-x86_64", TARGET), lock_of(archives), repository)
 
 
 def cat(given: tuple[str, ...], out: str) -> Step:

@@ -13,7 +13,7 @@ from graph.target import Cell
 from tests.data import TARGET
 
 SOURCE = Source("zlib", "1.3.1", "zlib.tar.gz", "0" * 64, 1, "Zlib", ())
-CONTEXT = Context(Cell(TARGET, "3.13.15", ("noopt",)), Host("linux-x86_64", TARGET.triple), Lock("20260101", 0, {"zlib": SOURCE}), {})
+CONTEXT = Context(Cell(TARGET, "3.13.15", ("noopt",)), Host("linux-x86_64", TARGET), Lock("20260101", 0, {"zlib": SOURCE}), {})
 
 
 def node(name: str, *inputs: str) -> Node:

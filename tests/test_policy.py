@@ -92,7 +92,7 @@ def test_the_committed_policy_covers_the_whole_matrix() -> None:
 def test_the_list_of_modules_is_what_the_recipes_build() -> None:
     for cell in parse_matrix((ROOT / "toolchains/targets.toml").read_text()).cells():
         found = parse_policy((ROOT / "toolchains/policy.toml").read_text(), cell.target, cell.version)
-        rows = extensions(cell.minor)
+        rows = extensions(cell)
         assert found.shared == {row.name for row in rows if not row.test}
         assert found.test == {row.name for row in rows if row.test}
 

@@ -15,7 +15,7 @@ COMPILE = {"libc", "configure", "make", "core", "ext"}
 
 
 def plan_with(cell: Cell, lock: Lock = SESSION.lock) -> Plan:
-    return make_plan([Context(cell, Host("linux-x86_64", TARGET), lock, SESSION.files)], SESSION.recipes())
+    return make_plan([Context(cell, Host("linux-x86_64", SESSION.matrix.targets[TARGET]), lock, SESSION.files)], SESSION.recipes())
 
 
 def changed(before: Plan, after: Plan) -> set[str]:

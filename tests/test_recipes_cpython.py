@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from graph.digest import Digest
-from graph.errors import PlanError
 from graph.globs import Selection
+from graph.matrix import options as matrix_options
 from graph.node import Node, Run, key, manifest
 from graph.plan import make_plan
 from graph.policy import flavour_of
@@ -23,13 +23,17 @@ from graph.session import Session
 TRIPLE = "x86_64-unknown-linux-gnu"
 SESSION = Session(Path(__file__).resolve().parent.parent, {})
 CELL = SESSION.matrix.default(SESSION.matrix.targets[TRIPLE])
-CONTEXT = Context(CELL, Host("linux-x86_64", TRIPLE), SESSION.lock, SESSION.files)
+CONTEXT = Context(CELL, Host("linux-x86_64", SESSION.matrix.targets[TRIPLE]), SESSION.lock, SESSION.files)
 PLAN = make_plan([CONTEXT], SESSION.recipes())
 SOURCE = f"source:cpython-{CELL.version}"
 
 
+OF_ABI, OF_VERSION = ("configure", "ext"), ("stdlib", "pip", "frozen")
+
+
 def node(kind: str, what: str = "") -> Node:
-    return PLAN[f"{kind}:{CELL}{what and ':' + what}"]
+    owner = CELL.abi if kind in OF_ABI else CELL.version if kind in OF_VERSION else str(CELL)
+    return PLAN[f"{kind}:{owner}{what and ':' + what}"]
 
 
 def run_of(made: Node) -> Run:
@@ -62,7 +66,8 @@ def readers(path: str) -> set[str]:
     for made in PLAN.nodes.values():
         own = replace(made, inputs=tuple(given for given in made.inputs if not given.at.startswith("py/")))
         if reads(own, path):
-            found.add(made.name.replace(f":{CELL}", ""))
+            name = made.name.replace(f":{CELL}", "").replace(f":{CELL.abi}", "")
+            found.add(name.removesuffix(f":{CELL.version}"))
     return found
 
 
@@ -71,22 +76,22 @@ def readers(path: str) -> set[str]:
     [
         ("Modules/_ssl.c", {"ext:_ssl"}),
         ("Modules/_ssl/cert.c", {"ext:_ssl"}),
-        ("Modules/socketmodule.h", {"core", "ext:_ssl"}),
+        ("Modules/socketmodule.h", {"core", "frozen", "ext:_ssl"}),
         ("Modules/_hashopenssl.c", {"ext:_hashlib"}),
-        ("Modules/hashlib.h", {"core", "ext:_hashlib"}),
+        ("Modules/hashlib.h", {"core", "frozen", "ext:_hashlib"}),
         ("Modules/_sqlite/connection.c", {"ext:_sqlite3"}),
         ("Modules/_ctypes/callproc.c", {"ext:_ctypes"}),
         ("Modules/clinic/zlibmodule.c.h", {"ext:zlib"}),
-        ("Modules/_testcapi/util.h", {"ext:_testcapi", "ext:_testinternalcapi"}),
-        ("Modules/mathmodule.c", {"core"}),
-        ("Python/ceval.c", {"core"}),
-        ("Lib/os.py", {"core", "stdlib"}),
+        ("Modules/_testcapi/util.h", {"ext:tests"}),
+        ("Modules/mathmodule.c", {"core", "frozen"}),
+        ("Python/ceval.c", {"core", "frozen"}),
+        ("Lib/os.py", {"core", "frozen", "stdlib"}),
         ("Lib/json/decoder.py", {"stdlib"}),
         ("Lib/test/test_os.py", {"metadata", "archive:full"}),
         ("Lib/idlelib/idle_test/test_run.py", {"metadata", "archive:full"}),
         ("Doc/library/os.rst", set()),
         ("README.rst", set()),
-        ("Modules/Setup.stdlib.in", {"configure", "core"}),
+        ("Modules/Setup.stdlib.in", {"configure", "core", "frozen"}),
     ],
 )
 def test_a_source_file_is_seen_by_those_that_need_it(path: str, seen_by: set[str]) -> None:
@@ -105,22 +110,22 @@ def test_configure_sees_no_library() -> None:
 def test_the_core_and_the_modules_are_built_side_by_side() -> None:
     core = node("core")
     # a Python packs the script libraries of Tcl and Tk, and writes libxcb
-    apart = [f"ext:{CELL}:{ext.name}" for ext in extensions(CELL.minor) if ext.name != "_tkinter"]
+    apart = [f"ext:{CELL.abi}:{ext.name}" for ext in extensions(CELL) if not ext.test and ext.name != "_tkinter"]
     assert core.name not in PLAN.closure(apart)
     assert not any(name.startswith("ext:") for name in PLAN.closure([core.name]))
 
 
 def test_a_module_sees_the_libraries_that_it_uses_and_pyconfig_only_of_configure() -> None:
-    for ext in extensions(CELL.minor):
+    for ext in (one for one in extensions(CELL) if not one.test):
         made = node("ext", ext.name)
         libraries = {given.node.rpartition(":")[2] for given in made.inputs if given.node.startswith("make:")}
         assert libraries == set(ext.uses)
-        [config] = [given for given in made.inputs if given.node == f"configure:{CELL}"]
+        [config] = [given for given in made.inputs if given.node == f"configure:{CELL.abi}"]
         assert config.only == ("pyconfig.h",)
 
 
 def test_static_libraries_stay_inside_their_module() -> None:
-    for ext in extensions(CELL.minor):
+    for ext in (one for one in extensions(CELL) if not one.test):
         links = [step.argv for step in run_of(node("ext", ext.name)).steps if "-shared" in step.argv]
         assert len(links) == 2
         assert all("-Wl,--exclude-libs,ALL" in argv for argv in links)
@@ -129,7 +134,7 @@ def test_static_libraries_stay_inside_their_module() -> None:
 
 
 def test_object_files_of_a_module_have_names_of_their_own() -> None:
-    for ext in extensions(CELL.minor):
+    for ext in extensions(CELL):
         stems = [Path(name).stem for name in ext.sources]
         assert len(set(stems)) == len(stems), ext.name
 
@@ -143,18 +148,18 @@ def test_core_and_modules_are_compiled_with_the_same_flags() -> None:
 
 def test_an_absent_module_has_a_reason_and_no_node() -> None:
     assert all(len(reason) > 20 for reason in ABSENT.values())
-    assert not any(f"ext:{CELL}:{name}" in PLAN.nodes for name in ABSENT)
-    assert set(ABSENT) <= set(modules_built_apart(CELL.minor))
+    assert not any(f"ext:{CELL.abi}:{name}" in PLAN.nodes for name in ABSENT)
+    assert set(ABSENT) <= set(modules_built_apart(CELL))
 
 
 def test_rows_of_another_version_are_left_out() -> None:
-    assert "_testexternalinspection" in {ext.name for ext in extensions("3.13")}
-    assert "_testexternalinspection" not in {ext.name for ext in extensions("3.11")}
+    assert "_testexternalinspection" in {ext.name for ext in extensions(CELL)}
+    assert "_testexternalinspection" not in {ext.name for ext in extensions(replace(CELL, version="3.11.2"))}
 
 
 def test_each_version_has_a_module_once() -> None:
-    for minor in ("3.11", "3.13", "3.14"):
-        names = [ext.name for ext in extensions(minor)]
+    for version in ("3.11.2", "3.13.15", "3.14.10"):
+        names = [ext.name for ext in extensions(replace(CELL, version=version))]
         assert len(set(names)) == len(names)
 
 
@@ -162,7 +167,7 @@ def test_what_is_installed() -> None:
     """Neither tests nor static libraries; full and stripped differ in the variant only."""
     full, stripped = node("assemble", "full"), node("assemble", "stripped")
     assert {given.node for given in full.inputs} == {given.node for given in stripped.inputs}
-    assert not any(given.node == f"ext:{CELL}:{ext.name}" for ext in TESTS for given in full.inputs)
+    assert not any(given.node == f"ext:{CELL.abi}:tests" for given in full.inputs)
     variants = {given.subdir for given in stripped.inputs if given.at.startswith("part/") and given.node.startswith(("core:", "ext:"))}
     assert variants == {"stripped"}
 
@@ -178,7 +183,7 @@ def test_no_input_lies_in_another() -> None:
 def test_archive_names_are_those_that_consumers_know(flavour: str) -> None:
     name = archive_name(CONTEXT, flavour)
     assert name.startswith(f"cpython-{CELL.version}+{SESSION.lock.release}-{TRIPLE}-")
-    assert ("noopt" in name) == (flavour == "full")
+    assert ("lto" in name) == (flavour == "full")
     found = flavour_of(name)
     assert found is not None and found.value == flavour
 
@@ -208,10 +213,45 @@ def test_scripts_are_run_by_a_python_of_the_graph() -> None:
     assert places == {"py/bin", "py/lib/python3.13", "py/modules"}
 
 
-def test_a_cross_cell_needs_a_python_of_the_host() -> None:
-    cross = replace(CONTEXT, host=Host("linux-aarch64", "aarch64-unknown-linux-gnu"))
-    with pytest.raises(PlanError, match="no Python of aarch64-unknown-linux-gnu"):
-        build_python(cross)
+@pytest.mark.parametrize(
+    ("options", "full", "other"),
+    [
+        ("lto", "-lto-full", "-install_only"),
+        ("noopt", "-noopt-full", "-noopt-install_only"),
+        ("freethreaded+lto", "-freethreaded+lto-full", "-freethreaded-install_only"),
+        ("freethreaded+debug", "-debug+freethreaded-full", "-debug+freethreaded-install_only"),
+    ],
+)
+def test_every_option_set_has_archives_of_its_own_name(options: str, full: str, other: str) -> None:
+    made = replace(CONTEXT, cell=replace(CELL, options=matrix_options(options)))
+    assert f"{TRIPLE}{full}." in archive_name(made, "full")
+    assert f"{TRIPLE}{other}." in archive_name(made, "install_only")
+
+
+def test_every_step_s_python_is_the_build_host_s_own() -> None:
+    target = SESSION.matrix.targets["aarch64-unknown-linux-gnu"]
+    cross = replace(CONTEXT, cell=replace(CELL, target=target, options=("debug", "freethreaded")))
+    assert build_python(cross) == build_python(CONTEXT)
+    assert not any(
+        given.node.startswith(f"core:{target}")
+        for made in make_plan([CONTEXT, cross], SESSION.recipes()).nodes.values()
+        for given in made.inputs
+        if given.at == "py/bin"
+    )
+
+
+def test_what_modules_do_not_see_changes_no_module() -> None:
+    """lto and noopt share configure and every module; debug and freethreaded share the packages with them."""
+    plans = {
+        name: make_plan([replace(CONTEXT, cell=replace(CELL, options=matrix_options(name)))], SESSION.recipes())
+        for name in CELL.target.options
+    }
+    own = {name: {one for one in plan.nodes if str(CELL.target) in one} for name, plan in plans.items()}
+    kinds = {one.partition(":")[0] for one in own["noopt"] - own["lto"]}
+    assert kinds == {"core", "files", "assemble", "metadata", "archive", "dist"}
+    assert {one.partition(":")[0] for one in own["debug"] - own["lto"]} == kinds | {"configure", "ext"}
+    for name, plan in plans.items():
+        assert all(PLAN.nodes.get(one, made) == made for one, made in plan.nodes.items()), name
 
 
 def test_an_edit_of_a_script_changes_the_nodes_that_run_it() -> None:

@@ -17,7 +17,12 @@ from graph.session import Session
 
 TRIPLE = "x86_64-unknown-linux-gnu"
 SESSION = Session(Path(__file__).resolve().parent.parent, {})
-CONTEXT = Context(SESSION.matrix.default(SESSION.matrix.targets[TRIPLE]), Host("linux-x86_64", TRIPLE), SESSION.lock, SESSION.files)
+CONTEXT = Context(
+    SESSION.matrix.default(SESSION.matrix.targets[TRIPLE]),
+    Host("linux-x86_64", SESSION.matrix.targets[TRIPLE]),
+    SESSION.lock,
+    SESSION.files,
+)
 LIBRARIES = (bdb, bzip2, libedit, libffi, libuuid, ncurses, openssl, sqlite, xz, zlib, zstd)
 PLAN = make_plan([CONTEXT], [toolchain.nodes, *(recipe.nodes for recipe in LIBRARIES)])
 MADE = tuple(name for name in PLAN.nodes if name.startswith("make:"))
@@ -156,7 +161,9 @@ def test_archive_step_and_put() -> None:
 
 
 def test_the_hosts_programs_are_made_for_the_host_alone() -> None:
-    elsewhere = Context(CONTEXT.cell, Host("linux-aarch64", "aarch64-unknown-linux-gnu"), CONTEXT.lock, CONTEXT.files)
+    elsewhere = Context(
+        CONTEXT.cell, Host("linux-aarch64", SESSION.matrix.targets["aarch64-unknown-linux-gnu"]), CONTEXT.lock, CONTEXT.files
+    )
     assert f"make:{TRIPLE}:zstd-cli" in {node.name for node in zstd.nodes(CONTEXT)}
     assert f"make:{TRIPLE}:zstd-cli" not in {node.name for node in zstd.nodes(elsewhere)}
     assert {node.name for node in ncurses.nodes(CONTEXT)} - {node.name for node in ncurses.nodes(elsewhere)} == {

@@ -17,7 +17,7 @@ from graph.session import Session
 TRIPLE = "x86_64-unknown-linux-gnu"
 SESSION = Session(Path(__file__).resolve().parent.parent, {})
 CELL = SESSION.matrix.default(SESSION.matrix.targets[TRIPLE])
-CONTEXT = Context(CELL, Host("linux-x86_64", TRIPLE), SESSION.lock, SESSION.files)
+CONTEXT = Context(CELL, Host("linux-x86_64", SESSION.matrix.targets[TRIPLE]), SESSION.lock, SESSION.files)
 PLAN = make_plan([CONTEXT], RECIPES)
 ARCHIVE = PLAN[f"archive:{TRIPLE}:toolchain"]
 
@@ -31,7 +31,7 @@ def placed() -> dict[str, str]:
 
 def test_the_add_on_carries_the_zig_of_its_own_target() -> None:
     target = replace(CELL.target, triple="aarch64-unknown-linux-gnu", zig_wheel="zig-linux-aarch64")
-    elsewhere = replace(CONTEXT, cell=replace(CELL, target=target), host=Host("linux-x86_64", target.triple))
+    elsewhere = replace(CONTEXT, cell=replace(CELL, target=target), host=Host("linux-x86_64", target))
     fetch, zig = toolchain_addon.nodes(elsewhere)[:2]
     assert isinstance(fetch.action, Fetch) and isinstance(zig.action, Unpack)
     assert fetch.action.source == "zig-linux-aarch64"

@@ -42,6 +42,11 @@ def python_step(ctx: Context, script: str, *args: str) -> Step:
     return Step((build_python_path(ctx), f"/build/steps/{script}", *args))
 
 
+def python_module_step(ctx: Context, module: str, *args: str) -> Step:
+    """Run a module of the standard library."""
+    return Step((build_python_path(ctx), "-m", module, *args))
+
+
 def build_python_path(ctx: Context) -> str:
     """Where `build_python` places the program."""
     return f"/build/py/bin/{python_name(host_context(ctx))}"

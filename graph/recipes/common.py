@@ -172,6 +172,23 @@ def configure_triples(ctx: Context) -> tuple[str, str]:
     return (f"--build={build}", f"--host={target.autoconf}")
 
 
+def emulator(ctx: Context) -> str:
+    """The command that runs the target's programs on the build host, with what `emulation_inputs` gives; empty where nothing is due."""
+    target = ctx.cell.target
+    if target.run == "qemu":
+        return f"/build/qemu/qemu-{target.qemu} -L /build/runtime"
+    if target.run == "native" and target.libc != ctx.host.target.libc:
+        return f"/build/runtime/lib/ld-musl-{target.arch}.so.1"
+    return ""
+
+
+def emulation_inputs(ctx: Context) -> tuple[Input, ...]:
+    """What `emulator` reads: the emulator, and the target's libc as it is on its systems."""
+    target = ctx.cell.target
+    program = (Input(f"qemu:{target.qemu}", "qemu"),) if target.run == "qemu" else ()
+    return (*program, Input(f"runtime:{target}", "runtime")) if emulator(ctx) else ()
+
+
 DRIVERS = {"linux": "toolchains/driver", "macos": "toolchains/macos/driver"}
 """Per system: cc, c++, ar, ranlib, ld and what else a build calls."""
 
@@ -194,7 +211,7 @@ def compile_node(
     env: Mapping[str, str] | None = None,
     build_cc: bool = False,
 ) -> Node:
-    """A Run node with the toolchain, its drivers at /build/tc and the target's environment; `build_cc`: also a compiler for the build host."""
+    """A Run node with the toolchain, its drivers at /build/tc and the target's environment; `build_cc`: also a compiler for the host."""
     for_host = (Input(f"libc:{ctx.host.triple}", "buildlibc"),) if build_cc else ()
     build_driver = ctx.folder("toolchains/build-driver", "tc/bin") if build_cc else ()
     host = {"BUILD_TARGET": ctx.host.target.clang} if build_cc else {}
@@ -204,4 +221,35 @@ def compile_node(
         inputs=toolchain_inputs(ctx) + for_host + inputs,
         files=ctx.folder(DRIVERS[ctx.cell.target.os], "tc/bin") + build_driver + ctx.folder("toolchains/shims", "tc/bin") + files,
         platform=ctx.host.platform,
+    )
+
+
+def configure_node(
+    ctx: Context,
+    name: str,
+    steps: tuple[Step, ...],
+    *,
+    inputs: tuple[Input, ...] = (),
+    files: tuple[File, ...] = (),
+    tools: tuple[str, ...] = ("posix", "make"),
+    env: Mapping[str, str] | None = None,
+    build_cc: bool = False,
+) -> Node:
+    """A compile node whose programs run: by themselves, or with `emulator`. Its output is the build tree.
+
+    No more of a processor is asked for than the build host's own target has: an answer does not depend on it, a program that runs does.
+    """
+    target = ctx.cell.target
+    flags = {"CLANG_TARGET_FLAGS": " ".join(ctx.host.target.cpu_flags)} if target.run == "native" else {}
+    emulation = {"EMULATOR": emulator(ctx)} if emulator(ctx) else {}
+    return compile_node(
+        ctx,
+        name,
+        steps,
+        inputs=(*emulation_inputs(ctx), *inputs),
+        files=files,
+        tools=tools,
+        output="work",
+        env={**flags, **emulation, **(env or {})},
+        build_cc=build_cc,
     )

@@ -6,47 +6,29 @@ from dataclasses import replace
 from functools import cache
 
 from graph.node import File, Input, Node, Step
-from graph.recipes.build_python import build_python, host_context, python_step
-from graph.recipes.common import Context, compile_node, configure_triples, fetch_node, of_abi, source_node
+from graph.recipes.build_python import build_python, host_context, package_context, python_step
+from graph.recipes.common import Context, compile_node, configure_node, configure_triples, fetch_node, of_abi, of_version, source_node
 from graph.recipes.cpython_modules import SHARED_LIBS, Extension, extensions, modules_built_apart
+from graph.recipes.cpython_reads import CONFIGURE, CORE, globs
+from graph.recipes.library import NO_LOGS
 from graph.recipes.names import ext_suffix, python_name, run_tools, soname, source_name
-
-CONFIGURE_READS = (
-    *("configure", "config.guess", "config.sub", "install-sh", "Makefile.pre.in", "pyconfig.h.in", "Misc/*.in", "Misc/platform_triplet.c"),
-    *("Modules/Setup", "Modules/Setup.*.in", "Modules/makesetup", "Modules/config.c.in", "Modules/ld_so_aix.in"),
-    *("Include/object.h", "Include/pyatomic.h", "Include/cpython/pyatomic*.h"),
-)
-"""All that configure opens (seen with strace)."""
-
-FROZEN_LIB = (
-    *("__hello__", "_collections_abc", "_sitebuiltins", "abc", "codecs", "genericpath", "io", "ntpath", "os", "posixpath", "runpy", "site"),
-    *("stat", "zipimport", "importlib/_bootstrap", "importlib/_bootstrap_external", "importlib/util", "importlib/machinery"),
-    *("encodings/__init__", "encodings/aliases", "encodings/ascii", "encodings/utf_8", "encodings/latin_1"),
-)
-"""Modules of Lib/ that are frozen into the core, or that the program which freezes them imports."""
-
-CORE_READS = (
-    *CONFIGURE_READS,
-    *("Include/", "Modules/", "Objects/", "Parser/", "Programs/", "Python/", "Tools/freeze/flag.py", "Lib/__phello__/"),
-    *(f"Lib/{name}.py" for name in FROZEN_LIB),
-)
 
 SHARED_HEADERS = frozenset({"socketmodule.h", "hashlib.h"})
 """Headers below Modules/ that both the core and extension modules include."""
 
 HARDENING = ("-D_FORTIFY_SOURCE=2",)  # the cc driver adds the stack protector, RELRO and BIND_NOW
-INTERPRETER_FLAGS = {
-    "linux": ("-fPIC", "-fno-semantic-interposition", "-fno-plt", *HARDENING),
-    "macos": HARDENING,
-}
-"""Per system, of core and extension modules. The core's objects serve the program, the shared and the static libpython alike."""
+INTERPRETER_FLAGS = ("-fPIC", "-fno-semantic-interposition", "-fno-plt", *HARDENING)
+"""Of core and extension modules. The core's objects serve the program, the shared and the static libpython alike."""
+
+LINK_FLAGS = {"musl": ("-Wl,-z,stack-size=0x800000",)}
+"""Of program and libpython, by libc. musl gives threads 128 KiB unless the program asks for more: 8 MiB, as with glibc (docs/musl.md)."""
 
 RELEASE_FLAGS, DEBUG_FLAGS = ("-DNDEBUG", "-O3"), ("-Og",)
 CONFIGURE_OPTIONS = {"debug": "--with-pydebug", "freethreaded": "--disable-gil"}
 
 EXTENSION_FLAGS = (
     *("-fno-strict-overflow", "-g", "-Wall", "-Wno-unreachable-code-fallthrough", "-std=c11"),
-    *("-Werror=implicit-function-declaration", "-fvisibility=hidden"),
+    *("-Werror=implicit-function-declaration", "-fvisibility=hidden", *INTERPRETER_FLAGS),
     *("-I../config", "-I../src/Include", "-I../src/Include/internal", "-I../src/Include/internal/mimalloc"),
 )
 """What CPython's Makefile gives to a stdlib module (PY_STDMODULE_CFLAGS), less the Makefile and OPT's optimisation."""
@@ -83,7 +65,8 @@ def abi_nodes(ctx: Context) -> tuple[Node, ...]:
 
 def frozen_nodes(ctx: Context) -> tuple[Node, ...]:
     """frozen:VERSION, the modules that are compiled into every core of a version: their byte code is the same for all."""
-    return (*_source(ctx), _frozen(replace(ctx, cell=replace(ctx.cell, options=()))))
+    plain = replace(ctx, cell=replace(ctx.cell, options=()))
+    return (*_source(ctx), _configure(plain), _frozen(plain))
 
 
 def host_nodes(ctx: Context) -> tuple[Node, ...]:
@@ -91,11 +74,16 @@ def host_nodes(ctx: Context) -> tuple[Node, ...]:
     return interpreter_nodes(host_context(ctx))
 
 
+def package_nodes(ctx: Context) -> tuple[Node, ...]:
+    """The interpreter that runs steps of packages, also in a plan without a cell of its version."""
+    return interpreter_nodes(host_context(package_context(ctx)))
+
+
 def interpreter_nodes(ctx: Context) -> tuple[Node, ...]:
     """An interpreter that runs, as far as build_python.py needs it."""
     zlib = next(ext for ext in extensions(ctx.cell) if ext.name == "zlib")
     abi = of_abi(ctx)
-    return (*_source(ctx), _configure(abi), _core(ctx), _extension(abi, zlib))
+    return (*frozen_nodes(of_version(ctx)), _configure(abi), _core(ctx), _extension(abi, zlib))
 
 
 def _source(ctx: Context) -> tuple[Node, ...]:
@@ -133,20 +121,19 @@ def _configure(ctx: Context) -> Node:
         *cross_argv,
         *(flag for option, flag in CONFIGURE_OPTIONS.items() if option in ctx.cell.options),
     )
-    return compile_node(
+    link = LINK_FLAGS.get(ctx.cell.target.libc, ())
+    return configure_node(
         ctx,
         f"configure:{ctx.cell.abi}",
-        (Step(argv), Step(("rm", "config.log"))),
-        inputs=(source_input(ctx, only=CONFIGURE_READS),),
+        (Step(argv), NO_LOGS),
+        inputs=(source_input(ctx, only=globs(CONFIGURE, ctx.cell.minor)),),
         files=(File("config.site", site.data + apart.encode()), *cross_files),
         tools=("posix", "make", *run_tools(ctx)),
-        output="work",
         env={
             "CONFIG_SITE": "/build/config.site",
             "MODULE_BUILDTYPE": "static",
-            "CFLAGS_NODIST": " ".join(
-                (*INTERPRETER_FLAGS[target.os], _source_map(ctx), "-Wno-date-time", "-Wno-unreachable-code-fallthrough")
-            ),
+            "CFLAGS_NODIST": " ".join((*INTERPRETER_FLAGS, _source_map(ctx), "-Wno-date-time", "-Wno-unreachable-code-fallthrough")),
+            **({"LDFLAGS_NODIST": " ".join(link)} if link else {}),
             **cross_env,
         },
     )
@@ -165,7 +152,7 @@ def _frozen(ctx: Context) -> Node:
         f"frozen:{ctx.cell.version}",
         (Step(("make", "-f", "Makefile", "-f", "/build/core.mk", "OUT=../out", "OPT=-DNDEBUG -O1", "frozen")),),
         inputs=(
-            source_input(ctx, only=CORE_READS, without=_files_of(extensions(ctx.cell))),
+            source_input(ctx, only=globs(CORE, ctx.cell.minor), without=_files_of(extensions(ctx.cell))),
             Input(f"configure:{ctx.cell.abi}", "work", writable=True),
         ),
         files=(ctx.file("toolchains/cpython/core.mk", "core.mk"),),
@@ -182,7 +169,7 @@ def _core(ctx: Context) -> Node:
         f"STABLE_ABI={'' if 'debug' in ctx.cell.options or macos else 'libpython3.so'}",
         f"LTO={'-flto=thin' if 'lto' in ctx.cell.options else ''}",
         # frozen modules are there already; on the command line, as rules are read before core.mk is
-        *("FREEZE_MODULE_DEPS=", "FREEZE_MODULE_BOOTSTRAP_DEPS="),
+        *("FREEZE_MODULE_DEPS=", "FREEZE_MODULE_BOOTSTRAP_DEPS=", "DEEPFREEZE_DEPS="),
     )
     makefile = CORE_MAKEFILE[ctx.cell.target.os]
     stack, stack_inputs, stack_files = _main_stack(ctx) if macos else ((), (), ())
@@ -195,7 +182,7 @@ def _core(ctx: Context) -> Node:
             *stack,
         ),
         inputs=(
-            source_input(ctx, only=CORE_READS, without=_files_of(extensions(ctx.cell))),
+            source_input(ctx, only=globs(CORE, ctx.cell.minor), without=_files_of(extensions(ctx.cell))),
             Input(f"configure:{ctx.cell.abi}", "work", writable=True),
             Input(f"frozen:{ctx.cell.version}", "frozen"),
             *stack_inputs,
@@ -217,19 +204,19 @@ def _main_stack(ctx: Context) -> tuple[tuple[Step, ...], tuple[Input, ...], tupl
 @cache
 def _files_of(modules: tuple[Extension, ...]) -> tuple[str, ...]:
     """Globs of what only these modules read, so that a change there leaves the core alone."""
-    globs: set[str] = set()
+    found: set[str] = set()
     for name in (name for ext in modules for name in (*ext.sources, *ext.reads)):
         folder, inside, _ = name.partition("/")
         # a folder of sources belongs to its module as a whole; clinic/ is everyone's
         whole = inside and folder != "clinic"
         if name not in SHARED_HEADERS:
-            globs.add(f"Modules/{folder}/" if whole else f"Modules/{name}")
-    return tuple(sorted(globs))
+            found.add(f"Modules/{folder}/" if whole else f"Modules/{name}")
+    return tuple(sorted(found))
 
 
 def _extension(ctx: Context, ext: Extension) -> Node:
     """out/full and out/stripped: the module; out/objects/Modules: its object files."""
-    keep = Step(("mv", *_objects(ext), "../out/objects/Modules/"))
+    keep = Step(("mv", *ext.object_names, "../out/objects/Modules/"))
     return _modules_node(ctx, ext.name, (ext,), (*_module_steps(ctx, ext), keep))
 
 
@@ -239,10 +226,6 @@ def _test_modules(ctx: Context) -> Node:
     return _modules_node(ctx, "tests", tests, tuple(step for ext in tests for step in _module_steps(ctx, ext)))
 
 
-def _objects(ext: Extension) -> tuple[str, ...]:
-    return tuple(f"{name.rpartition('/')[2].removesuffix('.c')}.o" for name in ext.sources)
-
-
 def _module_steps(ctx: Context, ext: Extension) -> tuple[Step, ...]:
     """Compile and link one module."""
     module, system = ext.name + ext_suffix(ctx), ctx.cell.target.os
@@ -250,10 +233,10 @@ def _module_steps(ctx: Context, ext: Extension) -> tuple[Step, ...]:
     found = tuple(f"-L../deps/{name}/lib" for name in ext.uses)
     # (test modules have more than one entry, and functions for ctypes)
     hide = HIDE[system] if ext.uses else ()
-    link = (*MODULE_LINK[system], *_objects(ext), *found, *ext.libs, *hide, *(RUN_PATH[system] if shared else ()))
+    link = (*MODULE_LINK[system], *ext.object_names, *found, *ext.libs, *hide, *(RUN_PATH[system] if shared else ()))
     include = tuple(f"-I../deps/{name}/include" for name in ext.uses)
     optimisation = DEBUG_FLAGS if "debug" in ctx.cell.options else RELEASE_FLAGS
-    flags = (*EXTENSION_FLAGS, *INTERPRETER_FLAGS[system], *optimisation, _source_map(ctx), *ext.flags)
+    flags = (*EXTENSION_FLAGS, *optimisation, _source_map(ctx), *ext.flags)
     return (
         Step(("cc", "-c", *flags, *include, *(f"../src/Modules/{name}" for name in ext.sources))),
         Step((*link, "-o", f"../out/full/{module}")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from graph.node import File, Input, Node, Step
+from graph.recipes import common
 from graph.recipes.common import Context, compile_node
 
 CFLAGS = "-O2 -fPIC -fvisibility=hidden -D_FORTIFY_SOURCE=2"
@@ -18,8 +19,10 @@ LINK = {
 }
 """Per system, for a makefile: how a shared library is linked that has no symbols but exported ones, and finds others beside it."""
 
-NO_LOGS = Step(("rm", "-f", "config.log", "configure.log"))
-"""configure writes times, process numbers and the kernel's release into its log: the same tree twice only without it."""
+NO_LOGS = Step(("rm", "-f", "config.log", "configure.log", "a.out.bin"))
+"""configure writes times, process numbers and the kernel's release into its log: the same tree twice only without it.
+
+What it prints is in the node's own log. The last is left by the driver's emulation: configure knows to remove a.out only."""
 
 
 def configure_node(
@@ -36,14 +39,13 @@ def configure_node(
     build_cc: bool = False,
 ) -> Node:
     """configure:TRIPLE:NAME. Runs `argv` in /build/work with the source at /build/src, of which it sees `reads`; gives the build tree."""
-    return compile_node(
+    return common.configure_node(
         ctx,
         f"configure:{ctx.triple}:{name}",
         (Step(argv), NO_LOGS),
         inputs=(Input(f"source:{source or name}", "src", only=reads), *inputs),
         files=files,
         tools=tools,
-        output="work",
         env={"CFLAGS": CFLAGS, **(env or {})},
         build_cc=build_cc,
     )
@@ -102,6 +104,11 @@ def shared_file(ctx: Context, soname: str) -> str:
 def link_name(ctx: Context, name: str) -> str:
     """File name under which a link step looks for -l`name`."""
     return shared_file(ctx, f"lib{name}.so")
+
+
+def for_static(ctx: Context, *steps: Step) -> tuple[Step, ...]:
+    """The steps, which archive a shared library's objects, where a target offers static programs."""
+    return steps if any("static" in choice for choice in ctx.cell.target.options) else ()
 
 
 def put(folder: str, *files: str) -> Step:

@@ -39,4 +39,5 @@ def ext_suffixes(ctx: Context) -> tuple[str, ...]:
 
 def run_tools(ctx: Context) -> tuple[str, ...]:
     """Host tool sets that a program of the target needs to run on the build host."""
-    return {"gnu": ("glibc",)}.get(ctx.cell.target.libc, ())
+    target = ctx.cell.target
+    return {("native", "gnu"): ("glibc",)}.get((target.run, target.libc), ())

@@ -6,9 +6,10 @@ Where terminals are looked for, and what is shipped: docs/terminfo.md.
 from __future__ import annotations
 
 from graph.node import Input, Node, Run, Step
+from graph.recipes.build_python import host_context
 from graph.recipes.common import Context, configure_triples, fetch_node, source_node
+from graph.recipes.library import configure_node, for_static, licence, link_name, make_node, shared_file
 from graph.recipes.names import run_tools
-from graph.recipes.library import configure_node, licence, link_name, make_node, shared_file
 
 # where Linux systems and users keep terminfo; searched after TERMINFO and ~/.terminfo
 TERMINFO_DIRS = "/etc/terminfo:/lib/terminfo:/usr/lib/terminfo:/usr/share/terminfo:/usr/share/misc/terminfo:/usr/local/share/terminfo"
@@ -103,6 +104,7 @@ def _make(ctx: Context) -> Node:
         Step(("mkdir", "-p", "/build/out/lib")),
         Step((*_LINK[ctx.cell.target.os], "-o", f"/build/out/lib/{library}")),
         *(Step(("ln", "-s", library, f"/build/out/lib/{link_name(ctx, name)}")) for name in LINK_NAMES),
+        *for_static(ctx, Step(("ar", "qcsDL", "/build/out/lib/libncursesw.a", "lib/libncursesw.a", "lib/libpanelw.a"))),
         Step(("cp", "-R", "/build/stage/usr/include", "/build/out/include")),
         # a comment names the tables that it was made from, with their folder
         Step(("sed", "-i", "s|/build/src/||g", "/build/out/include/curses.h")),
@@ -114,7 +116,7 @@ def _make(ctx: Context) -> Node:
         steps,
         inputs=(_commands_input(ctx),),
         files=(ctx.file("toolchains/ncurses/libncursesw.map", "libncursesw.map"),),
-        tools=("posix", "make", *run_tools(ctx)),
+        tools=("posix", "make", *run_tools(host_context(ctx))),
         env=ENV,
         build_cc=True,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graph.node import File, Node, Step
 from graph.recipes.common import Context, fetch_node, source_node
-from graph.recipes.library import LINK, configure_node, licence, link_name, make_node, put, shared_file
+from graph.recipes.library import LINK, configure_node, for_static, licence, link_name, make_node, put, shared_file
 
 # a third of the archive is other projects' test suites
 WITHOUT = ("test/", "demos/", "fuzz/corpora/", "cloudflare-quiche/", "oqs-provider/", "python-ecdsa/", "tls*/", "wycheproof/")
@@ -22,6 +22,8 @@ FEATURES = (
 # little-endian machines with 128-bit integers, for which OpenSSL has faster P-224, P-256 and P-521
 WITH_INT128 = ("x86_64", "aarch64", "powerpc64le", "riscv64", "loongarch64")
 NAMES = ("crypto", "ssl")
+# OpenSSL's install names on macOS begin with its libdir
+LIBDIR = {"linux": (), "macos": ("libdir=@rpath",)}
 TOOLS = ("posix", "make", "perl")
 # OpenSSL exports by version script and has its own -fPIC; the rpath is quoted for make and for the shell that make starts.
 # stripped: built without debug information, it has no symbol table worth shipping either
@@ -43,8 +45,9 @@ def _make(ctx: Context) -> Node:
     shared = {name: shared_file(ctx, f"lib{name}-fs.so.3") for name in NAMES}
     steps = (
         Step(("make", "build_generated")),
-        Step(("make", *shared.values())),
+        Step(("make", *LIBDIR[ctx.cell.target.os], *shared.values())),
         put("lib", *shared.values()),
+        *for_static(ctx, _archive("libcrypto", "!"), _archive("libssl")),
         *(Step(("ln", "-s", file, f"/build/out/lib/{link_name(ctx, name)}")) for name, file in shared.items()),
         Step(("mkdir", "-p", "/build/out/include/openssl")),
         Step(("sh", "-c", "cp /build/src/include/openssl/*.h include/openssl/*.h /build/out/include/openssl/")),
@@ -55,6 +58,12 @@ def _make(ctx: Context) -> Node:
 
 def _env(ctx: Context) -> dict[str, str]:
     return {"CFLAGS": CFLAGS, "LDFLAGS": LINK[ctx.cell.target.os]}
+
+
+def _archive(name: str, *other: str) -> Step:
+    """The objects of the shared library as a static one: those whose names say libssl, or all others. (Several have the same name.)"""
+    find = f"find . -name '*.o' {' '.join(other)} -name 'libssl-*.o' | LC_ALL=C sort | xargs ar qcsD /build/out/lib/{name}.a"
+    return Step(("sh", "-c", find))
 
 
 def _conf(ctx: Context) -> tuple[File, ...]:

@@ -27,9 +27,11 @@ Modules/getpath.o: prefix = /nonexistent
 .PHONY: core frozen
 core: $(foreach v,$(VARIANTS),$(v)/bin/$(PYTHON) $(v)/lib/$(SONAME) $(addprefix $(v)/lib/,$(STABLE_ABI))) $(OUT)/static/$(LIBRARY) $(KEPT_OBJS)
 
-frozen: $(FROZEN_FILES_OUT)
+# 3.11 also writes them as C objects
+DEEPFROZEN = $(DEEPFREEZE_OBJS:.o=.c)
+frozen: $(FROZEN_FILES_OUT) $(DEEPFROZEN)
 	mkdir -p $(OUT)/Python
-	cp -R Python/frozen_modules $(OUT)/Python/
+	cp -R Python/frozen_modules $(dir $(DEEPFROZEN)) $(OUT)/Python/
 
 # -Bsymbolic-functions: what libpython calls of its own, it calls directly here, too
 SHARED = $(CORE_LINK) -shared -Wl,-soname,$(SONAME) -Wl,-Bsymbolic-functions

@@ -1,0 +1,76 @@
+"""The pure judgement of facts by the limits of a Policy.
+
+`check` is a chain of rules, each a generator from (archive, policy) to findings; docs/audit.md lists them by id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import chain
+
+from graph.errors import AuditFailed
+from graph.facts import Archive, Finding, Flavour
+from graph.policy import Policy
+from graph.rules import addon, files, form, hardening, linking, macho, modules, platform
+from graph.rules.common import METADATA, Rule, flavour_of
+
+__all__ = ["METADATA", "OF_DISTRIBUTIONS", "OF_EVERY_ARCHIVE", "OF_TOOLCHAINS", "check", "flavour_of", "refuse", "render"]
+
+OF_EVERY_ARCHIVE: tuple[Rule, ...] = (
+    form.name,
+    form.layout,
+    form.deterministic,
+    form.members,
+    files.contents,
+    files.bytecode,
+    files.foreign,
+    linking.libraries,
+    linking.search,
+    linking.versions,
+)
+OF_DISTRIBUTIONS: tuple[Rule, ...] = (
+    linking.exports,
+    linking.private,
+    linking.undefined,
+    hardening.hardening,
+    hardening.segments,
+    hardening.interpreter,
+    hardening.symbols,
+    hardening.elf_abi,
+    macho.system,
+    macho.form,
+    macho.signature,
+    modules.modules,
+    modules.metadata,
+    platform.platform,
+)
+OF_TOOLCHAINS: tuple[Rule, ...] = (addon.sysroot,)
+"""zig is a program of its makers: hardening of what we link is not asked of it."""
+
+
+def check(archive: Archive, policy: Policy) -> tuple[Finding, ...]:
+    """Every limit that the archive breaks, sorted by rule and path."""
+    rules = OF_EVERY_ARCHIVE + (OF_TOOLCHAINS if flavour_of(archive.filename) is Flavour.TOOLCHAIN else OF_DISTRIBUTIONS)
+    found = {replace(f, archive=archive.filename) for f in chain.from_iterable(rule(archive, policy) for rule in rules)}
+    return tuple(sorted(found))
+
+
+def render(findings: Iterable[Finding]) -> str:
+    """A table: rule, place, message."""
+    rows = [(f.rule, f"{f.archive}: {f.path}" if f.archive else f.path, f.message) for f in findings]
+    if not rows:
+        return "no findings\n"
+    wide = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    return "".join(f"{rule:<{wide[0]}}  {place:<{wide[1]}}  {message}\n" for rule, place, message in rows)
+
+
+def refuse(findings: tuple[Finding, ...]) -> None:
+    """Raises AuditFailed, with the count and the first ones, when there is any finding."""
+    if findings:
+        shown = "; ".join(f"{f.rule} {f.path}: {f.message}" for f in findings[:3])
+        raise AuditFailed(
+            f"{len(findings)} findings: {shown}{'; ...' if len(findings) > 3 else ''}",
+            place=findings[0].archive,
+            hint="docs/audit.md explains each rule; the limits stand in toolchains/policy.toml",
+        )

@@ -1,0 +1,70 @@
+"""What a member of an archive is, by its place and name; the type of a rule."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterator, Sequence
+
+from graph.facts import Archive, Binary, Finding, Flavour, Format, Kind
+from graph.policy import Policy
+
+Findings = Iterator[Finding]
+Rule = Callable[[Archive, Policy], Findings]
+METADATA = "python/PYTHON.json"
+
+
+def flavour_of(filename: str) -> Flavour | None:
+    """By the archive's name; None when it is none of ours."""
+    if filename.startswith("toolchain+") and filename.endswith(".tar.gz"):
+        return Flavour.TOOLCHAIN
+    for end, flavour in (
+        ("-full.tar.zst", Flavour.FULL),
+        ("-install_only.tar.gz", Flavour.INSTALL_ONLY),
+        ("-install_only_stripped.tar.gz", Flavour.STRIPPED),
+    ):
+        if filename.endswith(end):
+            return flavour
+    return None
+
+
+def module_of(path: str) -> str:
+    """Name of the extension module that a path in lib-dynload holds, e.g. _ssl; else empty."""
+    folder, name = posixpath.split(path)
+    return name.split(".")[0] if folder.endswith("/lib-dynload") and name.endswith((".so", ".pyd")) else ""
+
+
+def is_core(binary: Binary) -> bool:
+    """Is it the interpreter or libpython."""
+    name = posixpath.basename(binary.path)
+    return "/bin/python" in binary.path or name.startswith("libpython")
+
+
+def shipped(archive: Archive) -> Iterator[Binary]:
+    """Binaries that a dynamic linker or the kernel loads: not the object files under python/build."""
+    return (b for b in archive.binaries if b.kind is not Kind.OBJECT)
+
+
+def elf(archive: Archive) -> Iterator[Binary]:
+    """Of these, the ELF files."""
+    return (b for b in shipped(archive) if b.format is Format.ELF)
+
+
+def places_of(archive: Archive) -> set[str]:
+    """Paths of all members and of the folders that they are in."""
+    places: set[str] = set()
+    for entry in archive.entries:
+        path = entry.path
+        while path and path not in places:
+            places.add(path)
+            path = posixpath.dirname(path)
+    return places
+
+
+def root_of(path: str) -> str:
+    """The install prefix that a member lies in: python or python/install."""
+    return "python/install" if path.startswith("python/install/") else "python"
+
+
+def some(names: Sequence[str]) -> str:
+    """The first five names, and how many more there are."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

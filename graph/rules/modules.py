@@ -1,0 +1,34 @@
+"""Extension modules, and PYTHON.json, which lists them."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from graph.facts import Archive, Finding, Flavour
+from graph.metadata import differences, problems
+from graph.policy import Policy
+from graph.rules.common import METADATA, Findings, flavour_of, module_of, places_of
+
+
+def modules(archive: Archive, policy: Policy) -> Findings:
+    flavour = flavour_of(archive.filename)
+    found = {module_of(entry.path): entry.path for entry in archive.entries if module_of(entry.path)}
+    wanted = policy.shared | policy.test if flavour is Flavour.FULL else policy.shared
+    for name in sorted(wanted - policy.optional - found.keys()):
+        yield Finding("modules", f"lib-dynload/{name}", "is missing")
+    for name in sorted(found.keys() - wanted):
+        yield Finding("modules", found[name], "is not in the list of extension modules")
+
+
+def metadata(archive: Archive, policy: Policy) -> Findings:
+    if flavour_of(archive.filename) is not Flavour.FULL:
+        return
+    target = policy.target
+    expected = {"target_triple": target.triple, "python_version": policy.cell.version, "python_platform_tag": target.platform_tag}
+    text = archive.texts.get(METADATA, "")
+    present = places_of(archive)
+    for where, what in chain(
+        problems(text, present),
+        differences(text, expected, policy.builtin, policy.shared | policy.test),
+    ):
+        yield Finding("metadata", f"python/PYTHON.json {where}", what)
