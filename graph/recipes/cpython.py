@@ -140,7 +140,7 @@ def _configure(ctx: Context) -> Node:
 
 
 def _cross_configure(ctx: Context) -> tuple[tuple[str, ...], dict[str, str], tuple[File, ...]]:
-    """Arguments, environment and files for a target whose programs do not run here: configure asks a Python for its version, and no more."""
+    """Arguments, environment and files for a target whose programs do not run here. Configure asks a Python for its version only."""
     env = {"PYTHON_VERSION": ctx.cell.minor, "MACOSX_DEPLOYMENT_TARGET": ctx.cell.target.deployment_target}
     return ("--with-build-python=build-python",), env, (ctx.file("toolchains/cpython/build-python", "tc/bin/build-python"),)
 
@@ -193,7 +193,7 @@ def _core(ctx: Context) -> Node:
 
 
 def _main_stack(ctx: Context) -> tuple[tuple[Step, ...], tuple[Input, ...], tuple[File, ...]]:
-    """Steps, inputs and files that give the programs the main thread's stack that CPython asks Apple's linker for; lld has no such option."""
+    """Steps, inputs and files that give programs the stack that CPython asks Apple's linker for; lld has no such option."""
     programs = tuple(f"/build/out/{variant}/bin/{python_name(ctx)}" for variant in ("full", "stripped"))
     env = ("env", "PYTHONHOME=/build/py", "PYTHONPATH=/build/py/modules", "PYTHONDONTWRITEBYTECODE=1")
     step = python_step(ctx, "main_stack.py", MAIN_STACK, *programs)
