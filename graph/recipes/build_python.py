@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from graph.matrix import options
 from graph.node import File, Input, Node, Run, Step
 from graph.recipes.common import Context
 from graph.recipes.names import python_name, run_tools, source_name
@@ -17,9 +16,8 @@ WITHOUT = ("test/", "idlelib/", "tkinter/", "turtledemo/", "ensurepip/", "pydoc_
 
 
 def host_context(ctx: Context) -> Context:
-    """The build host's own cell of the context's version: the Python that runs here."""
-    host = ctx.host.target
-    return replace(ctx, cell=Cell(host, ctx.cell.version, options(host.options[0])))
+    """The build host's own ABI of the context's version: that of the Python that runs here."""
+    return replace(ctx, cell=Cell(ctx.host.target, ctx.cell.version, ()))
 
 
 def package_context(ctx: Context) -> Context:
@@ -31,7 +29,7 @@ def build_python(ctx: Context) -> tuple[Input, ...]:
     """An interpreter of the cell's version that runs here: bin/, lib/pythonX.Y and zlib."""
     host = host_context(ctx)
     return (
-        Input(f"core:{host.cell}", "py/bin", subdir="stripped/bin"),
+        Input(f"python:{host.cell.version}", "py/bin", subdir="bin"),
         Input(f"source:{source_name(host)}", f"py/{host.cell.lib}", subdir="Lib", without=WITHOUT),
         Input(f"ext:{host.cell.abi}:zlib", "py/modules", subdir="stripped"),
     )

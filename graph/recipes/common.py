@@ -211,7 +211,7 @@ def compile_node(
     env: Mapping[str, str] | None = None,
     build_cc: bool = False,
 ) -> Node:
-    """A Run node with the toolchain, its drivers at /build/tc and the target's environment; `build_cc`: also a compiler for the host."""
+    """A Run node with the toolchain, its drivers at /build/tc and the target's environment; `build_cc`: one for the build host, too."""
     for_host = (Input(f"libc:{ctx.host.triple}", "buildlibc"),) if build_cc else ()
     build_driver = ctx.folder("toolchains/build-driver", "tc/bin") if build_cc else ()
     host = {"BUILD_TARGET": ctx.host.target.clang} if build_cc else {}

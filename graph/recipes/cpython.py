@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 
 from graph.node import File, Input, Node, Step
 from graph.recipes.build_python import build_python, host_context, package_context, python_step
-from graph.recipes.common import Context, compile_node, configure_node, configure_triples, fetch_node, of_abi, of_version, source_node
+from graph.recipes.common import Context, compile_node, configure_node, configure_triples, fetch_node, source_node
 from graph.recipes.cpython_modules import SHARED_LIBS, Extension, extensions, modules_built_apart
 from graph.recipes.cpython_reads import CONFIGURE, CORE, globs
 from graph.recipes.library import NO_LOGS
@@ -17,8 +16,11 @@ SHARED_HEADERS = frozenset({"socketmodule.h", "hashlib.h"})
 """Headers below Modules/ that both the core and extension modules include."""
 
 HARDENING = ("-D_FORTIFY_SOURCE=2",)  # the cc driver adds the stack protector, RELRO and BIND_NOW
-INTERPRETER_FLAGS = ("-fPIC", "-fno-semantic-interposition", "-fno-plt", *HARDENING)
-"""Of core and extension modules. The core's objects serve the program, the shared and the static libpython alike."""
+INTERPRETER_FLAGS = {
+    "linux": ("-fPIC", "-fno-semantic-interposition", "-fno-plt", *HARDENING),
+    "macos": HARDENING,
+}
+"""Per system, of core and extension modules. The core's objects serve the program, the shared and the static libpython alike."""
 
 LINK_FLAGS = {"musl": ("-Wl,-z,stack-size=0x800000",)}
 """Of program and libpython, by libc. musl gives threads 128 KiB unless the program asks for more: 8 MiB, as with glibc (docs/musl.md)."""
@@ -28,7 +30,7 @@ CONFIGURE_OPTIONS = {"debug": "--with-pydebug", "freethreaded": "--disable-gil"}
 
 EXTENSION_FLAGS = (
     *("-fno-strict-overflow", "-g", "-Wall", "-Wno-unreachable-code-fallthrough", "-std=c11"),
-    *("-Werror=implicit-function-declaration", "-fvisibility=hidden", *INTERPRETER_FLAGS),
+    *("-Werror=implicit-function-declaration", "-fvisibility=hidden"),
     *("-I../config", "-I../src/Include", "-I../src/Include/internal", "-I../src/Include/internal/mimalloc"),
 )
 """What CPython's Makefile gives to a stdlib module (PY_STDMODULE_CFLAGS), less the Makefile and OPT's optimisation."""
@@ -63,27 +65,16 @@ def abi_nodes(ctx: Context) -> tuple[Node, ...]:
     return (*_source(ctx), _configure(ctx), *(_extension(ctx, ext) for ext in apart), _test_modules(ctx))
 
 
-def frozen_nodes(ctx: Context) -> tuple[Node, ...]:
-    """frozen:VERSION, the modules that are compiled into every core of a version: their byte code is the same for all."""
-    plain = replace(ctx, cell=replace(ctx.cell, options=()))
-    return (*_source(ctx), _configure(plain), _frozen(plain))
+def python_nodes(ctx: Context) -> tuple[Node, ...]:
+    """python:VERSION, and the zlib module that its scripts import."""
+    plain = host_context(ctx)
+    zlib = next(ext for ext in extensions(plain.cell) if ext.name == "zlib")
+    return (*_source(plain), _configure(plain), _python(plain), _extension(plain, zlib))
 
 
-def host_nodes(ctx: Context) -> tuple[Node, ...]:
-    """The interpreter of the version that runs steps, also in a plan without a cell of the build host."""
-    return interpreter_nodes(host_context(ctx))
-
-
-def package_nodes(ctx: Context) -> tuple[Node, ...]:
-    """The interpreter that runs steps of packages, also in a plan without a cell of its version."""
-    return interpreter_nodes(host_context(package_context(ctx)))
-
-
-def interpreter_nodes(ctx: Context) -> tuple[Node, ...]:
-    """An interpreter that runs, as far as build_python.py needs it."""
-    zlib = next(ext for ext in extensions(ctx.cell) if ext.name == "zlib")
-    abi = of_abi(ctx)
-    return (*frozen_nodes(of_version(ctx)), _configure(abi), _core(ctx), _extension(abi, zlib))
+def package_python_nodes(ctx: Context) -> tuple[Node, ...]:
+    """The same of the version that runs steps of packages, also in a plan without a cell of it."""
+    return python_nodes(package_context(ctx))
 
 
 def _source(ctx: Context) -> tuple[Node, ...]:
@@ -132,7 +123,9 @@ def _configure(ctx: Context) -> Node:
         env={
             "CONFIG_SITE": "/build/config.site",
             "MODULE_BUILDTYPE": "static",
-            "CFLAGS_NODIST": " ".join((*INTERPRETER_FLAGS, _source_map(ctx), "-Wno-date-time", "-Wno-unreachable-code-fallthrough")),
+            "CFLAGS_NODIST": " ".join(
+                (*INTERPRETER_FLAGS[target.os], _source_map(ctx), "-Wno-date-time", "-Wno-unreachable-code-fallthrough")
+            ),
             **({"LDFLAGS_NODIST": " ".join(link)} if link else {}),
             **cross_env,
         },
@@ -140,22 +133,27 @@ def _configure(ctx: Context) -> Node:
 
 
 def _cross_configure(ctx: Context) -> tuple[tuple[str, ...], dict[str, str], tuple[File, ...]]:
-    """Arguments, environment and files for a target whose programs do not run here. Configure asks a Python for its version only."""
+    """Arguments, environment and files for a target whose programs do not run here: configure asks a Python for its version."""
     env = {"PYTHON_VERSION": ctx.cell.minor, "MACOSX_DEPLOYMENT_TARGET": ctx.cell.target.deployment_target}
     return ("--with-build-python=build-python",), env, (ctx.file("toolchains/cpython/build-python", "tc/bin/build-python"),)
 
 
-def _frozen(ctx: Context) -> Node:
-    """out: Python/frozen_modules as the cores' build folders have it. Made without optimisation: what freezes runs once."""
+def _python(ctx: Context) -> Node:
+    """out/bin: the Python that runs steps; out/Python: the frozen modules, which are the same in every core of the version.
+
+    Hardly optimised: what it runs takes less time than optimising it would.
+    """
+    makefile = CORE_MAKEFILE[ctx.cell.target.os]
+    settings = (f"PYTHON={python_name(ctx)}", "OUT=../out", "OPT=-DNDEBUG -O1", "python")
     return compile_node(
         ctx,
-        f"frozen:{ctx.cell.version}",
-        (Step(("make", "-f", "Makefile", "-f", "/build/core.mk", "OUT=../out", "OPT=-DNDEBUG -O1", "frozen")),),
+        f"python:{ctx.cell.version}",
+        (Step(("make", "-f", "Makefile", "-f", f"/build/{makefile}", *settings)),),
         inputs=(
             source_input(ctx, only=globs(CORE, ctx.cell.minor), without=_files_of(extensions(ctx.cell))),
             Input(f"configure:{ctx.cell.abi}", "work", writable=True),
         ),
-        files=(ctx.file("toolchains/cpython/core.mk", "core.mk"),),
+        files=(ctx.file(f"toolchains/cpython/{makefile}", makefile),),
         tools=("posix", "make", *run_tools(ctx)),
     )
 
@@ -177,14 +175,14 @@ def _core(ctx: Context) -> Node:
         ctx,
         f"core:{ctx.cell}",
         (
-            Step(("cp", "-R", "/build/frozen/.", ".")),
+            Step(("cp", "-R", "/build/frozen/.", "Python/")),
             Step(("make", "-f", "Makefile", "-f", f"/build/{makefile}", *settings, "core")),
             *stack,
         ),
         inputs=(
             source_input(ctx, only=globs(CORE, ctx.cell.minor), without=_files_of(extensions(ctx.cell))),
             Input(f"configure:{ctx.cell.abi}", "work", writable=True),
-            Input(f"frozen:{ctx.cell.version}", "frozen"),
+            Input(f"python:{ctx.cell.version}", "frozen", subdir="Python"),
             *stack_inputs,
         ),
         files=(ctx.file(f"toolchains/cpython/{makefile}", makefile), *stack_files),
@@ -193,7 +191,7 @@ def _core(ctx: Context) -> Node:
 
 
 def _main_stack(ctx: Context) -> tuple[tuple[Step, ...], tuple[Input, ...], tuple[File, ...]]:
-    """Steps, inputs and files that give programs the stack that CPython asks Apple's linker for; lld has no such option."""
+    """Steps, inputs and files that give programs the main thread's stack which CPython asks Apple's linker for; lld cannot."""
     programs = tuple(f"/build/out/{variant}/bin/{python_name(ctx)}" for variant in ("full", "stripped"))
     env = ("env", "PYTHONHOME=/build/py", "PYTHONPATH=/build/py/modules", "PYTHONDONTWRITEBYTECODE=1")
     step = python_step(ctx, "main_stack.py", MAIN_STACK, *programs)
@@ -236,7 +234,7 @@ def _module_steps(ctx: Context, ext: Extension) -> tuple[Step, ...]:
     link = (*MODULE_LINK[system], *ext.object_names, *found, *ext.libs, *hide, *(RUN_PATH[system] if shared else ()))
     include = tuple(f"-I../deps/{name}/include" for name in ext.uses)
     optimisation = DEBUG_FLAGS if "debug" in ctx.cell.options else RELEASE_FLAGS
-    flags = (*EXTENSION_FLAGS, *optimisation, _source_map(ctx), *ext.flags)
+    flags = (*EXTENSION_FLAGS, *INTERPRETER_FLAGS[system], *optimisation, _source_map(ctx), *ext.flags)
     return (
         Step(("cc", "-c", *flags, *include, *(f"../src/Modules/{name}" for name in ext.sources))),
         Step((*link, "-o", f"../out/full/{module}")),

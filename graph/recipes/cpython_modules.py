@@ -114,6 +114,7 @@ EXTERNAL = (
         uses=("libffi",),
         libs=("-lffi", "-ldl"),
         minors=("3.11",),
+        systems=("linux",),
     ),
     Extension(
         "_ctypes",
@@ -127,12 +128,11 @@ EXTERNAL = (
     ),
     Extension(
         "_ctypes",
-        (*_CTYPES, "_ctypes/malloc_closure.c"),
-        reads=("_ctypes/ctypes.h", "_ctypes/clinic/"),
+        tuple(f"_ctypes/{name}.c" for name in ("_ctypes", "callbacks", "callproc", "stgdict", "cfield", "malloc_closure")),
+        reads=("_ctypes/ctypes.h", "_ctypes/ctypes_dlfcn.h", "_ctypes/clinic/"),
         flags=(*_LIBFFI, "-DUSING_MALLOC_CLOSURE_DOT_C=1"),
         uses=("libffi",),
         libs=("-lffi", "-ldl"),
-        minors=("3.13",),
         systems=("macos",),
     ),
     Extension(

@@ -95,6 +95,11 @@ def archive_file(ctx: Context) -> File:
     return ctx.file(f"toolchains/make/{ARCHIVE}", ARCHIVE)
 
 
+def for_static(ctx: Context, *steps: Step) -> tuple[Step, ...]:
+    """The steps, which archive a shared library's objects, where a target offers static programs."""
+    return steps if any("static" in choice for choice in ctx.cell.target.options) else ()
+
+
 def shared_file(ctx: Context, soname: str) -> str:
     """File name on the target of the shared library that Linux calls `soname`: libx.so.3 is libx.3.dylib on macOS."""
     name, _, version = soname.partition(".so")
@@ -104,11 +109,6 @@ def shared_file(ctx: Context, soname: str) -> str:
 def link_name(ctx: Context, name: str) -> str:
     """File name under which a link step looks for -l`name`."""
     return shared_file(ctx, f"lib{name}.so")
-
-
-def for_static(ctx: Context, *steps: Step) -> tuple[Step, ...]:
-    """The steps, which archive a shared library's objects, where a target offers static programs."""
-    return steps if any("static" in choice for choice in ctx.cell.target.options) else ()
 
 
 def put(folder: str, *files: str) -> Step:

@@ -55,8 +55,8 @@ PACKAGES = (
 
 RECIPES: tuple[Recipe, ...] = (
     *(Scoped(of_target, package.nodes) for package in PACKAGES),
-    Scoped(of_target, cpython.package_nodes),
-    *(Scoped(of_version, recipe) for recipe in (cpython.host_nodes, cpython.frozen_nodes, pip.nodes, distribution.stdlib_nodes)),
+    Scoped(of_target, cpython.package_python_nodes),
+    *(Scoped(of_version, recipe) for recipe in (cpython.python_nodes, pip.nodes, distribution.stdlib_nodes)),
     Scoped(of_abi, cpython.abi_nodes),
     cpython_static.nodes,
     distribution.nodes,

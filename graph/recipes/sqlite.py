@@ -66,7 +66,7 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
 
 
 def _generate(ctx: Context) -> Node:
-    """generate:sqlite, the amalgamation: sqlite3.c, sqlite3.h, sqlite3ext.h. It is the same for every target, and its makers run here."""
+    """generate:sqlite, the amalgamation and its headers, the same for every target. Its makers run on the build host."""
     argv = ("/build/src/configure", "--disable-tcl", "--disable-readline", "--disable-shared", "--update-limit", "--prefix=/usr")
     return compile_node(
         ctx,

@@ -23,11 +23,12 @@ PROGRAM_FLAGS = $(filter-out -Wl$(COMMA)-stack_size%,$(LINKFORSHARED))
 # the prefix that is taken when nothing else was found: no folder of any machine, and none that an installer would rewrite
 Modules/getpath.o: prefix = /nonexistent
 
-.PHONY: core frozen
+.PHONY: core python
 core: $(foreach v,$(VARIANTS),$(v)/bin/$(PYTHON) $(v)/lib/$(SONAME)) $(OUT)/static/$(LIBRARY) $(KEPT_OBJS)
 
-frozen: $(FROZEN_FILES_OUT)
-	mkdir -p $(OUT)/Python
+python: $(FROZEN_FILES_OUT) Programs/python.o $(CORE_OBJS)
+	mkdir -p $(OUT)/Python $(OUT)/bin
+	$(CORE_LINK) $(PROGRAM_FLAGS) -o $(OUT)/bin/$(PYTHON) Programs/python.o $(CORE_OBJS) $(CORE_LIBS)
 	cp -R Python/frozen_modules $(OUT)/Python/
 
 # versions are three numbers: 3.13.0
