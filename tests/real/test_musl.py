@@ -1,4 +1,4 @@
-"""musl's distributions where they are to run, in roots without glibc: the dynamic one with musl's loader, the static one with no library."""
+"""musl's distributions where they are to run, in roots without glibc: the dynamic one with musl's loader, the static one with none."""
 
 from __future__ import annotations
 
