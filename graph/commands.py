@@ -142,7 +142,7 @@ class Matrix(Own):
             print(line)
         shared, apart = current.plan.sharing(f"dist:{cell}" for cell in current.cells)
         print(
-            f"{len(current.cells)} distributions: {shared} nodes; built by a job each they would be {apart}, {apart / shared:.1f} times as many"
+            f"{len(current.cells)} distributions: {shared} nodes; by a job each {apart}, {apart / shared:.1f} times as many"
         )
         return 0
 
