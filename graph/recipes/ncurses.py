@@ -6,7 +6,6 @@ Where terminals are looked for, and what is shipped: docs/terminfo.md.
 from __future__ import annotations
 
 from graph.node import Input, Node, Run, Step
-from graph.recipes.build_python import host_context
 from graph.recipes.common import Context, configure_triples, fetch_node, source_node
 from graph.recipes.library import configure_node, for_static, licence, link_name, make_node, shared_file
 from graph.recipes.names import run_tools
@@ -45,6 +44,7 @@ MULTIPLEXERS = (
 TERMINALS = tuple(sorted({*FALLBACKS, *CONSOLES, *XTERMS, *EMULATORS, *MULTIPLEXERS}))
 """Files of share/terminfo."""
 DATABASE = "terminfo:ncurses"
+HEX_DATABASE = "terminfo:ncurses-hex"
 COMMANDS = "commands"
 """Where steps find tic and infocmp, made for the build host."""
 OFF = ("ada", "cxx", "cxx-binding", "debug", "manpages", "progs", "tack", "tests", "gpm", "dlsym", "shared")
@@ -55,6 +55,8 @@ CFLAGS = "-O2 -fPIC -D_FORTIFY_SOURCE=2"
 
 
 ENV = {"CFLAGS": CFLAGS}
+HOST_CC = ("BUILD_CC=build-cc", "BUILD_CCFLAGS=-O1", "BUILD_LDFLAGS=", "BUILD_LIBS=")
+"""For make: its configure believes --with-build-cc only where it thinks that it cross-compiles."""
 _ARCHIVES = ("lib/libncursesw.a", "lib/libpanelw.a")
 _LINK = {
     "linux": (
@@ -70,7 +72,8 @@ _LINK = {
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
     library = (fetch_node(ctx, "ncurses"), source_node(ctx, "ncurses"), _configure(ctx), _make(ctx))
-    return (*library, *((*_commands(ctx), _database(ctx)) if ctx.triple == ctx.host.triple else ()))
+    shared = (*_commands(ctx), _database(ctx), _hex_database(ctx)) if ctx.triple == ctx.host.triple else ()
+    return (*library, *shared)
 
 
 def _configure(ctx: Context) -> Node:
@@ -98,7 +101,7 @@ def _configure_argv(ctx: Context, more: tuple[str, ...]) -> tuple[str, ...]:
 def _make(ctx: Context) -> Node:
     library = shared_file(ctx, LIBRARY)
     steps = (
-        *(Step(("make", "-C", part)) for part in ("include", "ncurses", "panel")),
+        *(Step(("make", "-C", part, *HOST_CC)) for part in ("include", "ncurses", "panel")),
         Step(("make", "-C", "include", "DESTDIR=/build/stage", "install")),
         Step(("make", "-C", "panel", "DESTDIR=/build/stage", "install.includes")),
         Step(("mkdir", "-p", "/build/out/lib")),
@@ -116,7 +119,6 @@ def _make(ctx: Context) -> Node:
         steps,
         inputs=(_commands_input(ctx),),
         files=(ctx.file("toolchains/ncurses/libncursesw.map", "libncursesw.map"),),
-        tools=("posix", "make", *run_tools(host_context(ctx))),
         env=ENV,
         build_cc=True,
     )
@@ -131,7 +133,7 @@ def _commands(ctx: Context) -> tuple[Node, ...]:
     env = {**ENV, "LIBS": "-ldl"}
     argv = _configure_argv(ctx, _without(tuple(feature for feature in OFF if feature != "progs")))
     steps = (
-        *(Step(("make", "-C", part)) for part in ("include", "ncurses")),
+        *(Step(("make", "-C", part, *HOST_CC)) for part in ("include", "ncurses")),
         Step(("make", "-C", "progs", "tic", "infocmp")),
         Step(("install", "-D", "-m", "755", "-t", "/build/out/bin", "progs/tic", "progs/infocmp")),
         licence("ncurses", "/build/src/COPYING"),
@@ -140,6 +142,26 @@ def _commands(ctx: Context) -> tuple[Node, ...]:
         configure_node(ctx, "ncurses-cli", argv, source="ncurses", env=env, build_cc=True),
         make_node(ctx, "ncurses-cli", steps, source="ncurses", env=env, build_cc=True),
     )
+
+
+def database(ctx: Context) -> str:
+    """Name of the node with share/terminfo as the target's systems lay it out."""
+    return {"linux": DATABASE, "macos": HEX_DATABASE}[ctx.cell.target.os]
+
+
+def _hex_database(ctx: Context) -> Node:
+    """terminfo:ncurses-hex: the same for file systems that take x and X for one: folders are named by the letter's code, 78 for x."""
+    letters = sorted({name[0] for name in TERMINALS})
+    folders = {letter: f"/build/out/share/terminfo/{ord(letter):02x}" for letter in letters}
+    steps = (
+        Step(("mkdir", "-p", *folders.values())),
+        *(
+            Step(("cp", *(f"/build/letters/share/terminfo/{letter}/{name}" for name in TERMINALS if name[0] == letter), folder))
+            for letter, folder in folders.items()
+        ),
+    )
+    env = (("LC_ALL", "C"), ("PATH", "/usr/bin"))
+    return Node(HEX_DATABASE, Run(steps, env, tools=("posix",)), inputs=(Input(DATABASE, "letters"),), platform=ctx.host.platform)
 
 
 def _database(ctx: Context) -> Node:
