@@ -28,7 +28,7 @@ PLAN = make_plan([CONTEXT], SESSION.recipes())
 SOURCE = f"source:cpython-{CELL.version}"
 
 
-OF_ABI, OF_VERSION = ("configure", "ext"), ("stdlib", "pip", "frozen")
+OF_ABI, OF_VERSION = ("configure", "ext"), ("stdlib", "pip", "python")
 
 
 def node(kind: str, what: str = "") -> Node:
@@ -76,22 +76,22 @@ def readers(path: str) -> set[str]:
     [
         ("Modules/_ssl.c", {"ext:_ssl"}),
         ("Modules/_ssl/cert.c", {"ext:_ssl"}),
-        ("Modules/socketmodule.h", {"core", "frozen", "ext:_ssl"}),
+        ("Modules/socketmodule.h", {"core", "python", "ext:_ssl"}),
         ("Modules/_hashopenssl.c", {"ext:_hashlib"}),
-        ("Modules/hashlib.h", {"core", "frozen", "ext:_hashlib"}),
+        ("Modules/hashlib.h", {"core", "python", "ext:_hashlib"}),
         ("Modules/_sqlite/connection.c", {"ext:_sqlite3"}),
         ("Modules/_ctypes/callproc.c", {"ext:_ctypes"}),
         ("Modules/clinic/zlibmodule.c.h", {"ext:zlib"}),
         ("Modules/_testcapi/util.h", {"ext:tests"}),
-        ("Modules/mathmodule.c", {"core", "frozen"}),
-        ("Python/ceval.c", {"core", "frozen"}),
-        ("Lib/os.py", {"core", "frozen", "stdlib"}),
+        ("Modules/mathmodule.c", {"core", "python"}),
+        ("Python/ceval.c", {"core", "python"}),
+        ("Lib/os.py", {"core", "python", "stdlib"}),
         ("Lib/json/decoder.py", {"stdlib"}),
         ("Lib/test/test_os.py", {"metadata", "archive:full"}),
         ("Lib/idlelib/idle_test/test_run.py", {"metadata", "archive:full"}),
         ("Doc/library/os.rst", set()),
         ("README.rst", set()),
-        ("Modules/Setup.stdlib.in", {"configure", "core", "frozen"}),
+        ("Modules/Setup.stdlib.in", {"configure", "core", "python"}),
     ],
 )
 def test_a_source_file_is_seen_by_those_that_need_it(path: str, seen_by: set[str]) -> None:

@@ -209,13 +209,17 @@ def compile_node(
     tools: tuple[str, ...] = ("posix", "make"),
     output: str = "out",
     env: Mapping[str, str] | None = None,
+    build_cc: bool = False,
 ) -> Node:
-    """A Run node with the toolchain, its drivers at /build/tc and the target's environment."""
+    """A Run node with the toolchain, its drivers at /build/tc and the target's environment; `build_cc`: one for the build host, too."""
+    for_host = (Input(f"libc:{ctx.host.triple}", "buildlibc"),) if build_cc else ()
+    build_driver = ctx.folder("toolchains/build-driver", "tc/bin") if build_cc else ()
+    host = {"BUILD_TARGET": ctx.host.target.clang} if build_cc else {}
     return Node(
         name,
-        Run(steps, environment(ctx, **(env or {})), output, tools),
-        inputs=toolchain_inputs(ctx) + inputs,
-        files=ctx.folder(DRIVERS[ctx.cell.target.os], "tc/bin") + ctx.folder("toolchains/shims", "tc/bin") + files,
+        Run(steps, environment(ctx, **host, **(env or {})), output, tools),
+        inputs=toolchain_inputs(ctx) + for_host + inputs,
+        files=ctx.folder(DRIVERS[ctx.cell.target.os], "tc/bin") + build_driver + ctx.folder("toolchains/shims", "tc/bin") + files,
         platform=ctx.host.platform,
     )
 
@@ -229,6 +233,7 @@ def configure_node(
     files: tuple[File, ...] = (),
     tools: tuple[str, ...] = ("posix", "make"),
     env: Mapping[str, str] | None = None,
+    build_cc: bool = False,
 ) -> Node:
     """A compile node whose programs run: by themselves, or with `emulator`. Its output is the build tree.
 
@@ -246,4 +251,5 @@ def configure_node(
         tools=tools,
         output="work",
         env={**flags, **emulation, **(env or {})},
+        build_cc=build_cc,
     )

@@ -28,8 +28,8 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
     if not emulator(ctx):
         return ()
     target = ctx.cell.target
-    runtime = _glibc(ctx) if target.libc == "gnu" else (_musl(ctx),)
-    return (*(_qemu(ctx) if target.run == "qemu" else ()), *runtime)
+    # musl's runtime comes with its sysroot (musl.py)
+    return (*(_qemu(ctx) if target.run == "qemu" else ()), *(_glibc(ctx) if target.libc == "gnu" else ()))
 
 
 def _qemu(ctx: Context) -> tuple[Node, ...]:
@@ -53,15 +53,3 @@ def _glibc(ctx: Context) -> tuple[Node, ...]:
     # Debian packages: the files lie below usr/ARCH-linux-gnu/
     sources = (source_node(ctx, name, strip=2, only=("lib*/",)) for name in packages)
     return (*(fetch_node(ctx, name) for name in packages), *sources, runtime)
-
-
-def _musl(ctx: Context) -> Node:
-    """lib/ld-musl-ARCH.so.1, loader and libc in one: the one that was built."""
-    target = ctx.cell.target
-    step = Step(("install", "-D", "-m", "755", "/build/libc/usr/lib/libc.so", f"/build/out/lib/ld-musl-{target.arch}.so.1"))
-    return Node(
-        f"runtime:{ctx.triple}",
-        Run((step,), environment(ctx), tools=("posix",)),
-        inputs=(Input(f"libc:{ctx.triple}", "libc", only=("usr/lib/libc.so",)),),
-        platform=ctx.host.platform,
-    )

@@ -13,6 +13,12 @@ CFLAGS = "-O2 -fPIC -fvisibility=hidden -D_FORTIFY_SOURCE=2"
 
 ARCHIVE = "archive.mk"
 
+LINK = {
+    "linux": "-Wl,-s -Wl,--disable-new-dtags -Wl,-rpath,'$$ORIGIN'",
+    "macos": "-Wl,-S,-x -Wl,-rpath,@loader_path",
+}
+"""Per system, for a makefile: how a shared library is linked that has no symbols but exported ones, and finds others beside it."""
+
 NO_LOGS = Step(("rm", "-f", "config.log", "configure.log", "a.out.bin"))
 """configure writes times, process numbers and the kernel's release into its log: the same tree twice only without it.
 
@@ -30,6 +36,7 @@ def configure_node(
     files: tuple[File, ...] = (),
     tools: tuple[str, ...] = ("posix", "make"),
     env: Mapping[str, str] | None = None,
+    build_cc: bool = False,
 ) -> Node:
     """configure:TRIPLE:NAME. Runs `argv` in /build/work with the source at /build/src, of which it sees `reads`; gives the build tree."""
     return common.configure_node(
@@ -40,6 +47,7 @@ def configure_node(
         files=files,
         tools=tools,
         env={"CFLAGS": CFLAGS, **(env or {})},
+        build_cc=build_cc,
     )
 
 
@@ -54,6 +62,7 @@ def make_node(
     files: tuple[File, ...] = (),
     tools: tuple[str, ...] = ("posix", "make"),
     env: Mapping[str, str] | None = None,
+    build_cc: bool = False,
 ) -> Node:
     """make:TRIPLE:NAME. The source at /build/src, and at /build/work the tree that the configure node left."""
     built = (Input(f"configure:{ctx.triple}:{name}", "work", writable=True),) if configured else ()
@@ -65,6 +74,7 @@ def make_node(
         files=files,
         tools=tools,
         env={"CFLAGS": CFLAGS, **(env or {})},
+        build_cc=build_cc,
     )
 
 
@@ -83,6 +93,22 @@ def every(source: str, folders: tuple[str, ...], *, without: tuple[str, ...] = (
 def archive_file(ctx: Context) -> File:
     """The makefile that `archive_step` runs."""
     return ctx.file(f"toolchains/make/{ARCHIVE}", ARCHIVE)
+
+
+def for_static(ctx: Context, *steps: Step) -> tuple[Step, ...]:
+    """The steps, which archive a shared library's objects, where a target offers static programs."""
+    return steps if any("static" in choice for choice in ctx.cell.target.options) else ()
+
+
+def shared_file(ctx: Context, soname: str) -> str:
+    """File name on the target of the shared library that Linux calls `soname`: libx.so.3 is libx.3.dylib on macOS."""
+    name, _, version = soname.partition(".so")
+    return {"linux": soname, "macos": f"{name}{version}.dylib"}[ctx.cell.target.os]
+
+
+def link_name(ctx: Context, name: str) -> str:
+    """File name under which a link step looks for -l`name`."""
+    return shared_file(ctx, f"lib{name}.so")
 
 
 def put(folder: str, *files: str) -> Step:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from graph.recipes import (
     bdb,
-    build_python,
     bzip2,
     certificates,
     cpython,
+    cpython_static,
     distribution,
     emulation,
     fonts,
@@ -55,9 +55,9 @@ PACKAGES = (
 
 RECIPES: tuple[Recipe, ...] = (
     *(Scoped(of_target, package.nodes) for package in PACKAGES),
-    Scoped(of_target, build_python.package_nodes),
-    *(Scoped(of_version, recipe) for recipe in (build_python.nodes, cpython.frozen_nodes, pip.nodes, distribution.stdlib_nodes)),
+    Scoped(of_target, cpython.package_python_nodes),
+    *(Scoped(of_version, recipe) for recipe in (cpython.python_nodes, pip.nodes, distribution.stdlib_nodes)),
     Scoped(of_abi, cpython.abi_nodes),
-    cpython.nodes,
+    cpython_static.nodes,
     distribution.nodes,
 )

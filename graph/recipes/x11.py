@@ -8,8 +8,8 @@ from __future__ import annotations
 from graph.node import Input, Node, Step
 from graph.recipes.build_python import build_python_path, package_context, python_node
 from graph.recipes.common import Context, fetch_node, source_node
-from graph.recipes.cpython import run_tools
 from graph.recipes.library import CFLAGS, archive_file, archive_step, every, licence, make_node, put
+from graph.recipes.names import run_tools
 
 X_FLAGS = f"{CFLAGS} -D_GNU_SOURCE -I/build/src/include -I/build/deps/xorgproto/include"
 CONNECTIONS = "-DUNIXCONN -DTCPCONN -DIPv6 -DHAVE_SOCKLEN_T -DHAVE_STRUCT_SOCKADDR_STORAGE -DHAVE_INET_NTOP -DHAVE_GETADDRINFO"

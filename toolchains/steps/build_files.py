@@ -35,6 +35,8 @@ class Facts(TypedDict):
     platform_tag: str
     ext_suffixes: list[str]
     soname: str
+    static: bool
+    """One program, all modules in it."""
     modules: list[str]
     """Extension modules built apart from the core."""
 
@@ -51,6 +53,16 @@ NEUTRAL = {
 }
 """Makefile variables that tell of the machine that built, and what an installed Makefile says instead."""
 
+STATIC = {
+    "PY_ENABLE_SHARED": "0",
+    "LDLIBRARY": "libpython$(VERSION)$(ABIFLAGS).a",
+    "BLDLIBRARY": "$(LDLIBRARY)",
+    "INSTSONAME": "$(LDLIBRARY)",
+    "PY3LIBRARY": "",
+    "LDLIBRARYDIR": "",
+}
+"""Makefile variables of a static distribution, whose objects were configured for a shared libpython too."""
+
 FOREIGN = re.compile(r"/build\b|\.\./src\b|\.\./out\b")
 """Places of the sandbox."""
 
@@ -66,10 +78,10 @@ prefix:=	$(shell f='$(subst ','\'',$(MAKEFILE_LIST))'; CDPATH=; \
 """
 
 
-def neutral_makefile(text: str, modules: list[str]) -> str:
+def neutral_makefile(text: str, modules: list[str], kind: dict[str, str] | None = None) -> str:
     """The Makefile of an installation whose prefix is {prefix}. Raises ValueError if a place of the sandbox stays."""
     states = {f"MODULE_{name.upper()}_STATE": "yes" for name in modules}
-    lines = [_neutral_line(line, {**NEUTRAL, **states}) for line in text.splitlines()]
+    lines = [_neutral_line(line, {**NEUTRAL, **states, **(kind or {})}) for line in text.splitlines()]
     for number, line in enumerate(lines, 1):
         if FOREIGN.search(line) and not line.startswith("#") and "build/scripts" not in line and "Tools/build" not in line:
             raise ValueError(f"Makefile line {number} names a place of the sandbox: {line}")
@@ -172,14 +184,16 @@ def build_details(facts: Facts) -> dict[str, object]:
             "debug_bytecode": [".pyc"],
             "extensions": suffixes,
         },
-        "libpython": {
-            "dynamic": f"lib/{facts['soname']}",
-            **({} if "d" in facts["abiflags"] else {"dynamic_stableabi": f"lib/libpython{major}.so"}),
-            "link_extensions": False,
-        },
+        **({} if facts["static"] else {"libpython": libpython(facts)}),
         "c_api": {"headers": f"include/python{ldversion}", "pkgconfig_path": "lib/pkgconfig"},
         "arbitrary_data": {},
     }
+
+
+def libpython(facts: Facts) -> dict[str, object]:
+    """What build-details.json tells of the shared libraries."""
+    stable = {} if "d" in facts["abiflags"] else {"dynamic_stableabi": f"lib/libpython{facts['minor'].partition('.')[0]}.so"}
+    return {"dynamic": f"lib/{facts['soname']}", **stable, "link_extensions": False}
 
 
 def copy(source: Path, dest: Path, executable: bool = False) -> None:
@@ -248,16 +262,22 @@ START = """#!/bin/sh
 '''exec' "$(dirname -- "$(realpath -- "$0")")/python{minor}" "$0" "$@"
 ' '''
 """
-COMMANDS = {"idle": "from idlelib.pyshell import main\n\nmain()\n", "pydoc": "import pydoc\n\npydoc.cli()\n"}
+COMMANDS = (
+    ("idle", "idle3", "from idlelib.pyshell import main\n\nmain()\n", ()),
+    ("pydoc", "pydoc3", "import pydoc\n\npydoc.cli()\n", ()),
+    ("2to3-", "2to3", 'import sys\nfrom lib2to3.main import main\n\nsys.exit(main("lib2to3.fixes"))\n', ("3.11", "3.12")),
+)
+"""Name before X.Y, name of the link to it, what it runs, and the Python versions that have it (none: all)."""
 
 
 def commands(minor: str, folder: Path) -> None:
-    """idleX.Y and pydocX.Y, which find the interpreter beside them (sh reads a command, Python a string)."""
-    for name, body in COMMANDS.items():
-        path = folder / f"{name}{minor}"
-        path.write_text(START.format(minor=minor) + body)
-        path.chmod(0o755)
-        (folder / f"{name}3").symlink_to(path.name)
+    """idleX.Y, pydocX.Y and the like, which find the interpreter beside them (sh reads a command, Python a string)."""
+    for name, link, body, minors in COMMANDS:
+        if not minors or minor in minors:
+            path = folder / f"{name}{minor}"
+            path.write_text(START.format(minor=minor) + body)
+            path.chmod(0o755)
+            (folder / link).symlink_to(path.name)
 
 
 def links(facts: Facts, out: Path) -> None:
@@ -265,7 +285,8 @@ def links(facts: Facts, out: Path) -> None:
     name = f"python{facts['minor']}{facts['abiflags']}"
     for other in ("python", *other_names(name, facts, "python3")):
         (out / "bin" / other).symlink_to(name)
-    (out / f"lib/lib{name}.so").symlink_to(facts["soname"])
+    if not facts["static"]:
+        (out / f"lib/lib{name}.so").symlink_to(facts["soname"])
 
 
 def sysconfig_files(runtime: Path, lib: Path, values: dict[str, object], facts: Facts) -> None:
@@ -284,9 +305,10 @@ def main(argv: list[str]) -> None:
     minor, lib = facts["minor"], out / facts["lib"]
     (out / "bin").mkdir(parents=True)
     headers(src, work, out / f"include/python{minor}{facts['abiflags']}")
-    makefile = neutral_makefile((work / "Makefile").read_text(), facts["modules"])
+    kind = STATIC if facts["static"] else {}
+    makefile = neutral_makefile((work / "Makefile").read_text(), facts["modules"], kind)
     config_folder(src, work, out / facts["config"], placed_makefile(makefile))
-    values = config_vars(makefile, work / "pyconfig.h")
+    values = {**config_vars(makefile, work / "pyconfig.h"), **({"Py_ENABLE_SHARED": 0} if kind else {})}
     sysconfig_files(runtime, lib, values, facts)
     commands(minor, out / "bin")
     pkgconfig(work, facts, out / "lib/pkgconfig")

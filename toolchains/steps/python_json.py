@@ -39,6 +39,8 @@ class Facts(TypedDict):
     platform_tag: str
     ext_suffixes: list[str]
     soname: str
+    static: bool
+    """One program, all modules in it."""
     triple: str
     options: str
     object_file_format: str
@@ -124,7 +126,7 @@ def extensions(root: Path, facts: Facts) -> dict[str, list[dict[str, Any]]]:
         values: dict[str, Any] = {
             "links": module["links"],
             "objs": module["objs"],
-            "shared_lib": f"{dynload}/{name}{facts['ext_suffixes'][0]}",
+            "shared_lib": None if facts["static"] else f"{dynload}/{name}{facts['ext_suffixes'][0]}",
         }
         if module["licenses"]:
             values |= {"licenses": module["licenses"], "license_paths": module["license_paths"]}
@@ -148,7 +150,7 @@ def build_info(root: Path, facts: Facts) -> dict[str, Any]:
         "core": {
             "links": system_links(IN_CORE_LINKS),
             "objs": core_objects(root, table),
-            "shared_lib": f"install/lib/{facts['soname']}",
+            "shared_lib": None if facts["static"] else f"install/lib/{facts['soname']}",
             "static_lib": static,
         },
         "extensions": table,
@@ -162,7 +164,7 @@ def build_info(root: Path, facts: Facts) -> dict[str, Any]:
 def crt_features(root: Path, facts: Facts) -> list[str]:
     """The C library, and the newest of its symbol versions that any program or library needs."""
     if facts["libc"] != "gnu":
-        return ["static"]
+        return ["static" if facts["static"] else f"{facts['libc']}-dynamic"]
     binaries = [
         root / f"install/bin/python{facts['minor']}{facts['abiflags']}",
         *root.glob("install/lib/*.so*"),
@@ -195,7 +197,7 @@ def python_facts(facts: Facts, values: dict[str, Any]) -> dict[str, Any]:
         "python_bytecode_magic_number": importlib.util.MAGIC_NUMBER.hex(),
         "python_config_vars": {name: str(value) for name, value in sorted(values.items())},
         "python_exe": f"install/bin/python{minor}{facts['abiflags']}",
-        "python_extension_module_loading": ["builtin", "shared-library"],
+        "python_extension_module_loading": ["builtin"] if facts["static"] else ["builtin", "shared-library"],
         "python_implementation_cache_tag": f"cpython-{tag}",
         "python_implementation_hex_version": major << 24 | small << 16 | micro << 8 | 0xF0,
         "python_implementation_name": "cpython",
@@ -227,7 +229,7 @@ def describe(root: Path, facts: Facts) -> dict[str, Any]:
         "build_options": facts["options"],
         "build_info": build_info(root, facts),
         "crt_features": crt_features(root, facts),
-        "libpython_link_mode": "shared",
+        "libpython_link_mode": "static" if facts["static"] else "shared",
         "license_path": "licenses/LICENSE.cpython.txt",
         "licenses": ["Python-2.0", "CNRI-Python"],
         "run_tests": "build/run_tests.py",
