@@ -7,7 +7,7 @@ cannot be made, with one line that says which call refused.
 """
 
 # pathlib and subprocess are slow to import, and this program starts once a process that is tried
-# ruff: noqa: PTH102, PTH103, PTH110, PTH112, PTH115, PTH118, PTH120, PTH123, PTH208, PTH211
+# ruff: noqa: PTH102, PTH103, PTH106, PTH108, PTH109, PTH112, PTH114, PTH115, PTH118, PTH123, PTH208, PTH211
 from __future__ import annotations
 
 import ctypes
@@ -19,7 +19,7 @@ import sys
 REFUSED = 120
 # linux/sched.h, linux/mount.h, linux/prctl.h
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
 MNT_DETACH = 2
 PR_SET_PDEATHSIG = 1
 HOST, RUNTIME, OWN = "/.host", "/.runtime", "/.libraries"
@@ -82,7 +82,9 @@ def make_root(runtime: str) -> None:
     mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
     for folder in (HOST, RUNTIME):
         os.mkdir("/tmp" + folder)
-    mount(runtime, "/tmp" + RUNTIME, "", MS_BIND | MS_REC)
+    mount(runtime, "/tmp" + RUNTIME, "", MS_BIND)
+    # the store's own files
+    mount("", "/tmp" + RUNTIME, "", MS_REMOUNT | MS_BIND | MS_RDONLY | os.statvfs(runtime).f_flag & 15)
     call("pivot_root", b"/tmp", b"/tmp" + HOST.encode())
     os.chdir("/")
     for name in os.listdir(HOST):
@@ -148,6 +150,9 @@ def run(argv: list[str], cwd: str) -> int:
     pid = os.fork()
     if pid == 0:
         try:
+            # Python ignores these two, and a program would inherit that
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
             os.chdir(cwd)
             os.execvp(argv[0], argv)
         except OSError as error:

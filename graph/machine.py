@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 ENTER = Path(__file__).with_name("enter.py")
 HEADER = 20
@@ -22,6 +21,10 @@ NAME = "freestanding"
 class Machine(Protocol):
     """Where programs of a target run."""
 
+    @property
+    def patience(self) -> int:
+        """How many times longer than on this machine something may take."""
+
     def argv(self, *argv: str) -> tuple[str, ...]:
         """The command line that runs this one there. The machine's files are at their places, and so is the working directory."""
 
@@ -29,6 +32,8 @@ class Machine(Protocol):
 @dataclass(frozen=True, slots=True)
 class Native:
     """This machine runs them."""
+
+    patience = 1
 
     def argv(self, *argv: str) -> tuple[str, ...]:
         return argv
@@ -43,6 +48,10 @@ class Emulated:
     emulator: Path | None
     """qemu-user's static program; without one the processor is this machine's."""
 
+    @property
+    def patience(self) -> int:
+        return 1 if self.emulator is None else 20
+
     def argv(self, *argv: str) -> tuple[str, ...]:
         register = "" if self.emulator is None else registration(_header(self.runtime), str(self.emulator))
         spec = json.dumps({"runtime": str(self.runtime), "register": register})
@@ -55,7 +64,7 @@ def registration(header: bytes, emulator: str) -> str:
     F: opened now, so that it need not be there in another root; P: the program learns the argv[0] that its caller gave.
     """
     # class and byte order, the type (fixed or position-independent program), and the machine; not version, ABI and padding
-    order = "little" if header[5] == 1 else "big"
+    order: Literal["little", "big"] = "little" if header[5] == 1 else "big"
     # programs have type 2 or 3: the last bit does not matter
     kind = (0xFFFE).to_bytes(2, order)
     mask = b"\xff" * 6 + b"\0" * 10 + kind + b"\xff\xff"
