@@ -68,10 +68,24 @@ class Run(DoitRun):  # type: ignore[misc]
     cmd_options = (
         *DoitRun.cmd_options,
         {"name": "offline", "long": "offline", "type": bool, "default": False, "help": "fetch from the store and mirror folders only"},
+        {
+            "name": "source",
+            "long": "source",
+            "type": list,
+            "default": [],
+            "help": "NAME=PATH: a local checkout or archive in the place of a source",
+        },
     )
 
     def parse_execute(self, in_args: list[str]) -> int:
-        return guarded(lambda: super(Run, self).parse_execute(options_first(self, in_args)))
+        return guarded(lambda: self._with_sources(options_first(self, in_args)))
+
+    def _with_sources(self, words: list[str]) -> int:
+        """Before doit reads dodo.py, whose plan depends on them."""
+        given, _ = self.cmdparser.parse(words)
+        if given["source"]:
+            here().sources.extend(given["source"])
+        return int(super().parse_execute(words) or 0)
 
     def execute(self, params: Any, args: list[str]) -> int:
         current = here()

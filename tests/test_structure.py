@@ -18,7 +18,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"recipes", "rules", "result", "trees", "ways"}),
     frozenset({"plan", "explain", "picture", "trace"}),
     frozenset({"disk", "machine"}),
-    frozenset({"store", "cas", "upkeep", "fetch", "web", "relock", "sandbox", "jobserver", "hosttools"})
+    frozenset({"store", "cas", "upkeep", "fetch", "web", "relock", "sandbox", "jobserver", "hosttools", "local"})
     | frozenset({"binaries", "macho", "archive", "audit", "testrun", "report"}),
     frozenset({"build", "verify"}),
     frozenset({"session"}),

@@ -215,9 +215,10 @@ def compile_node(
     for_host = (Input(f"libc:{ctx.host.triple}", "buildlibc"),) if build_cc else ()
     build_driver = ctx.folder("toolchains/build-driver", "tc/bin") if build_cc else ()
     host = {"BUILD_TARGET": ctx.host.target.clang} if build_cc else {}
+    host_libraries = ("glibc",) if build_cc else ()
     return Node(
         name,
-        Run(steps, environment(ctx, **host, **(env or {})), output, tools),
+        Run(steps, environment(ctx, **host, **(env or {})), output, (*tools, *host_libraries)),
         inputs=toolchain_inputs(ctx) + for_host + inputs,
         files=ctx.folder(DRIVERS[ctx.cell.target.os], "tc/bin") + build_driver + ctx.folder("toolchains/shims", "tc/bin") + files,
         platform=ctx.host.platform,
