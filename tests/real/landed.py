@@ -113,11 +113,7 @@ def extension(landed: Landed, house: Path) -> dict[str, object]:
     shutil.copytree(EXTENSION, source)
     landed.pip("--no-index", "--find-links", str(house), *BUILD_REQUIREMENTS)
     landed.pip("--no-index", "--no-build-isolation", "--no-deps", str(source), env=landed.cross())
-    code = (
-        "import answers, sys; m = answers.of_machine(); print(answers.__file__, sys.byteorder, sys.maxsize.bit_length() + 1, *m.values())"
-    )
-    file, order, bits, pointer, said_order, root = landed.run(landed.python, "-c", code).rsplit(" ", 5)
-    return {"file": file, "order": order, "bits": bits, "pointer": pointer, "said order": said_order, "root": root}
+    return dict(json.loads(landed.run(landed.python, "-c", ANSWERS)))
 
 
 def stock_build_requirements(house: Path) -> Path:
