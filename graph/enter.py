@@ -39,7 +39,7 @@ class SetupError(Exception):
 def call(name: str, *arguments: object) -> None:
     """A libc function that gives -1 and errno. Raises SetupError."""
     if getattr(libc, name)(*arguments) == -1:
-        shown = ", ".join(a.decode() if isinstance(a, bytes) else str(a) for a in arguments)
+        shown = ", ".join(a.decode() for a in arguments if isinstance(a, bytes))
         raise SetupError(f"{name}({shown}): {os.strerror(ctypes.get_errno())}")
 
 
@@ -54,7 +54,7 @@ def write(path: str, text: str) -> None:
         with open(path, "w") as file:
             file.write(text)
     except OSError as error:
-        raise SetupError(f"write {text!r} to {path}: {error.strerror}") from None
+        raise SetupError(f"write to {path}: {error.strerror}") from None
 
 
 def mappings(table: str) -> str:
@@ -80,13 +80,13 @@ def make_root(runtime: str) -> None:
     mount("", "/", "", MS_REC | MS_PRIVATE)
     # /tmp is only a place to mount on: after pivot_root it is itself again
     mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
-    for folder in (HOST, RUNTIME):
-        os.mkdir("/tmp" + folder)
-    mount(runtime, "/tmp" + RUNTIME, "", MS_BIND)
-    # the store's own files
-    mount("", "/tmp" + RUNTIME, "", MS_REMOUNT | MS_BIND | MS_RDONLY | os.statvfs(runtime).f_flag & 15)
+    os.mkdir("/tmp" + HOST)
     call("pivot_root", b"/tmp", b"/tmp" + HOST.encode())
     os.chdir("/")
+    os.mkdir(RUNTIME)
+    mount(HOST + runtime, RUNTIME, "", MS_BIND)
+    # the store's own files; the low four ST_* flags of statvfs are the MS_* ones, and may not be dropped
+    mount("", RUNTIME, "", MS_REMOUNT | MS_BIND | MS_RDONLY | os.statvfs(RUNTIME).f_flag & 15)
     for name in os.listdir(HOST):
         place = f"{HOST}/{name}"
         if name == "proc":
@@ -142,7 +142,10 @@ def register(line: str) -> None:
         mount("binfmt_misc", place, "binfmt_misc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     except SetupError as error:
         raise SetupError(f"{error} (emulated programs start others by binfmt_misc in a user namespace: Linux 6.7 or later)") from None
-    write(f"{place}/register", line)
+    try:
+        write(f"{place}/register", line)
+    except SetupError as error:
+        raise SetupError(f"{error} (emulator: {line.split(':')[-2]})") from None
 
 
 def run(argv: list[str], cwd: str) -> int:

@@ -78,6 +78,8 @@ class Bench:
 def build(bench: Bench) -> str:
     """Nodes that ran and bytes of the archives."""
     told = bench.doit(f"dist:{bench.cell}")
+    missing = bench.session.look_up([f"dist:{bench.cell}"])
+    assert not missing, missing
     ran = re.search(r"(\d+) nodes run, (\d+) from the store", told)
     size = sum(path.stat().st_size for path in bench.session.archives(f"dist:{bench.cell}"))
     return f"{ran[1] if ran else 0} run, {ran[2] if ran else '?'} from the store; {size} bytes"

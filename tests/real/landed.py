@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -87,15 +87,22 @@ class Landed:
 
 def machine_of(session: Session, cell: Cell) -> Machine:
     """The target's, its nodes made first."""
-    for name in session.plan.closure(session.machine_nodes(cell.target)):
-        session.build.realise(name)
+    realise(session, session.machine_nodes(cell.target))
     return session.machine(cell.target)
+
+
+def realise(session: Session, names: Iterable[str]) -> None:
+    """Make these nodes and what they need, or take them from the store."""
+    for name in session.plan.closure(session.look_up(names)):
+        session.build.realise(name)
 
 
 def land(session: Session, cell: Cell, archive: Path, place: Path) -> Landed:
     """Unpack the archive of a cell, which is built, below `place`, and set up the compiler that built it."""
     unpack_archive(archive, place / "tree")
-    trees = {name: session.store.checkout(session.build.result(name).tree) for name in (f"libc:{cell.target}", "toolchain:zig")}
+    names = (f"libc:{cell.target}", "toolchain:zig")
+    realise(session, names)
+    trees = {name: session.store.checkout(session.build.result(name).tree) for name in names}
     shutil.copytree(session.root / "toolchains/driver", place / "cross/tc/bin")
     (place / "cross/libc").symlink_to(trees[f"libc:{cell.target}"])
     return Landed(cell, machine_of(session, cell), place, place / "cross", trees["toolchain:zig"] / "zig")
