@@ -70,7 +70,8 @@ class Bench:
 
     def doit(self, *argv: str) -> str:
         """Output of doit in the checkout. Raises AssertionError when it fails."""
-        done = subprocess.run([sys.executable, "-m", "doit", *argv], cwd=ROOT, capture_output=True, text=True)
+        command = [sys.executable, "-m", "doit", *argv]
+        done = subprocess.run(command, cwd=self.session.root, env=dict(self.session.environ), capture_output=True, text=True)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
         return done.stdout
 
@@ -98,7 +99,7 @@ def smoke(bench: Bench) -> str:
     builtin = parse_policy(bench.session.read("toolchains/policy.toml"), bench.cell).builtin
     count = 0
     for archive in bench.session.archives(f"dist:{bench.cell}"):
-        script = ROOT / "toolchains/smoke.py"
+        script = bench.session.root / "toolchains/smoke.py"
         checks = run_smoke(archive, bench.workdir / archive.name, script, bench.cell.version, missing, builtin, machine)
         refuse_smoke(checks, archive.name)
         count += len(checks)
