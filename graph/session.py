@@ -23,6 +23,7 @@ from graph.hosttools import HostTools, ToolTable, parse_tools
 from graph.jobserver import Jobserver
 from graph.local import Local, mirror_of, parse_local, with_local
 from graph.lock import Lock, parse_lock
+from graph.machine import Emulated, Machine, Native
 from graph.matrix import Matrix, parse_cell, parse_matrix, parse_selection
 from graph.node import File
 from graph.plan import Plan, check_patches, make_plan
@@ -31,7 +32,7 @@ from graph.report import PlainReporter, make_reporter
 from graph.result import ActionResult
 from graph.sandbox import PlainRunner, Runner, select_runner
 from graph.store import Store
-from graph.target import Addon, Cell
+from graph.target import Addon, Cell, Target
 
 RECIPES = "graph.recipes.registry:RECIPES"
 
@@ -280,6 +281,20 @@ class Session:
     @property
     def dist(self) -> Path:
         return self.root / "dist"
+
+    def machine_nodes(self, target: Target) -> tuple[str, ...]:
+        """The nodes that running its programs here needs: its libc, the emulator; none where they just run."""
+        return tuple(name for name in (f"runtime:{target}", f"qemu:{target.qemu}") if name in self.plan.nodes)
+
+    def machine(self, target: Target) -> Machine:
+        """Where its programs run; `machine_nodes` are realised. Raises UsageError when nowhere here."""
+        if target.run not in ("native", "qemu"):
+            able = [str(other) for other in self.matrix.targets.values() if other.run in ("native", "qemu")]
+            raise UsageError(f"nothing here runs programs of {target}: run = {target.run!r}", hint=f"run here: {', '.join(able)}")
+        trees = [self.store.checkout(self.build.result(name).tree) for name in self.machine_nodes(target)]
+        if not trees:
+            return Native()
+        return Emulated(trees[0], trees[1] / f"qemu-{target.qemu}" if target.qemu else None)
 
     def archives(self, name: str) -> tuple[Path, ...]:
         """Where the files of a dist node lie once delivered."""
