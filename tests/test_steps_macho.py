@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from toolchains.steps import main_stack
+from tests.test_steps import load
 
+main_stack = load("main_stack")
 PAGE = 4096
 SIGNED = 3 * PAGE + 100
 """Bytes before the signature: the last page is not whole."""

@@ -21,8 +21,9 @@ from graph.recipes.common import Context, compile_node
 from graph.recipes.registry import RECIPES
 from graph.session import Session
 from tests.mini import Checkout
-from toolchains.steps import main_stack
+from tests.test_steps import load
 
+main_stack = load("main_stack")
 TARGETS = ("aarch64-apple-darwin", "x86_64-apple-darwin")
 MACHINES = {"aarch64-apple-darwin": ("ARM64", "11.0"), "x86_64-apple-darwin": ("X86_64", "10.15")}
 SCRIPT = Path(__file__).with_name("macos.sh")
