@@ -140,6 +140,10 @@ class Matrix(Own):
             return 0
         for line in columns([list(rows[0]), *([str(value) for value in row.values()] for row in rows)]):
             print(line)
+        shared, apart = current.plan.sharing(f"dist:{cell}" for cell in current.cells)
+        print(
+            f"{len(current.cells)} distributions: {shared} nodes; by a job each {apart}, {apart / shared:.1f} times as many"
+        )
         return 0
 
 

@@ -6,7 +6,6 @@ Where terminals are looked for, and what is shipped: docs/terminfo.md.
 from __future__ import annotations
 
 from graph.node import Input, Node, Run, Step
-from graph.recipes.build_python import host_context
 from graph.recipes.common import Context, configure_triples, fetch_node, source_node
 from graph.recipes.library import configure_node, for_static, licence, link_name, make_node, shared_file
 from graph.recipes.names import run_tools
@@ -56,6 +55,8 @@ CFLAGS = "-O2 -fPIC -D_FORTIFY_SOURCE=2"
 
 
 ENV = {"CFLAGS": CFLAGS}
+HOST_CC = ("BUILD_CC=build-cc", "BUILD_CCFLAGS=-O1", "BUILD_LDFLAGS=", "BUILD_LIBS=")
+"""For make: its configure believes --with-build-cc only where it thinks that it cross-compiles."""
 _ARCHIVES = ("lib/libncursesw.a", "lib/libpanelw.a")
 _LINK = {
     "linux": (
@@ -100,7 +101,7 @@ def _configure_argv(ctx: Context, more: tuple[str, ...]) -> tuple[str, ...]:
 def _make(ctx: Context) -> Node:
     library = shared_file(ctx, LIBRARY)
     steps = (
-        *(Step(("make", "-C", part)) for part in ("include", "ncurses", "panel")),
+        *(Step(("make", "-C", part, *HOST_CC)) for part in ("include", "ncurses", "panel")),
         Step(("make", "-C", "include", "DESTDIR=/build/stage", "install")),
         Step(("make", "-C", "panel", "DESTDIR=/build/stage", "install.includes")),
         Step(("mkdir", "-p", "/build/out/lib")),
@@ -118,7 +119,6 @@ def _make(ctx: Context) -> Node:
         steps,
         inputs=(_commands_input(ctx),),
         files=(ctx.file("toolchains/ncurses/libncursesw.map", "libncursesw.map"),),
-        tools=("posix", "make", *run_tools(host_context(ctx))),
         env=ENV,
         build_cc=True,
     )
@@ -133,7 +133,7 @@ def _commands(ctx: Context) -> tuple[Node, ...]:
     env = {**ENV, "LIBS": "-ldl"}
     argv = _configure_argv(ctx, _without(tuple(feature for feature in OFF if feature != "progs")))
     steps = (
-        *(Step(("make", "-C", part)) for part in ("include", "ncurses")),
+        *(Step(("make", "-C", part, *HOST_CC)) for part in ("include", "ncurses")),
         Step(("make", "-C", "progs", "tic", "infocmp")),
         Step(("install", "-D", "-m", "755", "-t", "/build/out/bin", "progs/tic", "progs/infocmp")),
         licence("ncurses", "/build/src/COPYING"),

@@ -20,7 +20,7 @@ FEATURES = (
     "no-zlib",
 )
 # little-endian machines with 128-bit integers, for which OpenSSL has faster P-224, P-256 and P-521
-WITH_INT128 = ("x86_64", "aarch64", "powerpc64le", "riscv64", "loongarch64")
+WITH_INT128 = ("x86_64", "aarch64", "ppc64le", "riscv64", "loongarch64")
 NAMES = ("crypto", "ssl")
 # OpenSSL's install names on macOS begin with its libdir
 LIBDIR = {"linux": (), "macos": ("libdir=@rpath",)}

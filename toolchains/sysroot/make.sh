@@ -11,11 +11,11 @@ include=$out/usr/include lib=$out/usr/lib rt=$out/clang/lib/$clang_target own=${
 mkdir -p "$include" "$lib" "$rt"
 
 # cpu: of start files and builtins, the least that the architecture's distributions ask for. builtins: own ones, for what zig has not, or wrong.
-cpu=baseline builtins= wrong=
+cpu=baseline builtins= wrong= empty=
 case $zig_target in
 x86-*) cpu=i686 ;;
-arm-*hf.*) cpu=baseline-neon-d32 ;;
-arm-*) cpu=baseline+soft_float-vfp2sp builtins=complex wrong='\|mulc3\|divc3' ;;
+arm-*hf.*) cpu=baseline-neon-d32 empty=atomic ;;
+arm-*) cpu=baseline+soft_float-vfp2sp empty=atomic builtins=complex wrong='\|mulc3\|divc3' ;;
 powerpc64le-*) builtins='complex doubledouble' wrong='\|mulc3\|divc3' ;;
 esac
 
@@ -51,8 +51,9 @@ for stub in "$lib"/lib*.so.*; do
     ln -s "$name" "$lib/${name%%.so.*}.so"
 done
 rm "$lib/libc.so" "$lib/libld.so"
-# Since 2.34 glibc's libc.so.6 is these too, and gives empty archives for those who still name them.
-for name in dl pthread rt util; do
+# Since 2.34 glibc's libc.so.6 is these too, and gives empty archives for those who still name them. libatomic is part of the builtins:
+# an empty one is for those who name it unasked on 32-bit machines.
+for name in dl pthread rt util $empty; do
     [ -e "$lib/lib$name.so" ] || "$ZIG" ar rcsD "$lib/lib$name.a"
 done
 # Packed anew: zig's members are named by paths in its cache.
