@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from graph.policy import flavour_of
+from graph.rules import flavour_of
 from graph.testrun import prefix_of, unpack_archive
 from tests.mini import ROOT, Checkout
 

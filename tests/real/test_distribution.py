@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from graph.audit import audit_archives, read_archive
-from graph.policy import parse_policy, render
+from graph.matrix import parse_matrix
+from graph.policy import Policy, parse_policy
+from graph.rules import render
 from graph.suite import parse_baseline, parse_suite, render_suite, unexpected
 from graph.testrun import render_smoke, run_smoke, run_suite
-from tests.data import TARGET
 from tests.mini import Checkout
 from tests.real.conftest import archive
 
@@ -23,16 +24,20 @@ def text(first: Checkout, name: str) -> str:
     return (first.root / "toolchains" / name).read_text()
 
 
+def limits(first: Checkout) -> Policy:
+    return parse_policy(text(first, "policy.toml"), parse_matrix(text(first, "targets.toml")).cells()[0])
+
+
 def test_the_archives_pass_the_audit(first: Checkout) -> None:
     paths = [archive(first, flavour) for flavour in FLAVOURS]
     start = time.monotonic()
-    findings = audit_archives(paths, TARGET, VERSION, text(first, "policy.toml"))
+    findings = audit_archives(paths, limits(first))
     print(f"\naudit of {len(paths)} archives: {time.monotonic() - start:.1f} s")
     assert findings == (), render(findings)
 
 
 def test_the_audit_saw_the_whole_distribution(first: Checkout) -> None:
-    policy = parse_policy(text(first, "policy.toml"), TARGET, VERSION)
+    policy = limits(first)
     for flavour in FLAVOURS:
         facts = read_archive(archive(first, flavour), policy)
         assert len(facts.entries) > 2000
@@ -42,7 +47,7 @@ def test_the_audit_saw_the_whole_distribution(first: Checkout) -> None:
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_the_interpreter_works_after_two_moves(first: Checkout, tmp_path: Path, flavour: str) -> None:
     suite = parse_suite(text(first, "suite.toml"))
-    policy = parse_policy(text(first, "policy.toml"), TARGET, VERSION)
+    policy = limits(first)
     script = first.root / "toolchains" / "smoke.py"
     checks = run_smoke(archive(first, flavour), tmp_path, script, VERSION, suite.missing, policy.builtin)
     assert len(checks) > 20
