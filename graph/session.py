@@ -21,7 +21,7 @@ from graph.errors import FreestandingError, LockError, MissingBlob, PlanError, S
 from graph.fetch import Fetcher
 from graph.hosttools import HostTools, ToolTable, parse_tools
 from graph.jobserver import Jobserver
-from graph.local import Local, mirror_of, parse_local, with_local
+from graph.local import SDK, Local, mirror_of, parse_local, with_local, with_sdk
 from graph.lock import Lock, parse_lock
 from graph.machine import Emulated, Machine, Native
 from graph.matrix import Matrix, parse_cell, parse_matrix, parse_selection
@@ -68,7 +68,15 @@ class Session:
         lock, matrix = parse_lock(self.read("sources.lock")), parse_matrix(self.read("toolchains/targets.toml"))
         for local in self._locals:
             lock, matrix = with_local(lock, matrix, local, self._local_folder)
+        if self._sdk:
+            lock = with_sdk(lock, self._sdk, self._local_folder)
         return lock, matrix
+
+    @cached_property
+    def _sdk(self) -> Local | None:
+        """Apple's SDK, which the variable that Apple's tools go by names."""
+        given = self.environ.get("SDKROOT", "")
+        return parse_local(f"{SDK}={given}") if given else None
 
     @cached_property
     def _locals(self) -> tuple[Local, ...]:
@@ -175,7 +183,8 @@ class Session:
     @cached_property
     def fetcher(self) -> Fetcher:
         named = tuple(Path(part).expanduser() for part in self.environ.get("FREESTANDING_MIRROR", "").split(os.pathsep) if part)
-        mirrors = (*(mirror_of(local, self._local_folder) for local in self._locals), *named)
+        locals_ = (*self._locals, *([self._sdk] if self._sdk else []))
+        mirrors = (*(mirror_of(local, self._local_folder) for local in locals_), *named)
         return Fetcher(mirrors=mirrors, offline=self.offline, cache=self.store.downloads, warn=self.reporter.line)
 
     @cached_property

@@ -13,9 +13,10 @@ import pytest
 from graph.policy import flavour_of
 from graph.testrun import prefix_of, unpack_archive
 from tests.mini import ROOT, Checkout
+from tests.real.version import VERSION
 
 TARGET = "x86_64-unknown-linux-gnu"
-DIST = f"dist:{TARGET}"
+DIST = f"dist:{TARGET}:{VERSION}"
 HOUR = 3600.0
 
 
@@ -50,7 +51,11 @@ def first(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def archive(first: Checkout, flavour: str) -> Path:
     """The archive of this flavour in dist/."""
-    found = [path for path in (first.root / "dist").iterdir() if getattr(flavour_of(path.name), "value", "") == flavour]
+    found = [
+        path
+        for path in (first.root / "dist").glob(f"*{VERSION if flavour != 'toolchain' else ''}*")
+        if getattr(flavour_of(path.name), "value", "") == flavour
+    ]
     assert len(found) == 1, found
     return found[0]
 

@@ -28,7 +28,7 @@ SAID = [
     "whole -3000000000000 18000000000000000000",
     "complex 3.5 8.5 8.5 3.5 3.5 8.5",
     f"quotient {BIG // 1000003} {BIG % 1000003}",
-    f"square {BIG**2 // 1000000007} {BIG**2 % 1000000007}",
+    f"square {BIG**2 // 1000000007 % 2**64} {BIG**2 % 1000000007}",
 ]
 GUESS = re.compile(r"guess|cross.compil\w*\.\.\. yes|cross.compiling$|\bassum(ed|ing)\b", re.IGNORECASE)
 
