@@ -62,8 +62,6 @@ LINKS = (
     ("/dev/stdout", "fd/1"),
     ("/dev/stderr", "fd/2"),
     ("/dev/ptmx", "pts/ptmx"),
-    # where programs of musl name their loader: a step that has musl's sysroot can run them
-    ("/lib/ld-musl-x86_64.so.1", "/build/libc/lib/ld-musl-x86_64.so.1"),
 )
 ETC = {
     "passwd": f"root:x:0:0::/:/bin/sh\nbuild:x:{UID}:{UID}::/build/tmp:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n",
@@ -161,7 +159,6 @@ def make_system_folders() -> None:
     for name, text in ETC.items():
         write(f"/etc/{name}", text)
     for place, target in LINKS:
-        os.makedirs(os.path.dirname(place), exist_ok=True)
         os.symlink(target, place)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from graph.errors import PlanError
 from graph.lock import Lock, Source
@@ -36,6 +36,8 @@ class Context:
     """Files of the repository under patches/, toolchains/ and graph/runtime/, by their path there."""
     steps_version: str = ""
     """The Python that runs steps of packages, which belong to no version."""
+    folders: dict[str, tuple[Mapping[str, File], tuple[tuple[str, File], ...]]] = field(default_factory=dict, repr=False, compare=False)
+    """Memo of `below`: some thousand nodes ask for the same few folders."""
 
     @property
     def triple(self) -> str:
@@ -58,15 +60,20 @@ class Context:
 
     def folder(self, path: str, at: str) -> tuple[File, ...]:
         """All files of the repository under `path`, placed under /build/<at>."""
-        prefix = path.rstrip("/") + "/"
-        found = tuple(
-            File(f"{at}/{name.removeprefix(prefix)}", file.data, file.executable)
-            for name, file in sorted(self.files.items())
-            if name.startswith(prefix)
-        )
+        found = tuple(File(f"{at}/{name}", file.data, file.executable) for name, file in self.below(path))
         if not found:
             raise PlanError(f"no files under {path}", place="recipe", hint="git status")
         return found
+
+    def below(self, path: str) -> tuple[tuple[str, File], ...]:
+        """Files of the repository under `path`, sorted, by their path from there."""
+        known = self.folders.get(path)
+        # a context that was made from this one may have other files
+        if known is None or known[0] is not self.files:
+            prefix = path.rstrip("/") + "/"
+            found = tuple((name.removeprefix(prefix), file) for name, file in sorted(self.files.items()) if name.startswith(prefix))
+            known = self.folders[path] = (self.files, found)
+        return known[1]
 
 
 Recipe = Callable[[Context], tuple[Node, ...]]
@@ -112,11 +119,11 @@ def fetch_node(ctx: Context, name: str) -> Node:
 
 def patches_for(ctx: Context, package: str, version: str) -> tuple[File, ...]:
     """patches/PACKAGE/*.patch that apply to `version` (header `Versions:`, e.g. `3.13` or `all`), in the order of their names."""
-    found = []
-    for path, file in sorted(ctx.files.items()):
-        if path.startswith(f"patches/{package}/") and path.endswith(".patch") and patch_applies(file.data, version):
-            found.append(File(path, file.data))
-    return tuple(found)
+    return tuple(
+        File(f"patches/{package}/{name}", file.data)
+        for name, file in ctx.below(f"patches/{package}")
+        if name.endswith(".patch") and patch_applies(file.data, version)
+    )
 
 
 def patch_applies(patch: bytes, version: str) -> bool:

@@ -312,4 +312,5 @@ def absent(cell: Cell) -> tuple[Absent, ...]:
 
 def modules_built_apart(cell: Cell) -> tuple[str, ...]:
     """Names that the core's configure is told are not available: `extensions`, those of other systems, and what is left out."""
-    return tuple(sorted({row.name for row in (*extensions(cell), *EXTERNAL, *absent(cell))}))
+    rows: tuple[Extension | Absent, ...] = (*extensions(cell), *EXTERNAL, *absent(cell))
+    return tuple(sorted({row.name for row in rows}))

@@ -7,8 +7,9 @@ from dataclasses import replace
 from graph.node import File, Input, Node, Step
 from graph.recipes import cpython
 from graph.recipes.common import Context, compile_node
-from graph.recipes.cpython import INTERPRETER_FLAGS, LINK_FLAGS, python_name, source_input
+from graph.recipes.cpython import INTERPRETER_FLAGS, LINK_FLAGS, source_input
 from graph.recipes.cpython_modules import Extension, extensions
+from graph.recipes.names import python_name
 
 SOURCES = ("main.c", "dl.c")
 FLAGS = ("-std=c11", "-O2", "-g", "-Wall", *INTERPRETER_FLAGS, "-I../config", "-I../src/Include", "-I../static")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from graph.matrix import options
@@ -13,6 +14,7 @@ from graph.recipes.build_python import python_module_step, python_node, python_s
 from graph.recipes.common import Context
 from graph.recipes.cpython import source_input
 from graph.recipes.cpython_modules import PARTS, SHARED_FILES, SHARED_LIBS, TEST_PACKAGES, Extension, extensions
+from graph.recipes.library import shared_file
 from graph.recipes.names import ext_suffixes, soname
 from graph.recipes.pip import pip_name
 from graph.recipes.toolchain import LLVM
@@ -31,6 +33,9 @@ GRAMMARS = {"3.11": ("lib2to3/Grammar.txt", "lib2to3/PatternGrammar.txt")}
 
 SYSTEMS = {"linux": "linux", "macos": "darwin"}
 """zig's name of an OS -> sys.platform."""
+
+OBJECTS = {"linux": "elf", "macos": "mach-o"}
+"""Per system: object_file_format of PYTHON.json."""
 
 RUNTIME = ("_relocatable_sysconfig.py", "python-config.sh")
 """Files of graph/runtime/ that build_files.py puts into a distribution."""
@@ -145,7 +150,7 @@ def _install_parts(ctx: Context, variant: str) -> tuple[Part, ...]:
         (Input("certificates:certifi", "part/certificates", only=("share/",)), "."),
         *((Input(f"ext:{cell.abi}:{ext.name}", f"part/{ext.name}", subdir=variant), f"{lib}/lib-dynload") for ext in files),
         *((Input(f"make:{ctx.triple}:{package}", f"part/{package}", only=globs), ".") for package, globs in _run_time_files(ctx)),
-        (Input(ncurses.DATABASE, "part/terminfo"), "."),
+        (Input(ncurses.database(ctx), "part/terminfo"), "."),
         *((part, f"share/licenses/python{cell.minor}") for part, _ in _licence_parts(ctx)),
     )
 
@@ -155,7 +160,7 @@ def _run_time_files(ctx: Context) -> Iterator[tuple[str, tuple[str, ...]]]:
     used = dict.fromkeys(package for ext in extensions(ctx.cell) for package in ext.uses)
     for package in used:
         if package in SHARED_LIBS and not ctx.cell.static:
-            yield package, tuple(f"lib/{name}" for name in SHARED_LIBS[package])
+            yield package, tuple(f"lib/{shared_file(ctx, name)}" for name in SHARED_LIBS[package])
         yield from SHARED_FILES.get(package, {}).items()
 
 
@@ -208,6 +213,7 @@ def _metadata(ctx: Context) -> Node:
     """out/PYTHON.json, which describes the full archive and is checked against it; out/build/run_tests.py, which it names."""
     parts = _full_parts(ctx)
     pairs = tuple(f"/build/{given.at}={dest}" for given, dest in parts)
+    sdk = (Input(f"libc:{ctx.triple}", "sdk", only=("SDKSettings.json",)),) if ctx.cell.target.os == "macos" else ()
     return python_node(
         ctx,
         f"metadata:{ctx.cell}",
@@ -216,7 +222,7 @@ def _metadata(ctx: Context) -> Node:
             python_step(ctx, "python_json.py", "/build/work", "/build/facts.json", "/build/out/PYTHON.json"),
             python_step(ctx, "merge.py", "/build/out", "/build/more=."),
         ),
-        inputs=tuple(given for given, _ in parts),
+        inputs=(*(given for given, _ in parts), *sdk),
         files=(_json("facts.json", _archive_facts(ctx)), ctx.file("graph/runtime/run_tests.py", "more/build/run_tests.py")),
         scripts=("merge.py", "python_json.py"),
     )
@@ -227,8 +233,9 @@ def _archive_facts(ctx: Context) -> dict[str, Any]:
         **_names(ctx),
         "triple": ctx.triple,
         "options": "+".join(ctx.cell.options),
-        "object_file_format": f"llvm-bitcode:{LLVM}" if "lto" in ctx.cell.options else "elf",
+        "object_file_format": f"llvm-bitcode:{LLVM}" if "lto" in ctx.cell.options else OBJECTS[ctx.cell.target.os],
         "libc": ctx.cell.target.libc,
+        "deployment_target": ctx.cell.target.deployment_target,
         "modules": {ext.name: _module_facts(ctx, ext) for ext in extensions(ctx.cell)},
         "test_packages": list(TEST_PACKAGES),
     }
@@ -237,7 +244,10 @@ def _archive_facts(ctx: Context) -> dict[str, Any]:
 def _module_facts(ctx: Context, ext: Extension) -> dict[str, Any]:
     objects = [] if ext.test else [f"build/Modules/{name}" for name in ext.object_names]
     return {
-        "links": [_link(ctx, ext, flag.removeprefix("-l")) for flag in ext.libs if flag.startswith("-l")],
+        "links": [
+            *(_link(ctx, ext, flag.removeprefix("-l")) for flag in ext.libs if flag.startswith("-l")),
+            *({"name": name, "framework": True} for flag, name in pairwise(ext.libs) if flag == "-framework"),
+        ],
         "objs": objects,
         "licenses": sorted({ctx.source(ext_source(package)).licence for package in _linked(ext)}),
         "license_paths": [f"licenses/LICENSE.{package}.txt" for package in _linked(ext)],
@@ -262,7 +272,7 @@ def _link(ctx: Context, ext: Extension, name: str) -> dict[str, Any]:
     for package in () if ctx.cell.static else ext.uses:
         for file in SHARED_LIBS.get(package, ()):
             if file.startswith(f"lib{name}-"):
-                return {"name": name, "path_dynamic": f"install/lib/{file}"}
+                return {"name": name, "path_dynamic": f"install/lib/{shared_file(ctx, file)}"}
     return {"name": name, "path_static": f"build/lib/lib{name}.a"}
 
 

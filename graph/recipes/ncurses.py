@@ -44,6 +44,7 @@ MULTIPLEXERS = (
 TERMINALS = tuple(sorted({*FALLBACKS, *CONSOLES, *XTERMS, *EMULATORS, *MULTIPLEXERS}))
 """Files of share/terminfo."""
 DATABASE = "terminfo:ncurses"
+HEX_DATABASE = "terminfo:ncurses-hex"
 COMMANDS = "commands"
 """Where steps find tic and infocmp, made for the build host."""
 OFF = ("ada", "cxx", "cxx-binding", "debug", "manpages", "progs", "tack", "tests", "gpm", "dlsym", "shared")
@@ -71,7 +72,8 @@ _LINK = {
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
     library = (fetch_node(ctx, "ncurses"), source_node(ctx, "ncurses"), _configure(ctx), _make(ctx))
-    return (*library, *((*_commands(ctx), _database(ctx)) if ctx.triple == ctx.host.triple else ()))
+    shared = (*_commands(ctx), _database(ctx), _hex_database(ctx)) if ctx.triple == ctx.host.triple else ()
+    return (*library, *shared)
 
 
 def _configure(ctx: Context) -> Node:
@@ -140,6 +142,26 @@ def _commands(ctx: Context) -> tuple[Node, ...]:
         configure_node(ctx, "ncurses-cli", argv, source="ncurses", env=env, build_cc=True),
         make_node(ctx, "ncurses-cli", steps, source="ncurses", env=env, build_cc=True),
     )
+
+
+def database(ctx: Context) -> str:
+    """Name of the node with share/terminfo as the target's systems lay it out."""
+    return {"linux": DATABASE, "macos": HEX_DATABASE}[ctx.cell.target.os]
+
+
+def _hex_database(ctx: Context) -> Node:
+    """terminfo:ncurses-hex: the same for file systems that take x and X for one: folders are named by the letter's code, 78 for x."""
+    letters = sorted({name[0] for name in TERMINALS})
+    folders = {letter: f"/build/out/share/terminfo/{ord(letter):02x}" for letter in letters}
+    steps = (
+        Step(("mkdir", "-p", *folders.values())),
+        *(
+            Step(("cp", *(f"/build/letters/share/terminfo/{letter}/{name}" for name in TERMINALS if name[0] == letter), folder))
+            for letter, folder in folders.items()
+        ),
+    )
+    env = (("LC_ALL", "C"), ("PATH", "/usr/bin"))
+    return Node(HEX_DATABASE, Run(steps, env, tools=("posix",)), inputs=(Input(DATABASE, "letters"),), platform=ctx.host.platform)
 
 
 def _database(ctx: Context) -> Node:

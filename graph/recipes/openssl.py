@@ -22,6 +22,8 @@ FEATURES = (
 # little-endian machines with 128-bit integers, for which OpenSSL has faster P-224, P-256 and P-521
 WITH_INT128 = ("x86_64", "aarch64", "ppc64le", "riscv64", "loongarch64")
 NAMES = ("crypto", "ssl")
+# OpenSSL's install names on macOS begin with its libdir
+LIBDIR = {"linux": (), "macos": ("libdir=@rpath",)}
 TOOLS = ("posix", "make", "perl")
 # OpenSSL exports by version script and has its own -fPIC; the rpath is quoted for make and for the shell that make starts.
 # stripped: built without debug information, it has no symbol table worth shipping either
@@ -43,7 +45,7 @@ def _make(ctx: Context) -> Node:
     shared = {name: shared_file(ctx, f"lib{name}-fs.so.3") for name in NAMES}
     steps = (
         Step(("make", "build_generated")),
-        Step(("make", *shared.values())),
+        Step(("make", *LIBDIR[ctx.cell.target.os], *shared.values())),
         put("lib", *shared.values()),
         *for_static(ctx, _archive("libcrypto", "!"), _archive("libssl")),
         *(Step(("ln", "-s", file, f"/build/out/lib/{link_name(ctx, name)}")) for name, file in shared.items()),

@@ -15,8 +15,8 @@ from graph.testrun import render_smoke, run_smoke, run_suite
 from tests.data import TARGET
 from tests.mini import Checkout
 from tests.real.conftest import archive
+from tests.real.version import VERSION
 
-VERSION = "3.13.15"
 CELL = Cell(TARGET, VERSION, ("lto",))
 FLAVOURS = ("full", "install_only", "install_only_stripped")
 

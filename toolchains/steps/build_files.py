@@ -63,8 +63,22 @@ STATIC = {
 }
 """Makefile variables of a static distribution, whose objects were configured for a shared libpython too."""
 
+NATIVE = {
+    "PYTHON_FOR_BUILD": "./$(BUILDPYTHON) -E",
+    "PYTHON_FOR_BUILD_DEPS": "$(BUILDPYTHON)",
+    "PYTHON_FOR_FREEZE": "./_bootstrap_python",
+    "FREEZE_MODULE_BOOTSTRAP": "./Programs/_freeze_module",
+    "FREEZE_MODULE_BOOTSTRAP_DEPS": "Programs/_freeze_module",
+    "FREEZE_MODULE": "$(PYTHON_FOR_FREEZE) $(srcdir)/Programs/_freeze_module.py",
+    "FREEZE_MODULE_DEPS": "_bootstrap_python $(srcdir)/Programs/_freeze_module.py",
+}
+"""What a Makefile of a cross build, which names another Python here, says where it is installed: as configure writes it without one."""
+
 FOREIGN = re.compile(r"/build\b|\.\./src\b|\.\./out\b")
 """Places of the sandbox."""
+
+CROSS = "'--with-build-python="
+"""Argument of configure that only a cross build has; --build, which it has besides, names the machine that built."""
 
 PREFIX = "{prefix}"
 """Stands for the prefix in _sysconfigdata (graph/runtime/_relocatable_sysconfig.py)."""
@@ -96,6 +110,8 @@ def _neutral_line(line: str, values: dict[str, str]) -> str:
     if name == "CONFIG_ARGS":
         # what the environment held is no argument
         words = re.findall(r"'[^']*'", value)
+        if CROSS in value:
+            words = [word for word in words if not word.startswith((CROSS, "'--build="))]
         return "CONFIG_ARGS= " + " ".join(word for word in words if word.startswith("'--")).replace("=/install'", f"={PREFIX}'")
     if name == "prefix":
         return f"prefix={PREFIX}"
@@ -285,7 +301,8 @@ def links(facts: Facts, out: Path) -> None:
     name = f"python{facts['minor']}{facts['abiflags']}"
     for other in ("python", *other_names(name, facts, "python3")):
         (out / "bin" / other).symlink_to(name)
-    if not facts["static"]:
+    # (a .dylib has the one name already)
+    if not facts["static"] and facts["soname"].startswith(f"lib{name}.so."):
         (out / f"lib/lib{name}.so").symlink_to(facts["soname"])
 
 

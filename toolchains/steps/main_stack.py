@@ -39,13 +39,14 @@ def place(data: bytes | bytearray, wanted: int) -> int:
 
 def code_directory(data: bytes | bytearray) -> int:
     """Where the CodeDirectory lies. Raises ValueError on a signature of another form."""
-    [start] = struct.unpack_from("<I", data, place(data, LC_CODE_SIGNATURE) + 8)
+    start: int = struct.unpack_from("<I", data, place(data, LC_CODE_SIGNATURE) + 8)[0]
     magic, _, blobs = struct.unpack_from(">III", data, start)
-    offsets = [struct.unpack_from(">4xI", data, start + 12 + 8 * index)[0] for index in range(blobs)]
+    offsets: list[int] = [struct.unpack_from(">4xI", data, start + 12 + 8 * index)[0] for index in range(blobs)]
     found = [start + offset for offset in offsets if struct.unpack_from(">I", data, start + offset)[0] == CODE_DIRECTORY]
     if magic != SUPERBLOB or len(found) != 1:
         raise ValueError("not signed as lld signs")
-    return found[0]
+    [only] = found
+    return only
 
 
 def sign(data: bytearray) -> None:

@@ -45,13 +45,17 @@ class Facts(TypedDict):
     options: str
     object_file_format: str
     libc: str
+    deployment_target: str
+    """Oldest macOS; empty for other systems."""
     modules: dict[str, Module]
     test_packages: list[str]
 
 
 GLIBC = rb"\0GLIBC_(\d+\.\d+(?:\.\d+)?)(?=\0)"
 """Symbol versions as they stand in an ELF file's string table."""
-IN_CORE_LINKS = ("dl", "m", "pthread", "rt", "util")
+IN_CORE_LINKS = {"linux": ("dl", "m", "pthread", "rt", "util"), "darwin": ("dl",)}
+IN_CORE_FRAMEWORKS = {"linux": (), "darwin": ("CoreFoundation",)}
+"""By sys.platform."""
 
 
 def config_vars(root: Path, facts: Facts) -> dict[str, Any]:
@@ -148,7 +152,10 @@ def build_info(root: Path, facts: Facts) -> dict[str, Any]:
     static = f"install/{facts['config']}/libpython{facts['minor']}{facts['abiflags']}.a"
     return {
         "core": {
-            "links": system_links(IN_CORE_LINKS),
+            "links": [
+                *system_links(IN_CORE_LINKS[facts["system"]]),
+                *({"name": name, "framework": True} for name in IN_CORE_FRAMEWORKS[facts["system"]]),
+            ],
             "objs": core_objects(root, table),
             "shared_lib": None if facts["static"] else f"install/lib/{facts['soname']}",
             "static_lib": static,
@@ -163,6 +170,8 @@ def build_info(root: Path, facts: Facts) -> dict[str, Any]:
 
 def crt_features(root: Path, facts: Facts) -> list[str]:
     """The C library, and the newest of its symbol versions that any program or library needs."""
+    if facts["system"] == "darwin":
+        return ["libSystem"]
     if facts["libc"] != "gnu":
         return ["static" if facts["static"] else f"{facts['libc']}-dynamic"]
     binaries = [
@@ -185,6 +194,19 @@ def paths(facts: Facts) -> dict[str, str]:
 def sysconfigdata(facts: Facts) -> str:
     """File name of the module that sysconfig reads."""
     return f"_sysconfigdata_{facts['abiflags']}_{facts['system']}_{facts['multiarch']}.py"
+
+
+def apple_sdk(facts: Facts, settings: Path) -> dict[str, str]:
+    """The apple_sdk_* keys, from the SDK's own SDKSettings.json; none for other systems."""
+    if not facts["deployment_target"]:
+        return {}
+    told = json.loads(settings.read_text())
+    return {
+        "apple_sdk_canonical_name": told["CanonicalName"],
+        "apple_sdk_deployment_target": facts["deployment_target"],
+        "apple_sdk_platform": "macosx",
+        "apple_sdk_version": told["Version"],
+    }
 
 
 def python_facts(facts: Facts, values: dict[str, Any]) -> dict[str, Any]:
@@ -233,6 +255,7 @@ def describe(root: Path, facts: Facts) -> dict[str, Any]:
         "license_path": "licenses/LICENSE.cpython.txt",
         "licenses": ["Python-2.0", "CNRI-Python"],
         "run_tests": "build/run_tests.py",
+        **apple_sdk(facts, Path("/build/sdk/SDKSettings.json")),
         **python_facts(facts, config_vars(root, facts)),
     }
 
