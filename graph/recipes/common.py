@@ -197,12 +197,28 @@ def emulation_inputs(ctx: Context) -> tuple[Input, ...]:
 
 
 DRIVERS = {"linux": "toolchains/driver", "macos": "toolchains/macos/driver"}
-"""Per system: cc, c++, ar, ranlib, ld and what else a build calls."""
+"""Per target's system: cc, c++, ar, ranlib, ld and what else a build calls."""
+NATIVE_DRIVERS = {"linux": (), "macos": ("toolchains/macos/native",)}
+BUILD_DRIVERS = {"linux": "toolchains/build-driver", "macos": "toolchains/macos/build-driver"}
+"""Per build host's system: what it has in their place for targets of its own system, and the compiler of programs that a build runs."""
+LINKERS: Mapping[tuple[str, str], tuple[str, ...]] = {("macos", "macos"): ("lld",)}
+"""Per system of host and target: the set of host tools that links, where none of the graph's does."""
+
+
+def needs_lld(ctx: Context) -> bool:
+    """Is the Mach-O half of lld taken from the graph: for macOS targets, where the host is no Mac."""
+    return ctx.cell.target.os == "macos" != ctx.host.target.os
+
+
+def _drivers(ctx: Context) -> tuple[File, ...]:
+    target, host = ctx.cell.target.os, ctx.host.target.os
+    folders = (DRIVERS[target], *(NATIVE_DRIVERS[host] if target == host else ()))
+    return tuple({file.path: file for folder in folders for file in ctx.folder(folder, "tc/bin")}.values())
 
 
 def toolchain_inputs(ctx: Context) -> tuple[Input, ...]:
     """zig's program (clang, lld, ar in one file), the target's sysroot, and for macOS the lld that writes Mach-O."""
-    lld = (Input("toolchain:lld", "lld"),) if ctx.cell.target.os == "macos" else ()
+    lld = (Input("toolchain:lld", "lld"),) if needs_lld(ctx) else ()
     return (Input("toolchain:zig", "zig", only=("zig",)), Input(f"libc:{ctx.triple}", "libc"), *lld)
 
 
@@ -220,14 +236,15 @@ def compile_node(
 ) -> Node:
     """A Run node with the toolchain, its drivers at /build/tc and the target's environment; `build_cc`: one for the build host, too."""
     for_host = (Input(f"libc:{ctx.host.triple}", "buildlibc"),) if build_cc else ()
-    build_driver = ctx.folder("toolchains/build-driver", "tc/bin") if build_cc else ()
+    build_driver = ctx.folder(BUILD_DRIVERS[ctx.host.target.os], "tc/bin") if build_cc else ()
+    tools = (*tools, *LINKERS.get((ctx.host.target.os, ctx.cell.target.os), ()))
     host = {"BUILD_TARGET": ctx.host.target.clang} if build_cc else {}
     host_libraries = ("glibc",) if build_cc else ()
     return Node(
         name,
         Run(steps, environment(ctx, **host, **(env or {})), output, (*tools, *host_libraries)),
         inputs=toolchain_inputs(ctx) + for_host + inputs,
-        files=ctx.folder(DRIVERS[ctx.cell.target.os], "tc/bin") + build_driver + ctx.folder("toolchains/shims", "tc/bin") + files,
+        files=_drivers(ctx) + build_driver + ctx.folder("toolchains/shims", "tc/bin") + files,
         platform=ctx.host.platform,
     )
 

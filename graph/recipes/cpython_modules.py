@@ -90,7 +90,15 @@ _CURSES = tuple(
         *("USE_ENV", "SET_ESCDELAY", "SET_TABSIZE", "ESCDELAY", "TABSIZE", "GETMOUSE"),
     )
 )
-_NCURSES = ("-DHAVE_NCURSESW=1", "-DHAVE_CURSES_H=1", "-DHAVE_NCURSES_H=1", "-DHAVE_TERM_H=1", "-DHAVE_PANEL_H=1", *_CURSES)
+_NCURSES = (
+    "-D_XOPEN_SOURCE_EXTENDED=1",
+    "-DHAVE_NCURSESW=1",
+    "-DHAVE_CURSES_H=1",
+    "-DHAVE_NCURSES_H=1",
+    "-DHAVE_TERM_H=1",
+    "-DHAVE_PANEL_H=1",
+    *_CURSES,
+)
 _LIBEDIT = tuple(
     f"-DHAVE_RL_{name}=1"
     for name in (

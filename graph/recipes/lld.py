@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graph.node import Input, Node, Run, Step
-from graph.recipes.common import Context, fetch_node, source_node
+from graph.recipes.common import Context, fetch_node, needs_lld, source_node
 
 NAME = "toolchain:lld"
 LIB = "**/*-linux-gnu*"
@@ -37,8 +37,8 @@ PARTS = {
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
-    """fetch and source of each part; toolchain:lld with bin/ and lib/, its loader among the latter. Only macOS targets need it."""
-    if ctx.cell.target.os != "macos":
+    """fetch and source of each part; toolchain:lld with bin/ and lib/, its loader among the latter."""
+    if not needs_lld(ctx):
         return ()
     names = {part: f"lld-{ctx.host.platform}-{part}" for part in PARTS}
     return (

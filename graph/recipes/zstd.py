@@ -36,6 +36,13 @@ PROGRAM = tuple(f"programs/{name}.c" for name in COMMAND)
 DEFINES = "-DZSTD_MULTITHREAD -DZSTD_DISABLE_ASM -DZSTD_LEGACY_SUPPORT=0 -DDEBUGLEVEL=0 -DXXH_NAMESPACE=ZSTD_"
 
 
+WHOLE = {
+    "linux": ("-Wl,--whole-archive", "zstd.a", "-Wl,--no-whole-archive", "-lpthread", "-lrt"),
+    "macos": ("-Wl,-force_load,zstd.a",),
+}
+"""Per system: links all of the command's objects."""
+
+
 def nodes(ctx: Context) -> tuple[Node, ...]:
     library = archive_step("libzstd.a", "/build/src", SOURCES, cflags=f"{CFLAGS} {DEFINES}")
     return (
@@ -60,7 +67,7 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
 def _command(ctx: Context) -> tuple[Node, ...]:
     """make:HOST:zstd-cli, bin/zstd: in the plan of the host's own target."""
     program = archive_step("zstd.a", "/build/src", PROGRAM, cflags=f"-O2 {DEFINES} -DZSTD_NODICT=0 -I/build/src/lib")
-    link = Step(("cc", "-o", "zstd", "-Wl,--whole-archive", "zstd.a", "-Wl,--no-whole-archive", "libzstd.a", "-lpthread", "-lrt"))
+    link = Step(("cc", "-o", "zstd", *WHOLE[ctx.cell.target.os], "libzstd.a"))
     return (
         make_node(
             ctx,

@@ -43,7 +43,7 @@ fi
 # files serve, and does not know arm64e.x1. Every list with arm64e has arm64e.x1 after it: that becomes the arm64 entry.
 find "$out" -name '*.tbd' -type f -exec grep -l 'arm64e\.x1-mac' {} + | while read -r stub; do
     sed -e 's/arm64-mac[a-z]*, //g' -e 's/arm64e\.x1-mac/arm64-mac/g' "$stub" > stub.tbd
-    cp stub.tbd "$stub"
+    chmod u+w "$stub" && cp stub.tbd "$stub"
 done
 
 # compiler-rt less what is libSystem's: names without an underscore, and 128-bit long double, which macOS has not.
