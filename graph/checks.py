@@ -11,7 +11,7 @@ from pathlib import Path
 from graph.errors import AuditFailed
 from graph.facts import Format
 from graph.session import Session
-from graph.suite import parse_baseline, parse_suite, refuse_suite, render_suite
+from graph.suite import baseline_file, parse_baseline, parse_suite, refuse_suite, render_suite
 from graph.target import Addon, Cell, Target
 from graph.tbd import Stub, offered, parse_tbd
 
@@ -60,7 +60,7 @@ def _smoke(session: Session, cell: Cell, archive: Path, workdir: Path) -> None:
     from graph.policy import parse_policy
     from graph.testrun import refuse_smoke, render_smoke, run_smoke
 
-    missing = parse_suite(session.read("toolchains/suite.toml")).missing
+    missing = parse_suite(session.read("toolchains/suite.toml"), cell).missing
     builtin = parse_policy(session.read("toolchains/policy.toml"), cell).builtin
     checks = run_smoke(archive, workdir, session.root / "toolchains/smoke.py", cell.version, missing, builtin)
     session.reporter.line(f"{archive.name}\n{render_smoke(checks)}".rstrip())
@@ -71,8 +71,8 @@ def _suite(session: Session, cell: Cell, archive: Path, workdir: Path) -> None:
     from graph.testrun import run_suite
 
     workdir.mkdir()
-    suite = parse_suite(session.read("toolchains/suite.toml"))
-    baseline = parse_baseline(session.read("toolchains/suite-baseline.toml"))
+    suite = parse_suite(session.read("toolchains/suite.toml"), cell)
+    baseline = parse_baseline(session.read(baseline_file(cell.minor)))
     try:
         result = run_suite(archive, workdir, suite, cell.version)
     finally:

@@ -37,6 +37,11 @@ class Plan:
                 pending.extend(given.node for given in self[name].inputs)
         return tuple(name for name in self.nodes if name in wanted)
 
+    def sharing(self, names: Iterable[str]) -> tuple[int, int]:
+        """How many nodes make all of `names`, and how many it would be if each of them were made alone."""
+        closures = [self.closure([name]) for name in names]
+        return len({node for closure in closures for node in closure}), sum(map(len, closures))
+
 
 def make_plan(contexts: Iterable[Context], recipes: Iterable[Recipe]) -> Plan:
     """Cross contexts with recipes. Raises PlanError on two unlike nodes of one name, an input that no node makes, or a cycle."""
@@ -75,7 +80,7 @@ def _clash(node: Node) -> str:
     """Why the inputs and files of a node cannot all be placed; empty if they can."""
     ats, paths = [given.at for given in node.inputs], [file.path for file in node.files]
     for place in (*ats, *paths):
-        if not {"", ".", ".."}.isdisjoint(place.split("/")):
+        if not _is_place(place):
             return f"{place!r} is no place below /build"
     for things, places in (("inputs", ats), ("files", paths)):
         if len({*places}) < len(places):
@@ -83,11 +88,16 @@ def _clash(node: Node) -> str:
             return f"two {things} are placed at {twice!r}"
     writable = {given.at: given.writable for given in node.inputs}
     for at in ats:
-        outer = next((folder for folder in _folders(at) if not writable.get(folder, True)), "")
-        if outer:
-            return f"input {at!r} lies inside the read-only input at {outer!r}"
+        for folder in _folders(at):
+            if not writable.get(folder, True):
+                return f"input {at!r} lies inside the read-only input at {folder!r}"
     # the files of an Unpack are patches: applied, not placed
     return "" if isinstance(node.action, Unpack) else _clash_of_files(writable, paths)
+
+
+@cache
+def _is_place(place: str) -> bool:
+    return {"", ".", ".."}.isdisjoint(place.split("/"))
 
 
 @cache
@@ -100,9 +110,9 @@ def _folders(place: str) -> tuple[str, ...]:
 def _clash_of_files(writable: Mapping[str, bool], paths: list[str]) -> str:
     files = set(paths)
     for at in writable:
-        path = next((folder for folder in (at, *_folders(at)) if folder in files), "")
-        if path:
-            return f"file {path!r} is in the way of the input at {at!r}"
+        for path in (at, *_folders(at)):
+            if path in files:
+                return f"file {path!r} is in the way of the input at {at!r}"
     for path in paths:
         for folder in _folders(path):
             if not writable.get(folder, True):

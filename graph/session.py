@@ -21,6 +21,7 @@ from graph.errors import FreestandingError, LockError, MissingBlob, PlanError, S
 from graph.fetch import Fetcher
 from graph.hosttools import HostTools, ToolTable, parse_tools
 from graph.jobserver import Jobserver
+from graph.local import Local, mirror_of, parse_local, with_local
 from graph.lock import Lock, parse_lock
 from graph.matrix import Matrix, parse_cell, parse_matrix, parse_selection
 from graph.node import File
@@ -49,14 +50,32 @@ class Session:
         self.environ = environ
         self.offline = environ.get("FREESTANDING_OFFLINE", "") not in ("", "0")
         self.failures: list[FreestandingError] = []
+        self.sources: list[str] = [text for text in environ.get("FREESTANDING_SOURCES", "").split(os.pathsep) if text]
+        """NAME=PATH: local sources in the place of the lock's."""
 
-    @cached_property
+    @property
     def lock(self) -> Lock:
-        return parse_lock(self.read("sources.lock"))
+        return self._given[0]
+
+    @property
+    def matrix(self) -> Matrix:
+        return self._given[1]
 
     @cached_property
-    def matrix(self) -> Matrix:
-        return parse_matrix(self.read("toolchains/targets.toml"))
+    def _given(self) -> tuple[Lock, Matrix]:
+        """sources.lock and the platform table, with local sources in them."""
+        lock, matrix = parse_lock(self.read("sources.lock")), parse_matrix(self.read("toolchains/targets.toml"))
+        for local in self._locals:
+            lock, matrix = with_local(lock, matrix, local, self._local_folder)
+        return lock, matrix
+
+    @cached_property
+    def _locals(self) -> tuple[Local, ...]:
+        return tuple(map(parse_local, self.sources))
+
+    @property
+    def _local_folder(self) -> Path:
+        return self._store_root / "local"
 
     @cached_property
     def files(self) -> Mapping[str, File]:
@@ -145,12 +164,17 @@ class Session:
 
     @cached_property
     def store(self) -> Store:
+        return Store(self._store_root, self.reporter.line)
+
+    @property
+    def _store_root(self) -> Path:
         given = self.environ.get("FREESTANDING_STORE")
-        return Store(Path(given).expanduser().absolute() if given else self.root / ".store", self.reporter.line)
+        return Path(given).expanduser().absolute() if given else self.root / ".store"
 
     @cached_property
     def fetcher(self) -> Fetcher:
-        mirrors = tuple(Path(part).expanduser() for part in self.environ.get("FREESTANDING_MIRROR", "").split(os.pathsep) if part)
+        named = tuple(Path(part).expanduser() for part in self.environ.get("FREESTANDING_MIRROR", "").split(os.pathsep) if part)
+        mirrors = (*(mirror_of(local, self._local_folder) for local in self._locals), *named)
         return Fetcher(mirrors=mirrors, offline=self.offline, cache=self.store.downloads, warn=self.reporter.line)
 
     @cached_property

@@ -1,6 +1,6 @@
 """CPython's own test suite as values: how it is run, what came out, and whether that is as good as Debian's own Python on the same suite.
 
-Data: toolchains/suite.toml names every exclusion with its reason; toolchains/suite-baseline.toml is what Debian's Python did.
+Data: toolchains/suite.toml names every exclusion with its reason; toolchains/suite-baseline-X.Y.toml is what Debian's Python did.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from graph import toml
 from graph.errors import LockError, TestsFailed
+from graph.target import Cell
 
 PASSED, SKIPPED, FAILED = "passed", "skipped", "failed"
 
@@ -58,19 +59,41 @@ class SuiteResult:
     """Failed at first and passed when run again alone."""
 
 
-def parse_suite(text: str) -> Suite:
-    """Read suite.toml. Raises LockError; an entry without a reason is one."""
+_TABLES = ("exclude", "known", "skip", "missing")
+
+
+def parse_suite(text: str, cell: Cell | None = None) -> Suite:
+    """Read suite.toml: what holds everywhere, and the [[where]] tables that match the cell.
+
+    Raises LockError; an entry without a reason is one.
+    """
     data = _toml(text, "suite.toml")
     run = data.get("run", {})
+    matching = [table for table in data.get("where", ()) if cell and _matches(table, cell)]
     try:
-        return Suite(
-            str(run["resources"]),
-            int(run["jobs"]),
-            int(run["timeout"]),
-            *(_reasons(data.get(name, {}), name) for name in ("exclude", "known", "skip", "missing")),
-        )
+        reasons = [
+            {key: why for table in (data, *matching) for key, why in _reasons(table.get(name, {}), name).items()} for name in _TABLES
+        ]
+        return Suite(str(run["resources"]), int(run["jobs"]), int(run["timeout"]), *reasons)
     except KeyError as error:
         raise LockError(f"no key {error} in [run]", place="suite.toml", hint="git diff toolchains/suite.toml") from None
+
+
+def _matches(table: Mapping[str, Any], cell: Cell) -> bool:
+    """Every condition of a [[where]] table, each a value or a list of them, holds for the cell."""
+    target = cell.target
+    facts = {"os": {target.os}, "libc": {target.libc}, "arch": {target.arch}, "run": {target.run}, "python": {cell.minor}}
+    facts["option"] = set(cell.options)
+    unknown = sorted(set(table) - set(_TABLES) - set(facts))
+    if unknown:
+        raise LockError(f"unknown key {unknown[0]!r} in [[where]]", place="suite.toml", hint=f"known: {', '.join([*facts, *_TABLES])}")
+    wanted = {key: {value} if isinstance(value, str) else set(value) for key, value in table.items() if key in facts}
+    return all(values & facts[key] for key, values in wanted.items())
+
+
+def baseline_file(minor: str) -> str:
+    """Path in the repository of what Debian's Python of a version (major.minor) did."""
+    return f"toolchains/suite-baseline-{minor}.toml"
 
 
 def parse_baseline(text: str) -> SuiteResult:

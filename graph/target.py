@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 OPTIONS = {
     "noopt": "no link-time optimisation",
@@ -77,7 +78,7 @@ class Cell:
     @property
     def abiflags(self) -> str:
         """sys.abiflags, e.g. "td"."""
-        return "".join(letter for option, letter in ABI_OPTIONS.items() if option in self.options)
+        return _abiflags(self.options)
 
     @property
     def ldversion(self) -> str:
@@ -101,6 +102,11 @@ class Cell:
 
     def __str__(self) -> str:
         return f"{self.target}:{self.version}:{'+'.join(self.options)}"
+
+
+@cache
+def _abiflags(options: tuple[str, ...]) -> str:
+    return "".join(letter for option, letter in ABI_OPTIONS.items() if option in options)
 
 
 @dataclass(frozen=True, slots=True)

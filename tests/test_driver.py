@@ -99,5 +99,62 @@ def test_every_driver_is_plain_sh_that_becomes_zig() -> None:
     for path in DRIVERS.iterdir():
         lines = path.read_text().splitlines()
         assert lines[0] == "#!/bin/sh"
-        assert sum(line.startswith("exec ") for line in lines) == 1
+        assert path.name == "emulate" or sum(line.startswith("exec ") for line in lines) == 1
         assert os.access(path, os.X_OK)
+
+
+LINKER = """#!/bin/sh
+# a zig that "links" a program which prints how it was called, and compiles to plain files
+last= name=a.out mode=755
+for word; do
+    [ "$last" = -o ] && name=$word
+    [ "$word" = -c ] && mode=644
+    last=$word
+done
+printf '#!/bin/sh\\nthis program was linked\\necho "program $*"\\n' | sed 1d >"$name"
+chmod $mode "$name"
+"""
+
+
+def emulated(root: Path, *argv: str, emulator: str = "sh -u") -> subprocess.CompletedProcess[str]:
+    """A call of cc in the folder root/work, where programs do not run by themselves."""
+    (root / "work").mkdir(exist_ok=True)
+    (root / "zig/zig").write_text(LINKER)
+    environ = {"PATH": f"{root}/tc/bin:{os.environ['PATH']}", "ZIG": f"{root}/zig/zig", "CLANG_TARGET": "t", "CLANG_TARGET_FLAGS": ""}
+    return subprocess.run(
+        ["cc", *argv], env={**environ, "EMULATOR": emulator}, cwd=root / "work", capture_output=True, text=True, check=True
+    )
+
+
+@pytest.mark.parametrize("name", ["a.out", "conftest", "folder/a b"])
+def test_a_linked_program_runs_with_the_emulator(root: Path, name: str) -> None:
+    (root / "work/folder").mkdir(parents=True)
+    emulated(root, "-O2", "conftest.c", *(() if name == "a.out" else ("-o", name)))
+    (root / "work" / f"{name}.bin").write_text('echo "program $*"')
+    done = subprocess.run([f"./{name}", "one", "t w o"], cwd=root / "work", capture_output=True, text=True, check=True)
+    assert done.stdout == "program one t w o\n"
+
+
+def test_the_programs_own_bytes_can_still_be_searched(root: Path) -> None:
+    emulated(root, "conftest.c", "-o", "conftest")
+    assert "this program was linked" in (root / "work/conftest").read_text()
+    assert (root / "work/conftest").read_text().startswith("#!/bin/sh\nexec sh -u ")
+
+
+@pytest.mark.parametrize("argv", [("-c", "a.c", "-o", "a.o"), ("-shared", "a.o", "-o", "a.so"), ("-r", "a.o", "-o", "b.o")])
+def test_what_is_no_program_stays_as_it_is(root: Path, argv: tuple[str, ...]) -> None:
+    emulated(root, *argv)
+    assert [path.name for path in (root / "work").iterdir()] == [argv[-1]]
+
+
+def test_a_second_link_of_a_program_is_wrapped_once(root: Path) -> None:
+    emulated(root, "a.c", "-o", "a")
+    emulated(root, "a.c", "-o", "a")
+    assert (root / "work/a").read_text().count("exec sh -u") == 1
+
+
+def test_a_compiler_that_fails_fails_with_its_status(root: Path) -> None:
+    (root / "zig/zig").write_text("#!/bin/sh\nexit 3\n")
+    environ = {"PATH": f"{root}/tc/bin:{os.environ['PATH']}", "ZIG": f"{root}/zig/zig", "CLANG_TARGET": "t", "CLANG_TARGET_FLAGS": ""}
+    assert subprocess.run(["cc", "a.c"], env={**environ, "EMULATOR": "x"}, cwd=root, check=False).returncode == 3
+    assert not (root / "a.out").exists()

@@ -16,13 +16,17 @@ arch = "x86_64"
 libc = "gnu"
 libc_floor = "2.17"
 zig = "x86_64-linux-gnu.2.17"
+clang = "x86_64-unknown-linux-gnu"
+autoconf = "x86_64-unknown-linux-gnu"
 cpu_flags = []
+deployment_target = ""
 page_size = 4096
 multiarch = "x86_64-linux-gnu"
 platform_tag = "linux-x86_64"
 openssl = "linux-x86_64"
 zig_wheel = "zig-linux-x86_64"
 run = "native"
+qemu = ""
 options = ["noopt"]
 """
 TEXT = f'[python]\nversions = ["3.13.15", "3.11.2"]\n[hosts]\nlinux-x86_64 = "x86_64-unknown-linux-gnu"\n{ROW}'
@@ -59,8 +63,9 @@ def test_a_cell_is_parsed_with_defaults_for_what_is_left_out(text: str) -> None:
         ("x86_64-unknown-linux-gnu:toolchian", "unknown Python version", "did you mean toolchain"),
         ("x86_64-unknown-linux-gnu:toolchain", "no Python to test", "check:x86_64-unknown-linux-gnu:toolchain"),
         ("x86_64-unknown-linux-gnu:3.13:toolchain", "one for all Python versions", "x86_64-unknown-linux-gnu:toolchain"),
-        ("x86_64-unknown-linux-gnu:3.13:nopt", "does not offer the option", "did you mean noopt"),
-        ("x86_64-unknown-linux-gnu:3.13:zzz", "does not offer the option", "known: noopt"),
+        ("x86_64-unknown-linux-gnu:3.13:nopt", "unknown option", "did you mean noopt"),
+        ("x86_64-unknown-linux-gnu:3.13:zzz", "unknown option", "known: debug"),
+        ("x86_64-unknown-linux-gnu:3.13:lto", "does not offer lto", "nearest cell is x86_64-unknown-linux-gnu:3.13.15:noopt"),
     ],
 )
 def test_a_mistyped_cell_gets_a_suggestion(text: str, what: str, hint: str) -> None:
@@ -107,9 +112,58 @@ def test_a_target_on_which_no_zig_runs_has_no_add_on() -> None:
         (TEXT.replace('linux-x86_64 = "x86_64-unknown-linux-gnu"', "linux-x86_64 = 1"), "linux-x86_64: 1 is wrong"),
         ("targets = 1\n", "targets: 1 is wrong"),
         ("[targets]\nx = 1\n", "1 is no table"),
+        (TEXT.replace('["noopt"]', '["noopt", "lto+fast"]'), "options: 'fast' is unknown"),
+        (TEXT + '[targets.v3]\nlike = "x86_64-unknown-linux-gun"\n', "like: no row 'x86_64-unknown-linux-gun'"),
+        (TEXT + '[targets.a]\nlike = "b"\n[targets.b]\nlike = "a"\n', "is like this row itself"),
     ],
 )
 def test_a_broken_table_is_refused_with_its_place(text: str, what: str) -> None:
     with pytest.raises(LockError, match=what) as caught:
         parse_matrix(text)
     assert "toolchains/targets.toml" in caught.value.place
+
+
+def test_a_row_may_be_like_another() -> None:
+    matrix = parse_matrix(TEXT + f'[targets.v3]\nlike = "{TARGET}"\ncpu_flags = ["-march=x86-64-v3"]\n[targets.v4]\nlike = "v3"\n')
+    assert matrix.targets["v3"] == replace(TARGET, triple="v3", cpu_flags=("-march=x86-64-v3",))
+    assert matrix.targets["v4"] == replace(matrix.targets["v3"], triple="v4")
+
+
+EVERY = ("lto", "noopt", "debug", "freethreaded+lto", "freethreaded+noopt")
+GNU = replace(TARGET, options=EVERY)
+MUSL = replace(TARGET, triple="x86_64-unknown-linux-musl", libc="musl", options=(*EVERY, "lto+static"))
+OFFERS = Matrix({target.triple: target for target in (GNU, MUSL)}, MATRIX.versions, MATRIX.hosts)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "nearest"),
+    [
+        (f"{GNU}:3.11:freethreaded", "freethreaded needs Python 3.13 or later, not 3.11.2", "3.11.2:lto"),
+        (f"{GNU}:3.11:freethreaded+noopt", "freethreaded needs Python 3.13", "3.11.2:noopt"),
+        (f"{GNU}:3.13:static", "does not offer static", "3.13.15:lto"),
+        (f"{GNU}:3.13:debug+static", "does not offer static", "3.13.15:debug"),
+        (f"{MUSL}:3.13:static", "does not offer static together", "3.13.15:lto+static"),
+        (f"{MUSL}:3.13:debug+lto", "does not offer debug.lto together", "3.13.15:lto"),
+        (f"{GNU}:3.13:freethreaded", "does not offer freethreaded together", "3.13.15:freethreaded+lto"),
+    ],
+)
+def test_a_bad_cell_is_refused_with_the_reason_and_the_nearest(text: str, reason: str, nearest: str) -> None:
+    with pytest.raises(UsageError, match=reason) as caught:
+        parse_cell(text, OFFERS)
+    cell = caught.value.hint.rpartition(" ")[2]
+    assert cell.endswith(f":{nearest}")
+    assert str(parse_cell(cell, OFFERS)) == cell
+
+
+def test_an_unknown_cpu_level_is_an_unknown_target() -> None:
+    with pytest.raises(UsageError, match="unknown target 'x86_64_v5-unknown-linux-gnu'") as caught:
+        parse_cell("x86_64_v5-unknown-linux-gnu", OFFERS)
+    assert str(GNU) in caught.value.hint
+
+
+def test_abiflags_and_names_are_as_cpython_makes_them() -> None:
+    both = Cell(GNU, "3.13.15", ("debug", "freethreaded"))
+    assert (both.abiflags, both.ldversion, both.lib, both.abi) == ("td", "3.13td", "lib/python3.13t", f"{GNU}:3.13.15td")
+    assert (CELL.abiflags, CELL.ldversion, CELL.lib) == ("", "3.13", "lib/python3.13")
+    assert Cell(MUSL, "3.13.15", ("lto", "static")).static and not both.static
+    assert not any("freethreaded" in cell.options for cell in OFFERS.cells() if cell.minor == "3.11")

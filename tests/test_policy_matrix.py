@@ -38,6 +38,10 @@ def test_the_committed_policy_covers_the_whole_matrix(matrix: Matrix) -> None:
         assert not found.shared & found.builtin and not found.test & (found.shared | found.builtin)
         assert known - {"system"} <= {*found.required, *found.forbidden} <= known
         assert found.format is (Format.MACHO if cell.target.os == "macos" else Format.ELF)
+        if cell.static:
+            assert not found.loader and not found.libraries
+        elif cell.target.libc == "musl":
+            assert found.loader.startswith("/lib/ld-musl-") and found.libraries == {"libc.so", found.loader.removeprefix("/lib/")}
         if cell.target.libc == "gnu":
             assert found.loader.startswith("/lib") and found.libraries > {"libc.so.6"}
             assert found.versions == {"GLIBC": cell.target.libc_floor}
@@ -57,6 +61,9 @@ def test_the_list_of_modules_is_what_the_recipes_build(matrix: Matrix) -> None:
         found = parse_policy(TEXT, cell)
         rows = extensions(cell)
         built = {row.name for row in rows if not row.test}
+        if cell.static:
+            assert built <= found.builtin and found.shared == found.test == frozenset(), cell
+            continue
         assert found.shared - found.optional <= built <= found.shared, cell
         assert found.test == {row.name for row in rows if row.test}, cell
 

@@ -15,7 +15,8 @@ from graph.node import Node, Run, key, manifest
 from graph.plan import make_plan
 from graph.recipes.build_python import build_python
 from graph.recipes.common import Context, Host
-from graph.recipes.cpython_modules import ABSENT, EXTERNAL, SHARED_LIBS, TESTS, extensions, modules_built_apart
+from graph.recipes.cpython_modules import ABSENT, SHARED_LIBS, absent, extensions, modules_built_apart
+from graph.recipes.cpython_reads import CONFIGURE, CORE, globs
 from graph.recipes.distribution import FLAVOURS, archive_name
 from graph.rules import flavour_of
 from graph.session import Session
@@ -28,7 +29,7 @@ PLAN = make_plan([CONTEXT], SESSION.recipes())
 SOURCE = f"source:cpython-{CELL.version}"
 
 
-OF_ABI, OF_VERSION = ("configure", "ext"), ("stdlib", "pip", "frozen")
+OF_ABI, OF_VERSION = ("configure", "ext"), ("stdlib", "pip", "python")
 
 
 def node(kind: str, what: str = "") -> Node:
@@ -76,22 +77,22 @@ def readers(path: str) -> set[str]:
     [
         ("Modules/_ssl.c", {"ext:_ssl"}),
         ("Modules/_ssl/cert.c", {"ext:_ssl"}),
-        ("Modules/socketmodule.h", {"core", "frozen", "ext:_ssl"}),
+        ("Modules/socketmodule.h", {"core", "python", "ext:_ssl"}),
         ("Modules/_hashopenssl.c", {"ext:_hashlib"}),
-        ("Modules/hashlib.h", {"core", "frozen", "ext:_hashlib"}),
+        ("Modules/hashlib.h", {"core", "python", "ext:_hashlib"}),
         ("Modules/_sqlite/connection.c", {"ext:_sqlite3"}),
         ("Modules/_ctypes/callproc.c", {"ext:_ctypes"}),
         ("Modules/clinic/zlibmodule.c.h", {"ext:zlib"}),
         ("Modules/_testcapi/util.h", {"ext:tests"}),
-        ("Modules/mathmodule.c", {"core", "frozen"}),
-        ("Python/ceval.c", {"core", "frozen"}),
-        ("Lib/os.py", {"core", "frozen", "stdlib"}),
+        ("Modules/mathmodule.c", {"core", "python"}),
+        ("Python/ceval.c", {"core", "python"}),
+        ("Lib/os.py", {"core", "python", "stdlib"}),
         ("Lib/json/decoder.py", {"stdlib"}),
         ("Lib/test/test_os.py", {"metadata", "archive:full"}),
         ("Lib/idlelib/idle_test/test_run.py", {"metadata", "archive:full"}),
         ("Doc/library/os.rst", set()),
         ("README.rst", set()),
-        ("Modules/Setup.stdlib.in", {"configure", "core", "frozen"}),
+        ("Modules/Setup.stdlib.in", {"configure", "core", "python"}),
     ],
 )
 def test_a_source_file_is_seen_by_those_that_need_it(path: str, seen_by: set[str]) -> None:
@@ -102,9 +103,8 @@ def test_configure_sees_no_library() -> None:
     configure = node("configure")
     assert not any(given.node.startswith("make:") for given in configure.inputs)
     site = file_of(configure, "config.site").decode().splitlines()
-    for ext in (*EXTERNAL, *TESTS):
-        assert f"py_cv_module_{ext.name}=n/a" in site
-    assert {f"py_cv_module_{name}=n/a" for name in ABSENT} <= set(site)
+    for module in (*extensions(CELL), *absent(CELL)):
+        assert f"py_cv_module_{module.name}=n/a" in site
 
 
 def test_the_core_and_the_modules_are_built_side_by_side() -> None:
@@ -147,9 +147,24 @@ def test_core_and_modules_are_compiled_with_the_same_flags() -> None:
 
 
 def test_an_absent_module_has_a_reason_and_no_node() -> None:
-    assert all(len(reason) > 20 for reason in ABSENT.values())
-    assert not any(f"ext:{CELL.abi}:{name}" in PLAN.nodes for name in ABSENT)
-    assert set(ABSENT) <= set(modules_built_apart(CELL))
+    assert all(len(module.reason) > 20 for module in ABSENT)
+    names = {module.name for module in ABSENT}
+    assert not any(f"ext:{CELL.abi}:{name}" in PLAN.nodes for name in names)
+    assert {"_gdbm"} <= names & set(modules_built_apart(CELL))
+
+
+def test_a_module_is_absent_where_it_cannot_be_built() -> None:
+    old = replace(CELL, version="3.11.2")
+    assert {module.name for module in absent(old)} - {module.name for module in absent(CELL)} == {"_crypt", "nis"}
+    musl = replace(old, target=SESSION.matrix.targets["x86_64-unknown-linux-musl"])
+    assert "_crypt" not in modules_built_apart(musl)
+
+
+def test_what_is_read_differs_between_versions() -> None:
+    for rows in (CONFIGURE, CORE):
+        assert all(globs(rows, minor) for minor in ("3.11", "3.13"))
+    assert "Tools/scripts/deepfreeze.py" in set(globs(CORE, "3.11")) - set(globs(CORE, "3.13"))
+    assert "Misc/platform_triplet.c" in set(globs(CONFIGURE, "3.13")) - set(globs(CONFIGURE, "3.11"))
 
 
 def test_rows_of_another_version_are_left_out() -> None:

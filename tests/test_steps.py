@@ -232,6 +232,15 @@ def test_a_wheel_that_is_not_what_it_says(tmp_path: Path, changes: dict[str, str
         load("pip_tree").main([str(wheel(tmp_path / "pip.whl", **changes)), str(tmp_path / "out"), "3.13"])
 
 
+def test_each_version_has_its_commands(tmp_path: Path) -> None:
+    common = {"idle3", "pydoc3"}
+    for minor, more in (("3.11", {"2to3", "2to3-3.11"}), ("3.13", set[str]())):
+        folder = tmp_path / minor
+        folder.mkdir()
+        load("build_files").commands(minor, folder)
+        assert {path.name for path in folder.iterdir()} == {*common, f"idle{minor}", f"pydoc{minor}", *more}
+
+
 @pytest.mark.parametrize("name", ["pip3", "pydoc3"])
 def test_commands_find_the_interpreter_beside_them(tmp_path: Path, name: str) -> None:
     """In a place with a space, and through a link from elsewhere."""

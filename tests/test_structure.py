@@ -16,9 +16,9 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "digest", "target", "facts", "metadata", "toml"}),
     frozenset({"node", "lock", "matrix", "policy", "globs", "patch", "suite", "tbd", "codesign"}),
     frozenset({"recipes", "rules", "result", "trees", "ways"}),
-    frozenset({"plan", "explain", "picture", "trace"}),
+    frozenset({"plan", "explain", "picture", "trace", "table"}),
     frozenset({"disk"}),
-    frozenset({"store", "cas", "upkeep", "fetch", "web", "relock", "sandbox", "jobserver", "hosttools"})
+    frozenset({"store", "cas", "upkeep", "fetch", "web", "relock", "sandbox", "jobserver", "hosttools", "local"})
     | frozenset({"binaries", "macho", "archive", "audit", "testrun", "report"}),
     frozenset({"build", "verify"}),
     frozenset({"session"}),

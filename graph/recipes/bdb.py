@@ -14,11 +14,14 @@ ONLY = ("dist/", "src/", "lang/", "util/", "test/tcl/include.tcl", "LICENSE")
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
     off = tuple(f"--disable-{feature}" for feature in OFF)
+    # and its config.sub, which knows neither musl nor the newer architectures: so it is not asked
+    build, host = (argument.partition("=")[2] for argument in configure_triples(ctx))
+    env = {**ENV, "ac_cv_build": build, "ac_cv_host": host}
     argv = ("/build/src/dist/configure", *configure_triples(ctx), "--prefix=/usr", "--enable-static", "--enable-dbm", *off)
     return (
         fetch_node(ctx, "db5.3"),
         source_node(ctx, "db5.3", only=ONLY),
-        configure_node(ctx, "bdb", argv, source="db5.3", env=ENV),
+        configure_node(ctx, "bdb", argv, source="db5.3", env=env),
         make_node(
             ctx,
             "bdb",

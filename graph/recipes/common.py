@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from graph.errors import PlanError
 from graph.lock import Lock, Source
@@ -36,6 +36,8 @@ class Context:
     """Files of the repository under patches/, toolchains/ and graph/runtime/, by their path there."""
     steps_version: str = ""
     """The Python that runs steps of packages, which belong to no version."""
+    folders: dict[str, tuple[Mapping[str, File], tuple[tuple[str, File], ...]]] = field(default_factory=dict, repr=False, compare=False)
+    """Memo of `below`: some thousand nodes ask for the same few folders."""
 
     @property
     def triple(self) -> str:
@@ -58,15 +60,20 @@ class Context:
 
     def folder(self, path: str, at: str) -> tuple[File, ...]:
         """All files of the repository under `path`, placed under /build/<at>."""
-        prefix = path.rstrip("/") + "/"
-        found = tuple(
-            File(f"{at}/{name.removeprefix(prefix)}", file.data, file.executable)
-            for name, file in sorted(self.files.items())
-            if name.startswith(prefix)
-        )
+        found = tuple(File(f"{at}/{name}", file.data, file.executable) for name, file in self.below(path))
         if not found:
             raise PlanError(f"no files under {path}", place="recipe", hint="git status")
         return found
+
+    def below(self, path: str) -> tuple[tuple[str, File], ...]:
+        """Files of the repository under `path`, sorted, by their path from there."""
+        known = self.folders.get(path)
+        # a context that was made from this one may have other files
+        if known is None or known[0] is not self.files:
+            prefix = path.rstrip("/") + "/"
+            found = tuple((name.removeprefix(prefix), file) for name, file in sorted(self.files.items()) if name.startswith(prefix))
+            known = self.folders[path] = (self.files, found)
+        return known[1]
 
 
 Recipe = Callable[[Context], tuple[Node, ...]]
@@ -112,11 +119,11 @@ def fetch_node(ctx: Context, name: str) -> Node:
 
 def patches_for(ctx: Context, package: str, version: str) -> tuple[File, ...]:
     """patches/PACKAGE/*.patch that apply to `version` (header `Versions:`, e.g. `3.13` or `all`), in the order of their names."""
-    found = []
-    for path, file in sorted(ctx.files.items()):
-        if path.startswith(f"patches/{package}/") and path.endswith(".patch") and patch_applies(file.data, version):
-            found.append(File(path, file.data))
-    return tuple(found)
+    return tuple(
+        File(f"patches/{package}/{name}", file.data)
+        for name, file in ctx.below(f"patches/{package}")
+        if name.endswith(".patch") and patch_applies(file.data, version)
+    )
 
 
 def patch_applies(patch: bytes, version: str) -> bool:
@@ -172,6 +179,23 @@ def configure_triples(ctx: Context) -> tuple[str, str]:
     return (f"--build={build}", f"--host={target.autoconf}")
 
 
+def emulator(ctx: Context) -> str:
+    """The command that runs the target's programs on the build host, with what `emulation_inputs` gives; empty where nothing is due."""
+    target = ctx.cell.target
+    if target.run == "qemu":
+        return f"/build/qemu/qemu-{target.qemu} -L /build/runtime"
+    if target.run == "native" and target.libc != ctx.host.target.libc:
+        return f"/build/runtime/lib/ld-musl-{target.arch}.so.1"
+    return ""
+
+
+def emulation_inputs(ctx: Context) -> tuple[Input, ...]:
+    """What `emulator` reads: the emulator, and the target's libc as it is on its systems."""
+    target = ctx.cell.target
+    program = (Input(f"qemu:{target.qemu}", "qemu"),) if target.run == "qemu" else ()
+    return (*program, Input(f"runtime:{target}", "runtime")) if emulator(ctx) else ()
+
+
 DRIVERS = {"linux": "toolchains/driver", "macos": "toolchains/macos/driver"}
 """Per system: cc, c++, ar, ranlib, ld and what else a build calls."""
 
@@ -192,12 +216,48 @@ def compile_node(
     tools: tuple[str, ...] = ("posix", "make"),
     output: str = "out",
     env: Mapping[str, str] | None = None,
+    build_cc: bool = False,
 ) -> Node:
-    """A Run node with the toolchain, its drivers at /build/tc and the target's environment."""
+    """A Run node with the toolchain, its drivers at /build/tc and the target's environment; `build_cc`: one for the build host, too."""
+    for_host = (Input(f"libc:{ctx.host.triple}", "buildlibc"),) if build_cc else ()
+    build_driver = ctx.folder("toolchains/build-driver", "tc/bin") if build_cc else ()
+    host = {"BUILD_TARGET": ctx.host.target.clang} if build_cc else {}
+    host_libraries = ("glibc",) if build_cc else ()
     return Node(
         name,
-        Run(steps, environment(ctx, **(env or {})), output, tools),
-        inputs=toolchain_inputs(ctx) + inputs,
-        files=ctx.folder(DRIVERS[ctx.cell.target.os], "tc/bin") + ctx.folder("toolchains/shims", "tc/bin") + files,
+        Run(steps, environment(ctx, **host, **(env or {})), output, (*tools, *host_libraries)),
+        inputs=toolchain_inputs(ctx) + for_host + inputs,
+        files=ctx.folder(DRIVERS[ctx.cell.target.os], "tc/bin") + build_driver + ctx.folder("toolchains/shims", "tc/bin") + files,
         platform=ctx.host.platform,
+    )
+
+
+def configure_node(
+    ctx: Context,
+    name: str,
+    steps: tuple[Step, ...],
+    *,
+    inputs: tuple[Input, ...] = (),
+    files: tuple[File, ...] = (),
+    tools: tuple[str, ...] = ("posix", "make"),
+    env: Mapping[str, str] | None = None,
+    build_cc: bool = False,
+) -> Node:
+    """A compile node whose programs run: by themselves, or with `emulator`. Its output is the build tree.
+
+    No more of a processor is asked for than the build host's own target has: an answer does not depend on it, a program that runs does.
+    """
+    target = ctx.cell.target
+    flags = {"CLANG_TARGET_FLAGS": " ".join(ctx.host.target.cpu_flags)} if target.run == "native" else {}
+    emulation = {"EMULATOR": emulator(ctx)} if emulator(ctx) else {}
+    return compile_node(
+        ctx,
+        name,
+        steps,
+        inputs=(*emulation_inputs(ctx), *inputs),
+        files=files,
+        tools=tools,
+        output="work",
+        env={**flags, **emulation, **(env or {})},
+        build_cc=build_cc,
     )

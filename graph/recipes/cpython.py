@@ -2,49 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 
 from graph.node import File, Input, Node, Step
-from graph.recipes.common import Context, compile_node, configure_triples, fetch_node, of_abi, source_node
+from graph.recipes.build_python import build_python, host_context, package_context, python_step
+from graph.recipes.common import Context, compile_node, configure_node, configure_triples, fetch_node, source_node
 from graph.recipes.cpython_modules import SHARED_LIBS, Extension, extensions, modules_built_apart
-
-CONFIGURE_READS = (
-    *("configure", "config.guess", "config.sub", "install-sh", "Makefile.pre.in", "pyconfig.h.in", "Misc/*.in", "Misc/platform_triplet.c"),
-    *("Modules/Setup", "Modules/Setup.*.in", "Modules/makesetup", "Modules/config.c.in", "Modules/ld_so_aix.in"),
-    *("Include/object.h", "Include/pyatomic.h", "Include/cpython/pyatomic*.h"),
-)
-"""All that configure opens (seen with strace)."""
-
-FROZEN_LIB = (
-    *("__hello__", "_collections_abc", "_sitebuiltins", "abc", "codecs", "genericpath", "io", "ntpath", "os", "posixpath", "runpy", "site"),
-    *("stat", "zipimport", "importlib/_bootstrap", "importlib/_bootstrap_external", "importlib/util", "importlib/machinery"),
-    *("encodings/__init__", "encodings/aliases", "encodings/ascii", "encodings/utf_8", "encodings/latin_1"),
-)
-"""Modules of Lib/ that are frozen into the core, or that the program which freezes them imports."""
-
-CORE_READS = (
-    *CONFIGURE_READS,
-    *("Include/", "Modules/", "Objects/", "Parser/", "Programs/", "Python/", "Tools/freeze/flag.py", "Lib/__phello__/"),
-    *(f"Lib/{name}.py" for name in FROZEN_LIB),
-)
+from graph.recipes.cpython_reads import CONFIGURE, CORE, globs
+from graph.recipes.library import NO_LOGS
+from graph.recipes.names import ext_suffix, python_name, run_tools, soname, source_name
 
 SHARED_HEADERS = frozenset({"socketmodule.h", "hashlib.h"})
 """Headers below Modules/ that both the core and extension modules include."""
 
 HARDENING = ("-D_FORTIFY_SOURCE=2",)  # the cc driver adds the stack protector, RELRO and BIND_NOW
-INTERPRETER_FLAGS = ("-fPIC", "-fno-semantic-interposition", "-fno-plt", *HARDENING)
-"""Of core and extension modules. The core's objects serve the program, the shared and the static libpython alike."""
+INTERPRETER_FLAGS = {
+    "linux": ("-fPIC", "-fno-semantic-interposition", "-fno-plt", *HARDENING),
+    "macos": HARDENING,
+}
+"""Per system, of core and extension modules. The core's objects serve the program, the shared and the static libpython alike."""
+
+LINK_FLAGS = {"musl": ("-Wl,-z,stack-size=0x800000",)}
+"""Of program and libpython, by libc. musl gives threads 128 KiB unless the program asks for more: 8 MiB, as with glibc (docs/musl.md)."""
 
 RELEASE_FLAGS, DEBUG_FLAGS = ("-DNDEBUG", "-O3"), ("-Og",)
 CONFIGURE_OPTIONS = {"debug": "--with-pydebug", "freethreaded": "--disable-gil"}
 
 EXTENSION_FLAGS = (
     *("-fno-strict-overflow", "-g", "-Wall", "-Wno-unreachable-code-fallthrough", "-std=c11"),
-    *("-Werror=implicit-function-declaration", "-fvisibility=hidden", *INTERPRETER_FLAGS),
+    *("-Werror=implicit-function-declaration", "-fvisibility=hidden"),
     *("-I../config", "-I../src/Include", "-I../src/Include/internal", "-I../src/Include/internal/mimalloc"),
 )
 """What CPython's Makefile gives to a stdlib module (PY_STDMODULE_CFLAGS), less the Makefile and OPT's optimisation."""
+
+
+MODULE_LINK = {
+    "linux": ("cc", "-shared"),
+    "macos": ("cc", "-bundle", "-undefined", "dynamic_lookup", "-Wl,-S"),
+}
+"""Per system: links a module, whose functions of Python are looked up when it is loaded."""
+HIDE = {"linux": ("-Wl,--exclude-libs,ALL",), "macos": ("-Wl,-exported_symbol,_PyInit_*",)}
+"""Per system: symbols of static libraries stay inside."""
+RUN_PATH = {"linux": ("-Wl,--disable-new-dtags,-rpath,$ORIGIN/../..",), "macos": ("-Wl,-rpath,@loader_path/../..",)}
+"""Per system: lib/python3.X/lib-dynload -> lib; on Linux in DT_RPATH, which goes before LD_LIBRARY_PATH."""
+STRIP = {"linux": ("-Wl,-s",), "macos": ("-Wl,-x",)}
+"""Per system: without symbols that nothing is linked by."""
+MAIN_STACK = "0x1000000"
+"""16 MiB: configure's -stack_size for macOS."""
+CORE_MAKEFILE = {"linux": "core.mk", "macos": "darwin.mk"}
+SITE = {"linux": "linux.site", "macos": "macos.site"}
+"""Per system: files of toolchains/cpython."""
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
@@ -58,16 +65,16 @@ def abi_nodes(ctx: Context) -> tuple[Node, ...]:
     return (*_source(ctx), _configure(ctx), *(_extension(ctx, ext) for ext in apart), _test_modules(ctx))
 
 
-def frozen_nodes(ctx: Context) -> tuple[Node, ...]:
-    """frozen:VERSION, the modules that are compiled into every core of a version: their byte code is the same for all."""
-    return (*_source(ctx), _frozen(replace(ctx, cell=replace(ctx.cell, options=()))))
+def python_nodes(ctx: Context) -> tuple[Node, ...]:
+    """python:VERSION, and the zlib module that its scripts import."""
+    plain = host_context(ctx)
+    zlib = next(ext for ext in extensions(plain.cell) if ext.name == "zlib")
+    return (*_source(plain), _configure(plain), _python(plain), _extension(plain, zlib))
 
 
-def interpreter_nodes(ctx: Context) -> tuple[Node, ...]:
-    """An interpreter that runs, as far as build_python.py needs it."""
-    zlib = next(ext for ext in extensions(ctx.cell) if ext.name == "zlib")
-    abi = of_abi(ctx)
-    return (*_source(ctx), _configure(abi), _core(ctx), _extension(abi, zlib))
+def package_python_nodes(ctx: Context) -> tuple[Node, ...]:
+    """The same of the version that runs steps of packages, also in a plan without a cell of it."""
+    return python_nodes(package_context(ctx))
 
 
 def _source(ctx: Context) -> tuple[Node, ...]:
@@ -75,43 +82,11 @@ def _source(ctx: Context) -> tuple[Node, ...]:
     return (fetch_node(ctx, source), source_node(ctx, source, package="cpython"))
 
 
-def source_name(ctx: Context) -> str:
-    """The lock's entry of the cell's Python."""
-    return f"cpython-{ctx.cell.version}"
-
-
 def source_input(
     ctx: Context, at: str = "src", *, only: tuple[str, ...], without: tuple[str, ...] = (), subdir: str = "", writable: bool = False
 ) -> Input:
     """What a node reads of the patched source."""
     return Input(f"source:{source_name(ctx)}", at, only, without, subdir, writable)
-
-
-def python_name(ctx: Context) -> str:
-    """File name of the interpreter, e.g. python3.13, python3.13t."""
-    return f"python{ctx.cell.ldversion}"
-
-
-def soname(ctx: Context) -> str:
-    """File name of the shared libpython, e.g. libpython3.13.so.1.0."""
-    return f"libpython{ctx.cell.ldversion}.so.1.0"
-
-
-def ext_suffix(ctx: Context) -> str:
-    """Ending of extension modules, e.g. .cpython-313-x86_64-linux-gnu.so."""
-    return f".cpython-{ctx.cell.ldversion.replace('.', '')}-{ctx.cell.target.multiarch}.so"
-
-
-def ext_suffixes(ctx: Context) -> tuple[str, ...]:
-    """sys.implementation's list (Python/dynload_shlib.c): a debug build also takes release builds' modules, a free-threaded no abi3."""
-    release = replace(ctx, cell=replace(ctx.cell, options=tuple(name for name in ctx.cell.options if name != "debug")))
-    stable = () if "freethreaded" in ctx.cell.options else (f".abi{ctx.cell.minor.partition('.')[0]}.so",)
-    return (*dict.fromkeys((ext_suffix(ctx), ext_suffix(release))), *stable, ".so")
-
-
-def run_tools(ctx: Context) -> tuple[str, ...]:
-    """Host tool sets that a program of the target needs to run on the build host."""
-    return {"gnu": ("glibc",)}.get(ctx.cell.target.libc, ())
 
 
 def _source_map(ctx: Context) -> str:
@@ -122,7 +97,10 @@ def _source_map(ctx: Context) -> str:
 def _configure(ctx: Context) -> Node:
     # modules that are nodes of their own are "not available" to it: so it looks for no library, and none can change it
     apart = "".join(f"py_cv_module_{name}=n/a\n" for name in modules_built_apart(ctx.cell))
-    site = ctx.file("toolchains/cpython/linux.site", "config.site")
+    target = ctx.cell.target
+    site = ctx.file(f"toolchains/cpython/{SITE[target.os]}", "config.site")
+    cross = _cross_configure(ctx) if target.run == "none" else ((), {}, ())
+    cross_argv, cross_env, cross_files = cross
     argv = (
         "sh",
         "../src/configure",
@@ -131,81 +109,112 @@ def _configure(ctx: Context) -> Node:
         "--enable-shared",
         "--without-ensurepip",
         "--with-dbmliborder=bdb",
+        *cross_argv,
         *(flag for option, flag in CONFIGURE_OPTIONS.items() if option in ctx.cell.options),
     )
-    return compile_node(
+    link = LINK_FLAGS.get(ctx.cell.target.libc, ())
+    return configure_node(
         ctx,
         f"configure:{ctx.cell.abi}",
-        (Step(argv), Step(("rm", "config.log"))),
-        inputs=(source_input(ctx, only=CONFIGURE_READS),),
-        files=(File("config.site", site.data + apart.encode()),),
+        (Step(argv), NO_LOGS),
+        inputs=(source_input(ctx, only=globs(CONFIGURE, ctx.cell.minor)),),
+        files=(File("config.site", site.data + apart.encode()), *cross_files),
         tools=("posix", "make", *run_tools(ctx)),
-        output="work",
         env={
             "CONFIG_SITE": "/build/config.site",
             "MODULE_BUILDTYPE": "static",
-            "CFLAGS_NODIST": " ".join((*INTERPRETER_FLAGS, _source_map(ctx), "-Wno-date-time", "-Wno-unreachable-code-fallthrough")),
+            "CFLAGS_NODIST": " ".join(
+                (*INTERPRETER_FLAGS[target.os], _source_map(ctx), "-Wno-date-time", "-Wno-unreachable-code-fallthrough")
+            ),
+            **({"LDFLAGS_NODIST": " ".join(link)} if link else {}),
+            **cross_env,
         },
     )
 
 
-def _frozen(ctx: Context) -> Node:
-    """out: Python/frozen_modules as the cores' build folders have it. Made without optimisation: what freezes runs once."""
+def _cross_configure(ctx: Context) -> tuple[tuple[str, ...], dict[str, str], tuple[File, ...]]:
+    """Arguments, environment and files for a target whose programs do not run here: configure asks a Python for its version."""
+    env = {"PYTHON_VERSION": ctx.cell.minor, "MACOSX_DEPLOYMENT_TARGET": ctx.cell.target.deployment_target}
+    return ("--with-build-python=build-python",), env, (ctx.file("toolchains/cpython/build-python", "tc/bin/build-python"),)
+
+
+def _python(ctx: Context) -> Node:
+    """out/bin: the Python that runs steps; out/Python: the frozen modules, which are the same in every core of the version.
+
+    Hardly optimised: what it runs takes less time than optimising it would.
+    """
+    makefile = CORE_MAKEFILE[ctx.cell.target.os]
+    settings = (f"PYTHON={python_name(ctx)}", "OUT=../out", "OPT=-DNDEBUG -O1", "python")
     return compile_node(
         ctx,
-        f"frozen:{ctx.cell.version}",
-        (Step(("make", "-f", "Makefile", "-f", "/build/core.mk", "OUT=../out", "OPT=-DNDEBUG -O1", "frozen")),),
+        f"python:{ctx.cell.version}",
+        (Step(("make", "-f", "Makefile", "-f", f"/build/{makefile}", *settings)),),
         inputs=(
-            source_input(ctx, only=CORE_READS, without=_files_of(extensions(ctx.cell))),
+            source_input(ctx, only=globs(CORE, ctx.cell.minor), without=_files_of(extensions(ctx.cell))),
             Input(f"configure:{ctx.cell.abi}", "work", writable=True),
         ),
-        files=(ctx.file("toolchains/cpython/core.mk", "core.mk"),),
+        files=(ctx.file(f"toolchains/cpython/{makefile}", makefile),),
         tools=("posix", "make", *run_tools(ctx)),
     )
 
 
 def _core(ctx: Context) -> Node:
     """out/full and out/stripped: bin/ and lib/; out/static: libpython3.X.a; out/objects: every object file by its path in the build."""
+    macos = ctx.cell.target.os == "macos"
     settings = (
         *(f"PYTHON={python_name(ctx)}", f"SONAME={soname(ctx)}", "OUT=../out"),
         # the stable ABI is that of release builds
-        f"STABLE_ABI={'' if 'debug' in ctx.cell.options else 'libpython3.so'}",
+        f"STABLE_ABI={'' if 'debug' in ctx.cell.options or macos else 'libpython3.so'}",
         f"LTO={'-flto=thin' if 'lto' in ctx.cell.options else ''}",
         # frozen modules are there already; on the command line, as rules are read before core.mk is
-        *("FREEZE_MODULE_DEPS=", "FREEZE_MODULE_BOOTSTRAP_DEPS="),
+        *("FREEZE_MODULE_DEPS=", "FREEZE_MODULE_BOOTSTRAP_DEPS=", "DEEPFREEZE_DEPS="),
     )
+    makefile = CORE_MAKEFILE[ctx.cell.target.os]
+    stack, stack_inputs, stack_files = _main_stack(ctx) if macos else ((), (), ())
     return compile_node(
         ctx,
         f"core:{ctx.cell}",
         (
-            Step(("cp", "-R", "/build/frozen/.", ".")),
-            Step(("make", "-f", "Makefile", "-f", "/build/core.mk", *settings, "core")),
+            Step(("cp", "-R", "/build/frozen/.", "Python/")),
+            Step(("make", "-f", "Makefile", "-f", f"/build/{makefile}", *settings, "core")),
+            *stack,
         ),
         inputs=(
-            source_input(ctx, only=CORE_READS, without=_files_of(extensions(ctx.cell))),
+            source_input(ctx, only=globs(CORE, ctx.cell.minor), without=_files_of(extensions(ctx.cell))),
             Input(f"configure:{ctx.cell.abi}", "work", writable=True),
-            Input(f"frozen:{ctx.cell.version}", "frozen"),
+            Input(f"python:{ctx.cell.version}", "frozen", subdir="Python"),
+            *stack_inputs,
         ),
-        files=(ctx.file("toolchains/cpython/core.mk", "core.mk"),),
+        files=(ctx.file(f"toolchains/cpython/{makefile}", makefile), *stack_files),
+        tools=("posix", "make", *(run_tools(host_context(ctx)) if macos else ())),
     )
+
+
+def _main_stack(ctx: Context) -> tuple[tuple[Step, ...], tuple[Input, ...], tuple[File, ...]]:
+    """Steps, inputs and files that give programs the main thread's stack which CPython asks Apple's linker for; lld cannot."""
+    programs = tuple(f"/build/out/{variant}/bin/{python_name(ctx)}" for variant in ("full", "stripped"))
+    env = ("env", "PYTHONHOME=/build/py", "PYTHONPATH=/build/py/modules", "PYTHONDONTWRITEBYTECODE=1")
+    step = python_step(ctx, "main_stack.py", MAIN_STACK, *programs)
+    script = ctx.file("toolchains/steps/main_stack.py", "steps/main_stack.py")
+    return (Step((*env, *step.argv)),), build_python(ctx), (script,)
 
 
 @cache
 def _files_of(modules: tuple[Extension, ...]) -> tuple[str, ...]:
     """Globs of what only these modules read, so that a change there leaves the core alone."""
-    globs: set[str] = set()
+    found: set[str] = set()
     for name in (name for ext in modules for name in (*ext.sources, *ext.reads)):
         folder, inside, _ = name.partition("/")
         # a folder of sources belongs to its module as a whole; clinic/ is everyone's
         whole = inside and folder != "clinic"
         if name not in SHARED_HEADERS:
-            globs.add(f"Modules/{folder}/" if whole else f"Modules/{name}")
-    return tuple(sorted(globs))
+            found.add(f"Modules/{folder}/" if whole else f"Modules/{name}")
+    return tuple(sorted(found))
 
 
 def _extension(ctx: Context, ext: Extension) -> Node:
     """out/full and out/stripped: the module; out/objects/Modules: its object files."""
-    keep = Step(("mv", *_objects(ext), "../out/objects/Modules/"))
+    keep = Step(("mv", *ext.object_names, "../out/objects/Modules/"))
     return _modules_node(ctx, ext.name, (ext,), (*_module_steps(ctx, ext), keep))
 
 
@@ -215,24 +224,21 @@ def _test_modules(ctx: Context) -> Node:
     return _modules_node(ctx, "tests", tests, tuple(step for ext in tests for step in _module_steps(ctx, ext)))
 
 
-def _objects(ext: Extension) -> tuple[str, ...]:
-    return tuple(f"{name.rpartition('/')[2].removesuffix('.c')}.o" for name in ext.sources)
-
-
 def _module_steps(ctx: Context, ext: Extension) -> tuple[Step, ...]:
     """Compile and link one module."""
-    module = ext.name + ext_suffix(ctx)
+    module, system = ext.name + ext_suffix(ctx), ctx.cell.target.os
     shared = any(package in SHARED_LIBS for package in ext.uses)
-    # lib/python3.X/lib-dynload -> lib, in DT_RPATH, which goes before LD_LIBRARY_PATH; symbols of static libraries stay inside
-    run_path = ("-Wl,--disable-new-dtags,-rpath,$ORIGIN/../..",) if shared else ()
     found = tuple(f"-L../deps/{name}/lib" for name in ext.uses)
-    link = ("cc", "-shared", *_objects(ext), *found, *ext.libs, "-Wl,--exclude-libs,ALL", *run_path)
+    # (test modules have more than one entry, and functions for ctypes)
+    hide = HIDE[system] if ext.uses else ()
+    link = (*MODULE_LINK[system], *ext.object_names, *found, *ext.libs, *hide, *(RUN_PATH[system] if shared else ()))
     include = tuple(f"-I../deps/{name}/include" for name in ext.uses)
-    flags = (*EXTENSION_FLAGS, *(DEBUG_FLAGS if "debug" in ctx.cell.options else RELEASE_FLAGS), _source_map(ctx), *ext.flags)
+    optimisation = DEBUG_FLAGS if "debug" in ctx.cell.options else RELEASE_FLAGS
+    flags = (*EXTENSION_FLAGS, *INTERPRETER_FLAGS[system], *optimisation, _source_map(ctx), *ext.flags)
     return (
         Step(("cc", "-c", *flags, *include, *(f"../src/Modules/{name}" for name in ext.sources))),
         Step((*link, "-o", f"../out/full/{module}")),
-        Step((*link, "-Wl,-s", "-o", f"../out/stripped/{module}")),
+        Step((*link, *STRIP[system], "-o", f"../out/stripped/{module}")),
     )
 
 

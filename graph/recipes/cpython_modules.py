@@ -34,11 +34,34 @@ class Extension:
     systems: tuple[str, ...] = ()
     """Operating systems that have it (Target.os); empty for all."""
 
+    @property
+    def object_names(self) -> tuple[str, ...]:
+        """File names of its objects."""
+        return tuple(f"{name.rpartition('/')[2].removesuffix('.c')}.o" for name in self.sources)
 
-ABSENT = {
-    "_gdbm": "GNU dbm is under GPL-3.0-or-later, which an interpreter that is linked with it would inherit; dbm.ndbm and dbm.sqlite3 serve",
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A module that upstream could build here and this distribution leaves out."""
+
+    name: str
+    reason: str
+    minors: tuple[str, ...] = ()
+    """Python versions (major.minor) that have it; empty for all."""
+    libcs: tuple[str, ...] = ()
+    """C libraries (Target.libc) with which it is left out; empty for all."""
+
+
+ABSENT = (
+    Absent("_gdbm", "GNU dbm is under GPL-3.0-or-later, which an interpreter that is linked with it would inherit; dbm.ndbm serves"),
+    Absent("_crypt", "crypt() has left glibc: some systems have it in libcrypt.so.1, others in libcrypt.so.2 or not", ("3.11",), ("gnu",)),
+    Absent("nis", "needs libnsl and libtirpc, which few systems have; NIS is out of use", ("3.11",)),
+)
+
+NOT_STATIC = {
+    "_tkinter": "Tk is of use to those who find its functions in a shared library, and its window systems and fonts are the machine's",
 }
-"""Modules that upstream could build here and this distribution leaves out, with the reason."""
+"""Modules that a static program (musl) has not, besides those that only tests import, with the reason."""
 
 SHARED_LIBS = {
     "openssl": ("libssl-fs.so.3", "libcrypto-fs.so.3"),
@@ -75,6 +98,8 @@ _LIBEDIT = tuple(
         *("COMPLETION_SUPPRESS_APPEND", "CATCH_SIGNAL", "APPEND_HISTORY", "COMPDISP_FUNC_T"),
     )
 )
+_CTYPES = tuple(f"_ctypes/{name}.c" for name in ("_ctypes", "callbacks", "callproc", "stgdict", "cfield"))
+_LIBFFI = tuple(f"-DHAVE_FFI_{name}=1" for name in ("PREP_CIF_VAR", "PREP_CLOSURE_LOC", "CLOSURE_ALLOC"))
 _SQLITE = ("blob", "connection", "cursor", "microprotocols", "module", "prepare_protocol", "row", "statement", "util")
 
 EXTERNAL = (
@@ -83,12 +108,32 @@ EXTERNAL = (
     Extension("_lzma", ("_lzmamodule.c",), reads=("clinic/_lzmamodule.c.h",), uses=("xz",), libs=("-llzma", "-pthread")),
     Extension(
         "_ctypes",
-        tuple(f"_ctypes/{name}.c" for name in ("_ctypes", "callbacks", "callproc", "stgdict", "cfield")),
+        _CTYPES,
+        reads=("_ctypes/ctypes.h", "_ctypes/ctypes_dlfcn.h"),
+        flags=_LIBFFI,
+        uses=("libffi",),
+        libs=("-lffi", "-ldl"),
+        minors=("3.11",),
+        systems=("linux",),
+    ),
+    Extension(
+        "_ctypes",
+        _CTYPES,
         reads=("_ctypes/ctypes.h", "_ctypes/clinic/"),
-        flags=("-DHAVE_FFI_PREP_CIF_VAR=1", "-DHAVE_FFI_PREP_CLOSURE_LOC=1", "-DHAVE_FFI_CLOSURE_ALLOC=1"),
+        flags=_LIBFFI,
         uses=("libffi",),
         libs=("-lffi", "-ldl"),
         minors=("3.13",),
+        systems=("linux",),
+    ),
+    Extension(
+        "_ctypes",
+        tuple(f"_ctypes/{name}.c" for name in ("_ctypes", "callbacks", "callproc", "stgdict", "cfield", "malloc_closure")),
+        reads=("_ctypes/ctypes.h", "_ctypes/ctypes_dlfcn.h", "_ctypes/clinic/"),
+        flags=(*_LIBFFI, "-DUSING_MALLOC_CLOSURE_DOT_C=1"),
+        uses=("libffi",),
+        libs=("-lffi", "-ldl"),
+        systems=("macos",),
     ),
     Extension(
         "_curses",
@@ -113,6 +158,19 @@ EXTERNAL = (
         flags=("-DUSE_BERKDB=1",),
         uses=("bdb",),
         libs=("-ldb", "-lpthread"),
+        systems=("linux",),
+    ),
+    # ndbm and uuid are part of libSystem
+    Extension("_dbm", ("_dbmmodule.c",), reads=("clinic/_dbmmodule.c.h",), flags=("-DUSE_NDBM=1",), systems=("macos",)),
+    Extension(
+        "readline",
+        ("readline.c",),
+        reads=("clinic/readline.c.h",),
+        # it has a name of old for a type of libedit's (https://github.com/python/cpython/issues/105323)
+        flags=("-DWITH_EDITLINE=1", *_LIBEDIT, "-DVFunction=rl_compdisp_func_t"),
+        uses=("libedit", "ncurses"),
+        libs=("-ledit", "-lncursesw"),
+        minors=("3.11",),
     ),
     Extension(
         "readline",
@@ -121,6 +179,7 @@ EXTERNAL = (
         flags=("-DWITH_EDITLINE=1", *_LIBEDIT),
         uses=("libedit", "ncurses"),
         libs=("-ledit", "-lncursesw"),
+        minors=("3.13", "3.14", "3.15"),
     ),
     Extension(
         "_sqlite3",
@@ -145,14 +204,18 @@ EXTERNAL = (
         flags=("-DWITH_APPINIT=1",),
         uses=("tcl", "tk"),
         libs=("-ltcl9tk9.0", "-ltcl9.0"),
+        systems=("linux",),
     ),
+    Extension("_scproxy", ("_scproxy.c",), libs=("-framework", "SystemConfiguration", "-framework", "CoreFoundation"), systems=("macos",)),
     Extension(
         "_uuid",
         ("_uuidmodule.c",),
         flags=("-DHAVE_UUID_UUID_H=1", "-DHAVE_UUID_GENERATE_TIME_SAFE=1"),
         uses=("libuuid",),
         libs=("-luuid",),
+        systems=("linux",),
     ),
+    Extension("_uuid", ("_uuidmodule.c",), flags=("-DHAVE_UUID_UUID_H=1",), systems=("macos",)),
 )
 
 _TESTCAPI = (
@@ -181,6 +244,9 @@ _TESTLIMITEDCAPI = (
 _TESTINTERNALCAPI = ("test_lock", "pytime", "set", "test_critical_sections")
 
 TESTS = (
+    Extension("_testcapi", ("_testcapimodule.c",), reads=("testcapi_long.h", "_testcapi_feature_macros.inc"), test=True, minors=("3.11",)),
+    Extension("_testinternalcapi", ("_testinternalcapi.c",), test=True, minors=("3.11",)),
+    Extension("_testclinic", ("_testclinic.c",), reads=("clinic/_testclinic.c.h",), test=True, minors=("3.11",)),
     Extension(
         "_testcapi",
         ("_testcapimodule.c", *(f"_testcapi/{name}.c" for name in _TESTCAPI)),
@@ -229,7 +295,8 @@ TEST_PACKAGES = ("test", "idlelib.idle_test")
 
 def extensions(cell: Cell) -> tuple[Extension, ...]:
     """Every module of a cell that is built apart from the core, the test modules last."""
-    return _rows(cell.minor, cell.target.os)
+    rows = _rows(cell.minor, cell.target.os)
+    return tuple(ext for ext in rows if not ext.test and ext.name not in NOT_STATIC) if cell.static else rows
 
 
 @cache
@@ -237,6 +304,13 @@ def _rows(minor: str, system: str) -> tuple[Extension, ...]:
     return tuple(ext for ext in EXTERNAL + TESTS if minor in (ext.minors or (minor,)) and system in (ext.systems or (system,)))
 
 
+def absent(cell: Cell) -> tuple[Absent, ...]:
+    """What is left out of a cell."""
+    minor, libc = cell.minor, cell.target.libc
+    return tuple(row for row in ABSENT if minor in (row.minors or (minor,)) and libc in (row.libcs or (libc,)))
+
+
 def modules_built_apart(cell: Cell) -> tuple[str, ...]:
-    """Names that the core's configure is told are not available: `extensions` and what is left out."""
-    return tuple(sorted({ext.name for ext in extensions(cell)} | set(ABSENT)))
+    """Names that the core's configure is told are not available: `extensions`, those of other systems, and what is left out."""
+    rows: tuple[Extension | Absent, ...] = (*extensions(cell), *EXTERNAL, *absent(cell))
+    return tuple(sorted({row.name for row in rows}))

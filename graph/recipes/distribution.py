@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from graph.matrix import options
 from graph.node import File, Input, Node, Run, Step
 from graph.recipes import ncurses
-from graph.recipes.build_python import python_node, python_step
+from graph.recipes.build_python import python_module_step, python_node, python_step
 from graph.recipes.common import Context
-from graph.recipes.cpython import ext_suffixes, soname, source_input
+from graph.recipes.cpython import source_input
 from graph.recipes.cpython_modules import PARTS, SHARED_FILES, SHARED_LIBS, TEST_PACKAGES, Extension, extensions
+from graph.recipes.library import shared_file
+from graph.recipes.names import ext_suffixes, soname
 from graph.recipes.pip import pip_name
 from graph.recipes.toolchain import LLVM
 
@@ -25,8 +28,14 @@ BUILD_FILES_READ = (
     *("Modules/Setup", "Modules/config.c.in", "Modules/makesetup"),
 )
 
+GRAMMARS = {"3.11": ("lib2to3/Grammar.txt", "lib2to3/PatternGrammar.txt")}
+"""Files of Lib/ that are read as a pickle beside them, which their first user would write."""
+
 SYSTEMS = {"linux": "linux", "macos": "darwin"}
 """zig's name of an OS -> sys.platform."""
+
+OBJECTS = {"linux": "elf", "macos": "mach-o"}
+"""Per system: object_file_format of PYTHON.json."""
 
 RUNTIME = ("_relocatable_sysconfig.py", "python-config.sh")
 """Files of graph/runtime/ that build_files.py puts into a distribution."""
@@ -67,11 +76,15 @@ def stdlib_name(ctx: Context) -> str:
 def stdlib_nodes(ctx: Context) -> tuple[Node, ...]:
     """`stdlib_name`: lib/pythonX.Y, which is Lib/ less its tests, compiled."""
     lib = ctx.cell.lib
+    tables = tuple(f"/build/out/{lib}/{path}" for path in GRAMMARS.get(ctx.cell.minor, ()))
     return (
         python_node(
             ctx,
             stdlib_name(ctx),
-            (python_step(ctx, "compile_tree.py", f"/build/out/{lib}", lib),),
+            (
+                *((python_module_step(ctx, "lib2to3.pgen2.driver", *tables),) if tables else ()),
+                python_step(ctx, "compile_tree.py", f"/build/out/{lib}", lib),
+            ),
             inputs=(source_input(ctx, f"out/{lib}", only=(), subdir="Lib", without=NOT_STDLIB, writable=True),),
             scripts=("compile_tree.py",),
         ),
@@ -92,6 +105,7 @@ def _names(ctx: Context) -> dict[str, Any]:
         "platform_tag": target.platform_tag,
         "ext_suffixes": list(ext_suffixes(ctx)),
         "soname": soname(ctx),
+        "static": cell.static,
     }
 
 
@@ -127,16 +141,16 @@ def _assemble(ctx: Context, variant: str) -> Node:
 
 def _install_parts(ctx: Context, variant: str) -> tuple[Part, ...]:
     cell, lib = ctx.cell, ctx.cell.lib
-    modules = [ext for ext in extensions(cell) if not ext.test]
+    files = [] if cell.static else [ext for ext in extensions(cell) if not ext.test]
     return (
         (Input(f"core:{cell}", "part/core", subdir=variant), "."),
         (Input(f"files:{cell}", "part/files", without=("licenses/",)), "."),
         (Input(stdlib_name(ctx), "part/stdlib"), "."),
         (Input(pip_name(ctx), "part/pip"), "."),
         (Input("certificates:certifi", "part/certificates", only=("share/",)), "."),
-        *((Input(f"ext:{cell.abi}:{ext.name}", f"part/{ext.name}", subdir=variant), f"{lib}/lib-dynload") for ext in modules),
+        *((Input(f"ext:{cell.abi}:{ext.name}", f"part/{ext.name}", subdir=variant), f"{lib}/lib-dynload") for ext in files),
         *((Input(f"make:{ctx.triple}:{package}", f"part/{package}", only=globs), ".") for package, globs in _run_time_files(ctx)),
-        (Input(ncurses.DATABASE, "part/terminfo"), "."),
+        (Input(ncurses.database(ctx), "part/terminfo"), "."),
         *((part, f"share/licenses/python{cell.minor}") for part, _ in _licence_parts(ctx)),
     )
 
@@ -145,8 +159,8 @@ def _run_time_files(ctx: Context) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Packages that a distribution holds files of, and which: shared libraries, and what these read."""
     used = dict.fromkeys(package for ext in extensions(ctx.cell) for package in ext.uses)
     for package in used:
-        if package in SHARED_LIBS:
-            yield package, tuple(f"lib/{name}" for name in SHARED_LIBS[package])
+        if package in SHARED_LIBS and not ctx.cell.static:
+            yield package, tuple(f"lib/{shared_file(ctx, name)}" for name in SHARED_LIBS[package])
         yield from SHARED_FILES.get(package, {}).items()
 
 
@@ -180,11 +194,12 @@ def _full_parts(ctx: Context) -> tuple[Part, ...]:
     """All of the full archive's python/ folder but PYTHON.json."""
     cell, lib = ctx.cell, f"install/{ctx.cell.lib}"
     every = extensions(cell)
-    shipped = sorted({package for ext in every for package in ext.uses if package not in SHARED_LIBS})
+    shipped = sorted({package for ext in every for package in ext.uses if cell.static or package not in SHARED_LIBS})
+    tests = () if cell.static else ((Input(f"ext:{cell.abi}:tests", "test", subdir="full"), f"{lib}/lib-dynload"),)
     return (
         (Input(f"assemble:{cell}:full", "install"), "install"),
         (source_input(ctx, "tests", only=TEST_FOLDERS, subdir="Lib"), lib),
-        (Input(f"ext:{cell.abi}:tests", "test", subdir="full"), f"{lib}/lib-dynload"),
+        *tests,
         (Input(f"core:{cell}", "static", subdir="static"), f"install/{_config_folder(ctx)}"),
         (Input(f"core:{cell}", "objects", subdir="objects"), "build"),
         (Input(f"configure:{cell.abi}", "configured", only=("Modules/config.c",)), "build"),
@@ -198,6 +213,7 @@ def _metadata(ctx: Context) -> Node:
     """out/PYTHON.json, which describes the full archive and is checked against it; out/build/run_tests.py, which it names."""
     parts = _full_parts(ctx)
     pairs = tuple(f"/build/{given.at}={dest}" for given, dest in parts)
+    sdk = (Input(f"libc:{ctx.triple}", "sdk", only=("SDKSettings.json",)),) if ctx.cell.target.os == "macos" else ()
     return python_node(
         ctx,
         f"metadata:{ctx.cell}",
@@ -206,7 +222,7 @@ def _metadata(ctx: Context) -> Node:
             python_step(ctx, "python_json.py", "/build/work", "/build/facts.json", "/build/out/PYTHON.json"),
             python_step(ctx, "merge.py", "/build/out", "/build/more=."),
         ),
-        inputs=tuple(given for given, _ in parts),
+        inputs=(*(given for given, _ in parts), *sdk),
         files=(_json("facts.json", _archive_facts(ctx)), ctx.file("graph/runtime/run_tests.py", "more/build/run_tests.py")),
         scripts=("merge.py", "python_json.py"),
     )
@@ -217,17 +233,21 @@ def _archive_facts(ctx: Context) -> dict[str, Any]:
         **_names(ctx),
         "triple": ctx.triple,
         "options": "+".join(ctx.cell.options),
-        "object_file_format": f"llvm-bitcode:{LLVM}" if "lto" in ctx.cell.options else "elf",
+        "object_file_format": f"llvm-bitcode:{LLVM}" if "lto" in ctx.cell.options else OBJECTS[ctx.cell.target.os],
         "libc": ctx.cell.target.libc,
+        "deployment_target": ctx.cell.target.deployment_target,
         "modules": {ext.name: _module_facts(ctx, ext) for ext in extensions(ctx.cell)},
         "test_packages": list(TEST_PACKAGES),
     }
 
 
 def _module_facts(ctx: Context, ext: Extension) -> dict[str, Any]:
-    objects = [] if ext.test else [f"build/Modules/{name.rpartition('/')[2].removesuffix('.c')}.o" for name in ext.sources]
+    objects = [] if ext.test else [f"build/Modules/{name}" for name in ext.object_names]
     return {
-        "links": [_link(ext, flag.removeprefix("-l")) for flag in ext.libs if flag.startswith("-l")],
+        "links": [
+            *(_link(ctx, ext, flag.removeprefix("-l")) for flag in ext.libs if flag.startswith("-l")),
+            *({"name": name, "framework": True} for flag, name in pairwise(ext.libs) if flag == "-framework"),
+        ],
         "objs": objects,
         "licenses": sorted({ctx.source(ext_source(package)).licence for package in _linked(ext)}),
         "license_paths": [f"licenses/LICENSE.{package}.txt" for package in _linked(ext)],
@@ -245,14 +265,14 @@ def ext_source(package: str) -> str:
     return SOURCES.get(package, package)
 
 
-def _link(ext: Extension, name: str) -> dict[str, Any]:
+def _link(ctx: Context, ext: Extension, name: str) -> dict[str, Any]:
     """A `links` entry of PYTHON.json."""
     if name in SYSTEM_LIBS:
         return {"name": name, "system": True}
-    for package in ext.uses:
+    for package in () if ctx.cell.static else ext.uses:
         for file in SHARED_LIBS.get(package, ()):
             if file.startswith(f"lib{name}-"):
-                return {"name": name, "path_dynamic": f"install/lib/{file}"}
+                return {"name": name, "path_dynamic": f"install/lib/{shared_file(ctx, file)}"}
     return {"name": name, "path_static": f"build/lib/lib{name}.a"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from graph.node import File, Input, Node, Step
+from graph.recipes import common
 from graph.recipes.common import Context, compile_node
 
 CFLAGS = "-O2 -fPIC -fvisibility=hidden -D_FORTIFY_SOURCE=2"
@@ -12,8 +13,16 @@ CFLAGS = "-O2 -fPIC -fvisibility=hidden -D_FORTIFY_SOURCE=2"
 
 ARCHIVE = "archive.mk"
 
-NO_LOGS = Step(("rm", "-f", "config.log", "configure.log"))
-"""configure writes times, process numbers and the kernel's release into its log: the same tree twice only without it."""
+LINK = {
+    "linux": "-Wl,-s -Wl,--disable-new-dtags -Wl,-rpath,'$$ORIGIN'",
+    "macos": "-Wl,-S,-x -Wl,-rpath,@loader_path",
+}
+"""Per system, for a makefile: how a shared library is linked that has no symbols but exported ones, and finds others beside it."""
+
+NO_LOGS = Step(("rm", "-f", "config.log", "configure.log", "a.out.bin"))
+"""configure writes times, process numbers and the kernel's release into its log: the same tree twice only without it.
+
+What it prints is in the node's own log. The last is left by the driver's emulation: configure knows to remove a.out only."""
 
 
 def configure_node(
@@ -27,17 +36,18 @@ def configure_node(
     files: tuple[File, ...] = (),
     tools: tuple[str, ...] = ("posix", "make"),
     env: Mapping[str, str] | None = None,
+    build_cc: bool = False,
 ) -> Node:
     """configure:TRIPLE:NAME. Runs `argv` in /build/work with the source at /build/src, of which it sees `reads`; gives the build tree."""
-    return compile_node(
+    return common.configure_node(
         ctx,
         f"configure:{ctx.triple}:{name}",
         (Step(argv), NO_LOGS),
         inputs=(Input(f"source:{source or name}", "src", only=reads), *inputs),
         files=files,
         tools=tools,
-        output="work",
         env={"CFLAGS": CFLAGS, **(env or {})},
+        build_cc=build_cc,
     )
 
 
@@ -52,6 +62,7 @@ def make_node(
     files: tuple[File, ...] = (),
     tools: tuple[str, ...] = ("posix", "make"),
     env: Mapping[str, str] | None = None,
+    build_cc: bool = False,
 ) -> Node:
     """make:TRIPLE:NAME. The source at /build/src, and at /build/work the tree that the configure node left."""
     built = (Input(f"configure:{ctx.triple}:{name}", "work", writable=True),) if configured else ()
@@ -63,6 +74,7 @@ def make_node(
         files=files,
         tools=tools,
         env={"CFLAGS": CFLAGS, **(env or {})},
+        build_cc=build_cc,
     )
 
 
@@ -81,6 +93,22 @@ def every(source: str, folders: tuple[str, ...], *, without: tuple[str, ...] = (
 def archive_file(ctx: Context) -> File:
     """The makefile that `archive_step` runs."""
     return ctx.file(f"toolchains/make/{ARCHIVE}", ARCHIVE)
+
+
+def for_static(ctx: Context, *steps: Step) -> tuple[Step, ...]:
+    """The steps, which archive a shared library's objects, where a target offers static programs."""
+    return steps if any("static" in choice for choice in ctx.cell.target.options) else ()
+
+
+def shared_file(ctx: Context, soname: str) -> str:
+    """File name on the target of the shared library that Linux calls `soname`: libx.so.3 is libx.3.dylib on macOS."""
+    name, _, version = soname.partition(".so")
+    return {"linux": soname, "macos": f"{name}{version}.dylib"}[ctx.cell.target.os]
+
+
+def link_name(ctx: Context, name: str) -> str:
+    """File name under which a link step looks for -l`name`."""
+    return shared_file(ctx, f"lib{name}.so")
 
 
 def put(folder: str, *files: str) -> Step:

@@ -1,4 +1,4 @@
-"""toolchain:lld: lld with its Mach-O half, which zig's has not, and LLVM's tools for Mach-O files, with every library they load (docs/macos.md)."""
+"""toolchain:lld: ld64.lld and LLVM's tools for Mach-O files, with every library they load (docs/macos.md)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ PARTS = {
     "lld": ("usr/lib/llvm-22/bin/lld",),
     "llvm": tuple(f"usr/lib/llvm-22/bin/llvm-{tool}" for tool in ("lipo", "objcopy", "objdump", "otool", "install-name-tool", "strip")),
     "libllvm": (f"{LIB}/libLLVM.so.*",),
-    "libc": (f"{LIB}/ld-linux-*", f"{LIB}/libc.so.6", f"{LIB}/libm.so.6", f"{LIB}/libdl.so.2", f"{LIB}/libpthread.so.0", f"{LIB}/librt.so.1"),
+    "libc": (
+        f"{LIB}/ld-linux-*",
+        f"{LIB}/libc.so.6",
+        f"{LIB}/libm.so.6",
+        f"{LIB}/libdl.so.2",
+        f"{LIB}/libpthread.so.0",
+        f"{LIB}/librt.so.1",
+    ),
     "libgcc": (f"{LIB}/libgcc_s.so.1",),
     "libstdcxx": (f"{LIB}/libstdc++.so.*",),
     "libz": (f"{LIB}/libz.so.*",),

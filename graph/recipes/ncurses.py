@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from graph.node import Input, Node, Run, Step
 from graph.recipes.common import Context, configure_triples, fetch_node, source_node
-from graph.recipes.cpython import run_tools
-from graph.recipes.library import configure_node, licence, make_node
+from graph.recipes.library import configure_node, for_static, licence, link_name, make_node, shared_file
+from graph.recipes.names import run_tools
 
 # where Linux systems and users keep terminfo; searched after TERMINFO and ~/.terminfo
 TERMINFO_DIRS = "/etc/terminfo:/lib/terminfo:/usr/lib/terminfo:/usr/share/terminfo:/usr/share/misc/terminfo:/usr/local/share/terminfo"
@@ -44,21 +44,36 @@ MULTIPLEXERS = (
 TERMINALS = tuple(sorted({*FALLBACKS, *CONSOLES, *XTERMS, *EMULATORS, *MULTIPLEXERS}))
 """Files of share/terminfo."""
 DATABASE = "terminfo:ncurses"
+HEX_DATABASE = "terminfo:ncurses-hex"
 COMMANDS = "commands"
 """Where steps find tic and infocmp, made for the build host."""
 OFF = ("ada", "cxx", "cxx-binding", "debug", "manpages", "progs", "tack", "tests", "gpm", "dlsym", "shared")
 LIBRARY = "libncursesw-fs.so.6"
-LINK_NAMES = ("libncursesw.so", "libpanelw.so", "libtinfow.so", "libncurses.so", "libpanel.so", "libtinfo.so")
+LINK_NAMES = ("ncursesw", "panelw", "tinfow", "ncurses", "panel", "tinfo")
 # no -fvisibility=hidden: the version script decides what this shared library exports
 CFLAGS = "-O2 -fPIC -D_FORTIFY_SOURCE=2"
 
 
 ENV = {"CFLAGS": CFLAGS}
+HOST_CC = ("BUILD_CC=build-cc", "BUILD_CCFLAGS=-O1", "BUILD_LDFLAGS=", "BUILD_LIBS=")
+"""For make: its configure believes --with-build-cc only where it thinks that it cross-compiles."""
+_ARCHIVES = ("lib/libncursesw.a", "lib/libpanelw.a")
+_LINK = {
+    "linux": (
+        *("cc", "-shared", f"-Wl,-s,-soname,{LIBRARY},--version-script=/build/libncursesw.map"),
+        *("-Wl,--whole-archive", *_ARCHIVES, "-Wl,--no-whole-archive", "-ldl"),
+    ),
+    "macos": (
+        *("cc", "-dynamiclib", "-Wl,-S,-x", "-install_name", "@rpath/libncursesw-fs.6.dylib", "-current_version", "6"),
+        *("-compatibility_version", "6", "-Wl,-unexported_symbol,__nc_*", *(f"-Wl,-force_load,{archive}" for archive in _ARCHIVES)),
+    ),
+}
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
     library = (fetch_node(ctx, "ncurses"), source_node(ctx, "ncurses"), _configure(ctx), _make(ctx))
-    return (*library, *((*_commands(ctx), _database(ctx)) if ctx.triple == ctx.host.triple else ()))
+    shared = (*_commands(ctx), _database(ctx), _hex_database(ctx)) if ctx.triple == ctx.host.triple else ()
+    return (*library, *shared)
 
 
 def _configure(ctx: Context) -> Node:
@@ -71,7 +86,7 @@ def _configure(ctx: Context) -> Node:
         f"--with-fallbacks={','.join(FALLBACKS)}",
         *(f"--with-{name}-path=/build/{COMMANDS}/bin/{name}" for name in ("tic", "infocmp")),
     )
-    return configure_node(ctx, "ncurses", _configure_argv(ctx, more), env=ENV)
+    return configure_node(ctx, "ncurses", _configure_argv(ctx, more), env=ENV, build_cc=True)
 
 
 def _without(features: tuple[str, ...]) -> tuple[str, ...]:
@@ -79,19 +94,20 @@ def _without(features: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _configure_argv(ctx: Context, more: tuple[str, ...]) -> tuple[str, ...]:
-    same = ("--prefix=/usr", "--with-normal", "--enable-widec", "--disable-stripping", "--disable-db-install", "--with-build-cc=cc")
+    same = ("--prefix=/usr", "--with-normal", "--enable-widec", "--disable-stripping", "--disable-db-install", "--with-build-cc=build-cc")
     return ("/build/src/configure", *configure_triples(ctx), *same, *more)
 
 
 def _make(ctx: Context) -> Node:
-    whole = f"-Wl,-soname,{LIBRARY},--version-script=/build/libncursesw.map,--whole-archive"
+    library = shared_file(ctx, LIBRARY)
     steps = (
-        *(Step(("make", "-C", part)) for part in ("include", "ncurses", "panel")),
+        *(Step(("make", "-C", part, *HOST_CC)) for part in ("include", "ncurses", "panel")),
         Step(("make", "-C", "include", "DESTDIR=/build/stage", "install")),
         Step(("make", "-C", "panel", "DESTDIR=/build/stage", "install.includes")),
         Step(("mkdir", "-p", "/build/out/lib")),
-        Step(("cc", "-shared", "-Wl,-s", "-o", f"/build/out/lib/{LIBRARY}", whole, "lib/libncursesw.a", "lib/libpanelw.a", "-ldl")),
-        *(Step(("ln", "-s", LIBRARY, f"/build/out/lib/{name}")) for name in LINK_NAMES),
+        Step((*_LINK[ctx.cell.target.os], "-o", f"/build/out/lib/{library}")),
+        *(Step(("ln", "-s", library, f"/build/out/lib/{link_name(ctx, name)}")) for name in LINK_NAMES),
+        *for_static(ctx, Step(("ar", "qcsDL", "/build/out/lib/libncursesw.a", "lib/libncursesw.a", "lib/libpanelw.a"))),
         Step(("cp", "-R", "/build/stage/usr/include", "/build/out/include")),
         # a comment names the tables that it was made from, with their folder
         Step(("sed", "-i", "s|/build/src/||g", "/build/out/include/curses.h")),
@@ -103,8 +119,8 @@ def _make(ctx: Context) -> Node:
         steps,
         inputs=(_commands_input(ctx),),
         files=(ctx.file("toolchains/ncurses/libncursesw.map", "libncursesw.map"),),
-        tools=("posix", "make", *run_tools(ctx)),
         env=ENV,
+        build_cc=True,
     )
 
 
@@ -117,15 +133,35 @@ def _commands(ctx: Context) -> tuple[Node, ...]:
     env = {**ENV, "LIBS": "-ldl"}
     argv = _configure_argv(ctx, _without(tuple(feature for feature in OFF if feature != "progs")))
     steps = (
-        *(Step(("make", "-C", part)) for part in ("include", "ncurses")),
+        *(Step(("make", "-C", part, *HOST_CC)) for part in ("include", "ncurses")),
         Step(("make", "-C", "progs", "tic", "infocmp")),
         Step(("install", "-D", "-m", "755", "-t", "/build/out/bin", "progs/tic", "progs/infocmp")),
         licence("ncurses", "/build/src/COPYING"),
     )
     return (
-        configure_node(ctx, "ncurses-cli", argv, source="ncurses", env=env),
-        make_node(ctx, "ncurses-cli", steps, source="ncurses", env=env),
+        configure_node(ctx, "ncurses-cli", argv, source="ncurses", env=env, build_cc=True),
+        make_node(ctx, "ncurses-cli", steps, source="ncurses", env=env, build_cc=True),
     )
+
+
+def database(ctx: Context) -> str:
+    """Name of the node with share/terminfo as the target's systems lay it out."""
+    return {"linux": DATABASE, "macos": HEX_DATABASE}[ctx.cell.target.os]
+
+
+def _hex_database(ctx: Context) -> Node:
+    """terminfo:ncurses-hex: the same for file systems that take x and X for one: folders are named by the letter's code, 78 for x."""
+    letters = sorted({name[0] for name in TERMINALS})
+    folders = {letter: f"/build/out/share/terminfo/{ord(letter):02x}" for letter in letters}
+    steps = (
+        Step(("mkdir", "-p", *folders.values())),
+        *(
+            Step(("cp", *(f"/build/letters/share/terminfo/{letter}/{name}" for name in TERMINALS if name[0] == letter), folder))
+            for letter, folder in folders.items()
+        ),
+    )
+    env = (("LC_ALL", "C"), ("PATH", "/usr/bin"))
+    return Node(HEX_DATABASE, Run(steps, env, tools=("posix",)), inputs=(Input(DATABASE, "letters"),), platform=ctx.host.platform)
 
 
 def _database(ctx: Context) -> Node:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from graph.recipes import (
     bdb,
-    build_python,
     bzip2,
     certificates,
     cpython,
+    cpython_static,
     distribution,
+    emulation,
     fonts,
     libcxx,
     libedit,
@@ -30,14 +31,33 @@ from graph.recipes import (
 from graph.recipes.common import Recipe, Scoped, of_abi, of_target, of_version
 
 PACKAGES = (
-    *(toolchain, toolchain_addon, bdb, bzip2, certificates, libcxx, fonts, libedit, libffi, libuuid, lld, ncurses, openssl, sqlite, tcl, x11),
-    *(xz, zlib, zstd),
+    toolchain,
+    toolchain_addon,
+    lld,
+    emulation,
+    bdb,
+    bzip2,
+    certificates,
+    fonts,
+    libcxx,
+    libedit,
+    libffi,
+    libuuid,
+    ncurses,
+    openssl,
+    sqlite,
+    tcl,
+    x11,
+    xz,
+    zlib,
+    zstd,
 )
 
 RECIPES: tuple[Recipe, ...] = (
     *(Scoped(of_target, package.nodes) for package in PACKAGES),
-    *(Scoped(of_version, recipe) for recipe in (build_python.nodes, cpython.frozen_nodes, pip.nodes, distribution.stdlib_nodes)),
+    Scoped(of_target, cpython.package_python_nodes),
+    *(Scoped(of_version, recipe) for recipe in (cpython.python_nodes, pip.nodes, distribution.stdlib_nodes)),
     Scoped(of_abi, cpython.abi_nodes),
-    cpython.nodes,
+    cpython_static.nodes,
     distribution.nodes,
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from graph.node import Node, Step
-from graph.recipes.common import Context, fetch_node, source_node
-from graph.recipes.library import CFLAGS, archive_file, archive_step, configure_node, licence, make_node, put
+from dataclasses import replace
+
+from graph.node import Input, Node, Step
+from graph.recipes.common import Context, compile_node, fetch_node, source_node
+from graph.recipes.library import CFLAGS, archive_file, archive_step, licence, make_node, put
 
 # what Debian's and python-build-standalone's users have, and what SQLite itself recommends to have
 OPTIONS = (
@@ -30,29 +32,51 @@ OPTIONS = (
     "SQLITE_SECURE_DELETE",
     "SQLITE_USE_URI",
 )
-# what autosetup would find on every target; each is in glibc 2.17 and musl
-PLATFORM = ("_FILE_OFFSET_BITS=64", "HAVE_FDATASYNC", "HAVE_GMTIME_R", "HAVE_ISNAN", "HAVE_LOCALTIME_R", "HAVE_STRCHRNUL", "HAVE_USLEEP")
+EVERYWHERE = ("HAVE_GMTIME_R", "HAVE_ISNAN", "HAVE_LOCALTIME_R", "HAVE_USLEEP")
+PLATFORM = {
+    "linux": ("_FILE_OFFSET_BITS=64", "HAVE_FDATASYNC", *EVERYWHERE, "HAVE_STRCHRNUL"),
+    # no header declares fdatasync; strchrnul came with 15.4
+    "macos": EVERYWHERE,
+}
+"""What autosetup would find on every target of a system: of Linux, each is in glibc 2.17 and musl."""
+GENERATED = "generate:sqlite"
 WITHOUT = ("test/", "art/", "contrib/", "ext/wasm/", "ext/jni/", "doc/")
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
-    defines = " ".join(f"-D{name}" for name in (*OPTIONS, *PLATFORM))
-    argv = ("/build/src/configure", "--disable-tcl", "--disable-readline", "--disable-shared", "--update-limit", "--prefix=/usr")
+    defines = " ".join(f"-D{name}" for name in (*OPTIONS, *PLATFORM[ctx.cell.target.os]))
     return (
         fetch_node(ctx, "sqlite"),
         source_node(ctx, "sqlite", without=WITHOUT),
-        configure_node(ctx, "sqlite", argv),
+        _generate(replace(ctx, cell=replace(ctx.cell, target=ctx.host.target))),
         make_node(
             ctx,
             "sqlite",
             (
-                # its headers come along; asked for by name, two rules write sqlite3ext.h at once
-                Step(("make", "sqlite3.c")),
-                archive_step("libsqlite3.a", ".", ("sqlite3.c",), cflags=f"{CFLAGS} {defines}"),
+                archive_step("libsqlite3.a", "/build/generated", ("sqlite3.c",), cflags=f"{CFLAGS} {defines}"),
                 put("lib", "libsqlite3.a"),
-                put("include", "sqlite3.h", "sqlite3ext.h"),
+                put("include", "/build/generated/sqlite3.h", "/build/generated/sqlite3ext.h"),
                 licence("sqlite", "/build/src/LICENSE.md"),
             ),
+            configured=False,
+            inputs=(Input(GENERATED, "generated"),),
             files=(archive_file(ctx),),
         ),
+    )
+
+
+def _generate(ctx: Context) -> Node:
+    """generate:sqlite, the amalgamation and its headers, the same for every target. Its makers run on the build host."""
+    argv = ("/build/src/configure", "--disable-tcl", "--disable-readline", "--disable-shared", "--update-limit", "--prefix=/usr")
+    return compile_node(
+        ctx,
+        GENERATED,
+        (
+            Step(argv),
+            # its headers come along; asked for by name, two rules write sqlite3ext.h at once
+            Step(("make", "sqlite3.c")),
+            Step(("install", "-D", "-m", "644", "-t", "/build/out", "sqlite3.c", "sqlite3.h", "sqlite3ext.h")),
+        ),
+        inputs=(Input("source:sqlite", "src"),),
+        env={"CFLAGS": CFLAGS},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from graph.node import Input, Node, Run, Step, Unpack
+from graph.recipes import musl
 from graph.recipes.common import Context, environment, fetch_node
 
 LLVM = "22.1.8"
@@ -28,33 +29,40 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
     return (
         fetch_node(ctx, wheel),
         Node("toolchain:zig", Unpack(1, ("zig", "LICENSE", "lib/"), WITHOUT), inputs=(Input(f"fetch:{wheel}", "archive"),)),
-        _libc(ctx),
+        *LIBC[ctx.cell.target.libc](ctx),
     )
 
 
-def _libc(ctx: Context) -> Node:
+def _stubs(ctx: Context) -> tuple[Node, ...]:
+    """libc:TRIPLE where zig has stub libraries of the system's own."""
     target = ctx.cell.target
-    if target.os == "macos":
-        return _macos(ctx)
     step = Step(("sh", "/build/make.sh", target.zig, target.clang, "/build/out"))
-    return Node(
-        f"libc:{ctx.triple}",
-        Run((step,), environment(ctx), tools=("posix",)),
-        inputs=(Input("toolchain:zig", "zig"),),
-        files=(ctx.file("toolchains/sysroot/make.sh", "make.sh"),),
-        platform=ctx.host.platform,
+    return (
+        Node(
+            f"libc:{ctx.triple}",
+            Run((step,), environment(ctx), tools=("posix",)),
+            inputs=(Input("toolchain:zig", "zig"),),
+            files=tuple(ctx.file(f"toolchains/sysroot/{name}", name) for name in ("make.sh", "complex.c", "doubledouble.c")),
+            platform=ctx.host.platform,
+        ),
     )
 
 
-def _macos(ctx: Context) -> Node:
+def _macos(ctx: Context) -> tuple[Node, ...]:
     """A sysroot laid out as an SDK, from zig's headers and ours (docs/macos.md)."""
     step = Step(("sh", "/build/macos.sh", ctx.cell.target.zig, "/build/ours", "/build/out"))
     ours = (file for part in ("include", "frameworks") for file in ctx.folder(f"toolchains/macos/{part}", f"ours/{part}"))
     settings = ctx.file("toolchains/macos/SDKSettings.json", "ours/SDKSettings.json")
-    return Node(
-        f"libc:{ctx.triple}",
-        Run((step,), environment(ctx), tools=("posix",)),
-        inputs=(Input("toolchain:zig", "zig"),),
-        files=(ctx.file("toolchains/sysroot/macos.sh", "macos.sh"), settings, *ours),
-        platform=ctx.host.platform,
+    return (
+        Node(
+            f"libc:{ctx.triple}",
+            Run((step,), environment(ctx), tools=("posix",)),
+            inputs=(Input("toolchain:zig", "zig"),),
+            files=(ctx.file("toolchains/sysroot/macos.sh", "macos.sh"), settings, *ours),
+            platform=ctx.host.platform,
+        ),
     )
+
+
+LIBC = {"gnu": _stubs, "none": _macos, "musl": musl.nodes}
+"""The nodes of a target's C library, by its kind."""

@@ -5,10 +5,11 @@ What configure would find out is the same on every Linux target (sockets, poll, 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from graph.node import Input, Node, Step
 from graph.recipes.build_python import build_python_path, package_context, python_node
-from graph.recipes.common import Context, fetch_node, source_node
-from graph.recipes.cpython import run_tools
+from graph.recipes.common import Context, compile_node, fetch_node, source_node
 from graph.recipes.library import CFLAGS, archive_file, archive_step, every, licence, make_node, put
 
 X_FLAGS = f"{CFLAGS} -D_GNU_SOURCE -I/build/src/include -I/build/deps/xorgproto/include"
@@ -38,6 +39,7 @@ X11_FOLDERS = {
     "X11": ("src", "src/xcms", "src/xkb"),
     "XIM": ("src/xlibi18n", "modules/im/ximcp", "modules/lc/def", "modules/lc/gen", "modules/lc/Utf8", "modules/om/generic"),
 }
+GENERATED = "generate:libx11"
 KEYSYMS = ("keysymdef", "XF86keysym", "Sunkeysym", "DECkeysym", "HPkeysym")
 
 
@@ -48,6 +50,7 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
         _library(ctx, "libxdmcp", every("/build/src", ("",)), headers="X11", flags="-DHASXDMAUTH -DHAVE_LRAND48 -DHAVE_SRAND48"),
         _protocol(ctx),
         _xcb(ctx),
+        _generate(replace(ctx, cell=replace(ctx.cell, target=ctx.host.target))),
         _x11(ctx),
         _library(
             ctx,
@@ -157,18 +160,41 @@ def _xcb(ctx: Context) -> Node:
     )
 
 
+def _generate(ctx: Context) -> Node:
+    """generate:libx11: ks_tables.h, the names of key symbols, which a program of libX11's writes on the build host."""
+    keysyms = " ".join(f"/build/deps/xorgproto/include/X11/{name}.h" for name in KEYSYMS)
+    return compile_node(
+        ctx,
+        GENERATED,
+        (
+            Step(
+                (
+                    "build-cc",
+                    "-O1",
+                    "-I/build/src/include",
+                    "-I/build/deps/xorgproto/include",
+                    "-o",
+                    "makekeys",
+                    "/build/src/src/util/makekeys.c",
+                )
+            ),
+            Step(("sh", "-c", f"./makekeys {keysyms} >/build/out/ks_tables.h")),
+        ),
+        inputs=(Input("source:libx11", "src", only=("src/util/", "include/")), *x_inputs(ctx)),
+        tools=("posix",),
+        build_cc=True,
+    )
+
+
 def _x11(ctx: Context) -> Node:
     """libx11.a; share/X11/locale: what text input in UTF-8 needs, for machines that have none (docs/tkinter.md)."""
     search = " ".join(f"-I/build/src/{folder}" for folder in ("include/X11", *X11_FOLDERS["X11"], *X11_FOLDERS["XIM"]))
     defines = " ".join((*(f"-D{name}" for name in X11_DEFINES), *(f"-D{name}='\"{place}\"'" for name, place in X11_PLACES.items())))
-    flags = f"{x_flags('libxcb')} -I. -Iinclude -I/build/deps/xtrans/include {search} {defines} {CONNECTIONS}"
-    keysyms = " ".join(f"/build/deps/xorgproto/include/X11/{name}.h" for name in KEYSYMS)
+    flags = f"{x_flags('libxcb')} -I/build/generated -Iinclude -I/build/deps/xtrans/include {search} {defines} {CONNECTIONS}"
     return make_node(
         ctx,
         "libx11",
         (
-            Step(("cc", "-O1", *x_flags().split(), "-o", "makekeys", "/build/src/src/util/makekeys.c")),
-            Step(("sh", "-c", f"./makekeys {keysyms} >ks_tables.h")),
             Step(("mkdir", "-p", "include/X11")),
             Step(("sh", "-c", "sed 's/#undef \\(X[A-Z_]*\\)/#define \\1 1/' /build/src/include/X11/XlibConf.h.in >include/X11/XlibConf.h")),
             *(_x11_part(folders, f"{flags} -D{side}_t") for side, folders in X11_FOLDERS.items()),
@@ -184,11 +210,11 @@ def _x11(ctx: Context) -> Node:
         configured=False,
         inputs=(
             *x_inputs(ctx, "libxcb"),
+            Input(GENERATED, "generated"),
             Input("source:xtrans", "deps/xtrans/include/X11/Xtrans"),
             Input("source:xorgproto", "notices", subdir="share/doc"),
         ),
         files=(archive_file(ctx), ctx.file("toolchains/x11/locale.sh", "locale.sh")),
-        tools=("posix", "make", *run_tools(ctx)),
     )
 
 

@@ -1,6 +1,6 @@
-"""Runs CPython's test suite with Debian's own Python and writes toolchains/suite-baseline.toml.
+"""Runs CPython's test suite with Debian's own Python and writes toolchains/suite-baseline-X.Y.toml.
 
-    python tests/real/debian_baseline.py [--suite forky] [--minor 3.13] [--jobs 4] [--root FOLDER]
+    python tests/real/debian_baseline.py [--minor 3.13] [--jobs 4] [--root FOLDER]
 
 Makes a root file system with mmdebstrap (Debian package of that name; needs root) from the mirror that this machine's apt uses,
 under its keys; the machine's own packages are left alone. With --root an existing one is used again.
@@ -22,15 +22,16 @@ HERE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(HERE))
 
 from graph.errors import FetchError, HostToolMissing  # noqa: E402
-from graph.suite import SuiteResult, parse_suite  # noqa: E402
+from graph.suite import SuiteResult, baseline_file, parse_suite  # noqa: E402
 from graph.testrun import run_regrtest  # noqa: E402
 
 KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-BESIDES = (
-    "gcc g++ libc6-dev ca-certificates netbase tzdata-legacy ncurses-term procps xz-utils zip unzip bzip2 openssl media-types "
-    "net-tools locales"
-)
+BESIDES = "gcc g++ libc6-dev ca-certificates netbase ncurses-term procps xz-utils zip unzip bzip2 openssl media-types net-tools locales"
 """Packages whose programs or data tests look for, and skip without."""
+
+
+RELEASES = {"3.13": ("forky", "tzdata-legacy"), "3.11": ("bookworm", "tzdata")}
+"""Python version -> the Debian release that has it, and its package with the old names of time zones."""
 
 
 def mirror() -> str:
@@ -43,10 +44,11 @@ def mirror() -> str:
     raise FetchError("apt knows no Debian archive", hint="apt-get update")
 
 
-def make_root(root: Path, suite: str, minor: str) -> None:
+def make_root(root: Path, minor: str) -> None:
     """A root file system with Debian's Python and its test suite."""
     python = f"python{minor} python{minor}-venv python{minor}-gdbm python{minor}-dev libpython{minor}-testsuite"
-    packages = ",".join(f"{python} {BESIDES}".split())
+    suite, zones = RELEASES[minor]
+    packages = ",".join(f"{python} {BESIDES} {zones}".split())
     line = f"deb [signed-by={KEYS}] {mirror()} {suite} main"
     # a frozen mirror's index may be past its date; it is still checked by signature
     options = ["--variant=essential", '--aptopt=Acquire::Check-Valid-Until "false"', f"--include={packages}"]
@@ -78,14 +80,13 @@ def write(result: SuiteResult, facts: dict[str, str | int]) -> str:
 
 def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--suite", default="forky")
-    parser.add_argument("--minor", default="3.13")
+    parser.add_argument("--minor", default="3.13", choices=RELEASES)
     parser.add_argument("--jobs", type=int, default=4)
     parser.add_argument("--root", type=Path, default=None)
     given = parser.parse_args(argv)
     root = given.root or Path(tempfile.mkdtemp(prefix="debian-")) / "root"
     if not root.exists():
-        make_root(root, given.suite, given.minor)
+        make_root(root, given.minor)
     work = root / "root" / "suite"
     work.mkdir(exist_ok=True)
     suite = parse_suite((HERE / "toolchains" / "suite.toml").read_text())
@@ -99,7 +100,7 @@ def main(argv: Sequence[str]) -> None:
         "flaky": ", ".join(result.flaky),
         **versions(root, given.minor),
     }
-    (HERE / "toolchains" / "suite-baseline.toml").write_text(write(result, facts))
+    (HERE / baseline_file(given.minor)).write_text(write(result, facts))
     print(f"{root}: {len(result.files)} test files, {len(result.failures)} failures, {result.seconds:.0f} s")
 
 

@@ -27,14 +27,18 @@ class Root:
 
     def __init__(self, place: Path, programs: Iterable[str] = ()) -> None:
         self.place = place
-        for folder in FOLDERS:
-            (place / folder).mkdir(parents=True)
-        self.write("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
-        self.write("etc/group", "root:x:0:\nnogroup:x:65534:\n")
-        self.write("etc/hosts", HOSTS)
+        self.furnish()
         self.libraries(*LIBRARIES)
         self._library(Path("/lib64/ld-linux-x86-64.so.2"))
         self.programs("env", *programs)
+
+    def furnish(self) -> None:
+        """Folders and the files in etc/ that programs take for granted."""
+        for folder in FOLDERS:
+            (self.place / folder).mkdir(parents=True)
+        self.write("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
+        self.write("etc/group", "root:x:0:\nnogroup:x:65534:\n")
+        self.write("etc/hosts", HOSTS)
 
     def write(self, path: str, data: str | bytes, mode: int = 0o644) -> Path:
         """Make a file, with its folders."""
@@ -94,6 +98,23 @@ class Root:
             dest.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path.resolve(), dest)
             dest.chmod(0o755)
+
+
+class MuslRoot(Root):
+    """A root without glibc: busybox, a static program, and no other library than the given loader of musl, if any."""
+
+    def __init__(self, place: Path, loader: Path | None = None, name: str = "ld-musl-x86_64.so.1") -> None:
+        self.place = place
+        self.furnish()
+        busybox = Path(shutil.which("busybox") or "/no/busybox")
+        assert b"ld-linux" not in busybox.read_bytes()[:4096], "busybox-static is needed"
+        self.write("bin/busybox", busybox.read_bytes(), 0o755)
+        told = subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True).stdout
+        for applet in set(told.split()) - {"busybox"}:
+            (place / "bin" / applet).symlink_to("busybox")
+        (place / "usr/bin/env").symlink_to("../../bin/busybox")
+        if loader:
+            self.write(f"lib/{name}", loader.read_bytes(), 0o755)
 
 
 def _find_library(name: str) -> Path:

@@ -14,7 +14,8 @@ CORE_LINK = $(CC) $(PY_CORE_LDFLAGS)
 KEPT_OBJS = $(addprefix $(OUT)/objects/,$(CORE_OBJS) Programs/python.o)
 # what is linked: LTO_OBJS are lto/core.o, lto/core.o1, ..., known once MADE_OBJS is
 MADE_OBJS = $(if $(LTO),lto/core.so,$(CORE_OBJS))
-LINK_OBJS = $(if $(LTO),lto/core.o*,$(CORE_OBJS))
+# (assembly is no bitcode, and goes in as it is)
+LINK_OBJS = $(if $(LTO),lto/core.o* $(filter %/asm_trampoline.o,$(CORE_OBJS)),$(CORE_OBJS))
 CFLAGS_NODIST += $(LTO)
 
 STRIP_full =
@@ -24,12 +25,15 @@ VARIANTS = $(OUT)/full $(OUT)/stripped
 # the prefix that is taken when nothing else was found: no folder of any machine, and none that an installer would rewrite
 Modules/getpath.o: prefix = /nonexistent
 
-.PHONY: core frozen
+.PHONY: core python
 core: $(foreach v,$(VARIANTS),$(v)/bin/$(PYTHON) $(v)/lib/$(SONAME) $(addprefix $(v)/lib/,$(STABLE_ABI))) $(OUT)/static/$(LIBRARY) $(KEPT_OBJS)
 
-frozen: $(FROZEN_FILES_OUT)
-	mkdir -p $(OUT)/Python
-	cp -R Python/frozen_modules $(OUT)/Python/
+# The Python that runs steps of the build, and the frozen modules of every core. 3.11 also writes them as C objects
+DEEPFROZEN = $(DEEPFREEZE_OBJS:.o=.c)
+python: $(FROZEN_FILES_OUT) $(DEEPFROZEN) Programs/python.o $(CORE_OBJS)
+	mkdir -p $(OUT)/Python $(OUT)/bin
+	$(CORE_LINK) -pie -Wl,-s $(LINKFORSHARED) -o $(OUT)/bin/$(PYTHON) Programs/python.o $(CORE_OBJS) $(CORE_LIBS)
+	cp -R Python/frozen_modules $(dir $(DEEPFROZEN)) $(OUT)/Python/
 
 # -Bsymbolic-functions: what libpython calls of its own, it calls directly here, too
 SHARED = $(CORE_LINK) -shared -Wl,-soname,$(SONAME) -Wl,-Bsymbolic-functions

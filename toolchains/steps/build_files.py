@@ -35,6 +35,8 @@ class Facts(TypedDict):
     platform_tag: str
     ext_suffixes: list[str]
     soname: str
+    static: bool
+    """One program, all modules in it."""
     modules: list[str]
     """Extension modules built apart from the core."""
 
@@ -51,8 +53,32 @@ NEUTRAL = {
 }
 """Makefile variables that tell of the machine that built, and what an installed Makefile says instead."""
 
+STATIC = {
+    "PY_ENABLE_SHARED": "0",
+    "LDLIBRARY": "libpython$(VERSION)$(ABIFLAGS).a",
+    "BLDLIBRARY": "$(LDLIBRARY)",
+    "INSTSONAME": "$(LDLIBRARY)",
+    "PY3LIBRARY": "",
+    "LDLIBRARYDIR": "",
+}
+"""Makefile variables of a static distribution, whose objects were configured for a shared libpython too."""
+
+NATIVE = {
+    "PYTHON_FOR_BUILD": "./$(BUILDPYTHON) -E",
+    "PYTHON_FOR_BUILD_DEPS": "$(BUILDPYTHON)",
+    "PYTHON_FOR_FREEZE": "./_bootstrap_python",
+    "FREEZE_MODULE_BOOTSTRAP": "./Programs/_freeze_module",
+    "FREEZE_MODULE_BOOTSTRAP_DEPS": "Programs/_freeze_module",
+    "FREEZE_MODULE": "$(PYTHON_FOR_FREEZE) $(srcdir)/Programs/_freeze_module.py",
+    "FREEZE_MODULE_DEPS": "_bootstrap_python $(srcdir)/Programs/_freeze_module.py",
+}
+"""What a Makefile of a cross build, which names another Python here, says where it is installed: as configure writes it without one."""
+
 FOREIGN = re.compile(r"/build\b|\.\./src\b|\.\./out\b")
 """Places of the sandbox."""
+
+CROSS = "'--with-build-python="
+"""Argument of configure that only a cross build has; --build, which it has besides, names the machine that built."""
 
 PREFIX = "{prefix}"
 """Stands for the prefix in _sysconfigdata (graph/runtime/_relocatable_sysconfig.py)."""
@@ -66,10 +92,10 @@ prefix:=	$(shell f='$(subst ','\'',$(MAKEFILE_LIST))'; CDPATH=; \
 """
 
 
-def neutral_makefile(text: str, modules: list[str]) -> str:
+def neutral_makefile(text: str, modules: list[str], kind: dict[str, str] | None = None) -> str:
     """The Makefile of an installation whose prefix is {prefix}. Raises ValueError if a place of the sandbox stays."""
     states = {f"MODULE_{name.upper()}_STATE": "yes" for name in modules}
-    lines = [_neutral_line(line, {**NEUTRAL, **states}) for line in text.splitlines()]
+    lines = [_neutral_line(line, {**NEUTRAL, **states, **(kind or {})}) for line in text.splitlines()]
     for number, line in enumerate(lines, 1):
         if FOREIGN.search(line) and not line.startswith("#") and "build/scripts" not in line and "Tools/build" not in line:
             raise ValueError(f"Makefile line {number} names a place of the sandbox: {line}")
@@ -84,6 +110,8 @@ def _neutral_line(line: str, values: dict[str, str]) -> str:
     if name == "CONFIG_ARGS":
         # what the environment held is no argument
         words = re.findall(r"'[^']*'", value)
+        if CROSS in value:
+            words = [word for word in words if not word.startswith((CROSS, "'--build="))]
         return "CONFIG_ARGS= " + " ".join(word for word in words if word.startswith("'--")).replace("=/install'", f"={PREFIX}'")
     if name == "prefix":
         return f"prefix={PREFIX}"
@@ -172,14 +200,16 @@ def build_details(facts: Facts) -> dict[str, object]:
             "debug_bytecode": [".pyc"],
             "extensions": suffixes,
         },
-        "libpython": {
-            "dynamic": f"lib/{facts['soname']}",
-            **({} if "d" in facts["abiflags"] else {"dynamic_stableabi": f"lib/libpython{major}.so"}),
-            "link_extensions": False,
-        },
+        **({} if facts["static"] else {"libpython": libpython(facts)}),
         "c_api": {"headers": f"include/python{ldversion}", "pkgconfig_path": "lib/pkgconfig"},
         "arbitrary_data": {},
     }
+
+
+def libpython(facts: Facts) -> dict[str, object]:
+    """What build-details.json tells of the shared libraries."""
+    stable = {} if "d" in facts["abiflags"] else {"dynamic_stableabi": f"lib/libpython{facts['minor'].partition('.')[0]}.so"}
+    return {"dynamic": f"lib/{facts['soname']}", **stable, "link_extensions": False}
 
 
 def copy(source: Path, dest: Path, executable: bool = False) -> None:
@@ -248,16 +278,22 @@ START = """#!/bin/sh
 '''exec' "$(dirname -- "$(realpath -- "$0")")/python{minor}" "$0" "$@"
 ' '''
 """
-COMMANDS = {"idle": "from idlelib.pyshell import main\n\nmain()\n", "pydoc": "import pydoc\n\npydoc.cli()\n"}
+COMMANDS = (
+    ("idle", "idle3", "from idlelib.pyshell import main\n\nmain()\n", ()),
+    ("pydoc", "pydoc3", "import pydoc\n\npydoc.cli()\n", ()),
+    ("2to3-", "2to3", 'import sys\nfrom lib2to3.main import main\n\nsys.exit(main("lib2to3.fixes"))\n', ("3.11", "3.12")),
+)
+"""Name before X.Y, name of the link to it, what it runs, and the Python versions that have it (none: all)."""
 
 
 def commands(minor: str, folder: Path) -> None:
-    """idleX.Y and pydocX.Y, which find the interpreter beside them (sh reads a command, Python a string)."""
-    for name, body in COMMANDS.items():
-        path = folder / f"{name}{minor}"
-        path.write_text(START.format(minor=minor) + body)
-        path.chmod(0o755)
-        (folder / f"{name}3").symlink_to(path.name)
+    """idleX.Y, pydocX.Y and the like, which find the interpreter beside them (sh reads a command, Python a string)."""
+    for name, link, body, minors in COMMANDS:
+        if not minors or minor in minors:
+            path = folder / f"{name}{minor}"
+            path.write_text(START.format(minor=minor) + body)
+            path.chmod(0o755)
+            (folder / link).symlink_to(path.name)
 
 
 def links(facts: Facts, out: Path) -> None:
@@ -265,7 +301,9 @@ def links(facts: Facts, out: Path) -> None:
     name = f"python{facts['minor']}{facts['abiflags']}"
     for other in ("python", *other_names(name, facts, "python3")):
         (out / "bin" / other).symlink_to(name)
-    (out / f"lib/lib{name}.so").symlink_to(facts["soname"])
+    # (a .dylib has the one name already)
+    if not facts["static"] and facts["soname"].startswith(f"lib{name}.so."):
+        (out / f"lib/lib{name}.so").symlink_to(facts["soname"])
 
 
 def sysconfig_files(runtime: Path, lib: Path, values: dict[str, object], facts: Facts) -> None:
@@ -284,9 +322,10 @@ def main(argv: list[str]) -> None:
     minor, lib = facts["minor"], out / facts["lib"]
     (out / "bin").mkdir(parents=True)
     headers(src, work, out / f"include/python{minor}{facts['abiflags']}")
-    makefile = neutral_makefile((work / "Makefile").read_text(), facts["modules"])
+    kind = STATIC if facts["static"] else {}
+    makefile = neutral_makefile((work / "Makefile").read_text(), facts["modules"], kind)
     config_folder(src, work, out / facts["config"], placed_makefile(makefile))
-    values = config_vars(makefile, work / "pyconfig.h")
+    values = {**config_vars(makefile, work / "pyconfig.h"), **({"Py_ENABLE_SHARED": 0} if kind else {})}
     sysconfig_files(runtime, lib, values, facts)
     commands(minor, out / "bin")
     pkgconfig(work, facts, out / "lib/pkgconfig")

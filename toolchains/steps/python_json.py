@@ -39,17 +39,23 @@ class Facts(TypedDict):
     platform_tag: str
     ext_suffixes: list[str]
     soname: str
+    static: bool
+    """One program, all modules in it."""
     triple: str
     options: str
     object_file_format: str
     libc: str
+    deployment_target: str
+    """Oldest macOS; empty for other systems."""
     modules: dict[str, Module]
     test_packages: list[str]
 
 
 GLIBC = rb"\0GLIBC_(\d+\.\d+(?:\.\d+)?)(?=\0)"
 """Symbol versions as they stand in an ELF file's string table."""
-IN_CORE_LINKS = ("dl", "m", "pthread", "rt", "util")
+IN_CORE_LINKS = {"linux": ("dl", "m", "pthread", "rt", "util"), "darwin": ("dl",)}
+IN_CORE_FRAMEWORKS = {"linux": (), "darwin": ("CoreFoundation",)}
+"""By sys.platform."""
 
 
 def config_vars(root: Path, facts: Facts) -> dict[str, Any]:
@@ -124,7 +130,7 @@ def extensions(root: Path, facts: Facts) -> dict[str, list[dict[str, Any]]]:
         values: dict[str, Any] = {
             "links": module["links"],
             "objs": module["objs"],
-            "shared_lib": f"{dynload}/{name}{facts['ext_suffixes'][0]}",
+            "shared_lib": None if facts["static"] else f"{dynload}/{name}{facts['ext_suffixes'][0]}",
         }
         if module["licenses"]:
             values |= {"licenses": module["licenses"], "license_paths": module["license_paths"]}
@@ -146,9 +152,12 @@ def build_info(root: Path, facts: Facts) -> dict[str, Any]:
     static = f"install/{facts['config']}/libpython{facts['minor']}{facts['abiflags']}.a"
     return {
         "core": {
-            "links": system_links(IN_CORE_LINKS),
+            "links": [
+                *system_links(IN_CORE_LINKS[facts["system"]]),
+                *({"name": name, "framework": True} for name in IN_CORE_FRAMEWORKS[facts["system"]]),
+            ],
             "objs": core_objects(root, table),
-            "shared_lib": f"install/lib/{facts['soname']}",
+            "shared_lib": None if facts["static"] else f"install/lib/{facts['soname']}",
             "static_lib": static,
         },
         "extensions": table,
@@ -161,8 +170,10 @@ def build_info(root: Path, facts: Facts) -> dict[str, Any]:
 
 def crt_features(root: Path, facts: Facts) -> list[str]:
     """The C library, and the newest of its symbol versions that any program or library needs."""
+    if facts["system"] == "darwin":
+        return ["libSystem"]
     if facts["libc"] != "gnu":
-        return ["static"]
+        return ["static" if facts["static"] else f"{facts['libc']}-dynamic"]
     binaries = [
         root / f"install/bin/python{facts['minor']}{facts['abiflags']}",
         *root.glob("install/lib/*.so*"),
@@ -185,6 +196,19 @@ def sysconfigdata(facts: Facts) -> str:
     return f"_sysconfigdata_{facts['abiflags']}_{facts['system']}_{facts['multiarch']}.py"
 
 
+def apple_sdk(facts: Facts, settings: Path) -> dict[str, str]:
+    """The apple_sdk_* keys, from the SDK's own SDKSettings.json; none for other systems."""
+    if not facts["deployment_target"]:
+        return {}
+    told = json.loads(settings.read_text())
+    return {
+        "apple_sdk_canonical_name": told["CanonicalName"],
+        "apple_sdk_deployment_target": facts["deployment_target"],
+        "apple_sdk_platform": "macosx",
+        "apple_sdk_version": told["Version"],
+    }
+
+
 def python_facts(facts: Facts, values: dict[str, Any]) -> dict[str, Any]:
     """The python_* keys."""
     minor, version = facts["minor"], facts["version"]
@@ -195,7 +219,7 @@ def python_facts(facts: Facts, values: dict[str, Any]) -> dict[str, Any]:
         "python_bytecode_magic_number": importlib.util.MAGIC_NUMBER.hex(),
         "python_config_vars": {name: str(value) for name, value in sorted(values.items())},
         "python_exe": f"install/bin/python{minor}{facts['abiflags']}",
-        "python_extension_module_loading": ["builtin", "shared-library"],
+        "python_extension_module_loading": ["builtin"] if facts["static"] else ["builtin", "shared-library"],
         "python_implementation_cache_tag": f"cpython-{tag}",
         "python_implementation_hex_version": major << 24 | small << 16 | micro << 8 | 0xF0,
         "python_implementation_name": "cpython",
@@ -227,10 +251,11 @@ def describe(root: Path, facts: Facts) -> dict[str, Any]:
         "build_options": facts["options"],
         "build_info": build_info(root, facts),
         "crt_features": crt_features(root, facts),
-        "libpython_link_mode": "shared",
+        "libpython_link_mode": "static" if facts["static"] else "shared",
         "license_path": "licenses/LICENSE.cpython.txt",
         "licenses": ["Python-2.0", "CNRI-Python"],
         "run_tests": "build/run_tests.py",
+        **apple_sdk(facts, Path("/build/sdk/SDKSettings.json")),
         **python_facts(facts, config_vars(root, facts)),
     }
 

@@ -1,13 +1,23 @@
 #!/bin/sh
 # Makes a plain sysroot for clang and lld out of zig's tree, so that later steps need neither zig's headers nor its caches.
 # usage: make.sh ZIG_TARGET CLANG_TARGET OUT   (ZIG names the zig program; the current folder is scratch space)
+# (complex.c and doubledouble.c lie beside it; CLANG_TARGET_FLAGS are the flags of the target)
 # gives: OUT/usr/include, OUT/usr/lib (start files, stub libraries), OUT/clang (resource folder: builtin headers, libclang_rt)
 set -eu
 zig_target=$1 clang_target=$2 out=$3
 zig_lib=${ZIG%/*}/lib
 export ZIG_GLOBAL_CACHE_DIR="$PWD/global" ZIG_LOCAL_CACHE_DIR="$PWD/local"
-include=$out/usr/include lib=$out/usr/lib rt=$out/clang/lib/$clang_target
+include=$out/usr/include lib=$out/usr/lib rt=$out/clang/lib/$clang_target own=${0%/*}
 mkdir -p "$include" "$lib" "$rt"
+
+# cpu: of start files and builtins, the least that the architecture's distributions ask for. builtins: own ones, for what zig has not, or wrong.
+cpu=baseline builtins= wrong= empty=
+case $zig_target in
+x86-*) cpu=i686 ;;
+arm-*hf.*) cpu=baseline-neon-d32 empty=atomic ;;
+arm-*) cpu=baseline+soft_float-vfp2sp empty=atomic builtins=complex wrong='\|mulc3\|divc3' ;;
+powerpc64le-*) builtins='complex doubledouble' wrong='\|mulc3\|divc3' ;;
+esac
 
 # Headers: zig's list in search order; the first folder wins, so it is copied last. zig's own list starts with clang's builtin headers.
 : > empty.c
@@ -33,7 +43,7 @@ cp features.h "$include/features.h"
 # Start files and stubs: zig makes them for a first link. -s keeps debug sections, and so paths, out of them.
 echo 'int main(void) { return 0; }' > main.c
 for kind in -no-pie -pie; do
-    "$ZIG" cc -target "$zig_target" -O2 -s $kind main.c -o main
+    "$ZIG" cc -target "$zig_target" -mcpu=$cpu -O2 -s $kind main.c -o main
 done
 find "$ZIG_GLOBAL_CACHE_DIR/o" \( -name '*crt1.o' -o -name 'libc_nonshared.a' -o -name 'lib*.so.*' \) -exec cp {} "$lib/" \;
 for stub in "$lib"/lib*.so.*; do
@@ -41,6 +51,11 @@ for stub in "$lib"/lib*.so.*; do
     ln -s "$name" "$lib/${name%%.so.*}.so"
 done
 rm "$lib/libc.so" "$lib/libld.so"
+# Since 2.34 glibc's libc.so.6 is these too, and gives empty archives for those who still name them. libatomic is part of the builtins:
+# an empty one is for those who name it unasked on 32-bit machines.
+for name in dl pthread rt util $empty; do
+    [ -e "$lib/lib$name.so" ] || "$ZIG" ar rcsD "$lib/lib$name.a"
+done
 # Packed anew: zig's members are named by paths in its cache.
 mkdir -p members
 (cd members && "$ZIG" ar x "$lib/libc_nonshared.a" && rm "$lib/libc_nonshared.a" && "$ZIG" ar rcsD "$lib/libc_nonshared.a" ./*.o)
@@ -56,11 +71,15 @@ done
 mkdir -p rt
 cp -R "$zig_lib/compiler_rt" rt/ && chmod -R u+w rt
 sed -e '/compiler_rt\/\(cos\|exp\|exp2\|fabs\|floor_ceil\|fma\|fmax\|fmin\|fmod\|log\|log10\|log2\|round\|sin\|sincos\|sqrt\|tan\|trunc\)\.zig/d' \
-    -e '/compiler_rt\/\(memcpy\|memmove\|ssp\)\.zig/d' \
+    -e "/compiler_rt\/\(memcpy\|memmove\|ssp$wrong\)\.zig/d" \
     -e 's/if (!builtin.is_test) @export/if (!builtin.is_test and name[0] == 0x5f) @export/' "$zig_lib/compiler_rt.zig" > rt/compiler_rt.zig
-"$ZIG" build-obj -target "$zig_target" -O ReleaseFast -fPIC -lc -ffunction-sections -fdata-sections -fstrip --name builtins \
+"$ZIG" build-obj -target "$zig_target" -mcpu=$cpu -O ReleaseFast -fPIC -lc -ffunction-sections -fdata-sections -fstrip --name builtins \
     -femit-bin=builtins.o rt/compiler_rt.zig
 "$ZIG" ar rcsD "$rt/libclang_rt.builtins.a" builtins.o
+for name in $builtins; do
+    "$ZIG" clang --target="$clang_target" $CLANG_TARGET_FLAGS -O2 -fPIC -fvisibility=hidden -ffunction-sections -c "$own/$name.c" -o "$name.o"
+    "$ZIG" ar rsD "$rt/libclang_rt.builtins.a" "$name.o"
+done
 mkdir -p "$out/licenses"
 cp "${ZIG%/*}/LICENSE" "$out/licenses/LICENSE.zig.txt"
 cp "$zig_lib/libc/glibc/LICENSES" "$out/licenses/LICENSE.glibc.txt"

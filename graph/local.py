@@ -1,0 +1,128 @@
+"""A local checkout or archive in the place of a source of the lock: `--source cpython=../cpython`. Hashed like any other source.
+
+A folder is packed as a release tarball is: one top folder; of a git checkout what git knows and does not ignore, committed or not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from graph.disk import hash_file
+from graph.errors import UsageError, did_you_mean
+from graph.lock import Lock
+from graph.matrix import Matrix
+
+CPYTHON = "cpython"
+PATCHLEVEL = "Include/patchlevel.h"
+HINT = "--source NAME=PATH, e.g. --source cpython=../cpython"
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A typed NAME=PATH."""
+
+    name: str
+    path: Path
+
+
+def parse_local(text: str) -> Local:
+    """NAME=PATH, of a folder or file that exists. Raises UsageError."""
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise UsageError(f"{text!r} names no source and path", hint=HINT)
+    place = Path(path).expanduser().absolute()
+    if not place.exists():
+        raise UsageError(f"{place} does not exist", place=f"--source {name}", hint=HINT)
+    return Local(name, place)
+
+
+def with_local(lock: Lock, matrix: Matrix, local: Local, folder: Path) -> tuple[Lock, Matrix]:
+    """Lock and matrix with `local` in the place of its source; a folder is packed into `folder`. Raises UsageError for an unknown name.
+
+    A CPython tree brings its version along: it takes the place of the one with the same major.minor, or comes first as a new one.
+    """
+    path = _packed(local, folder) if local.path.is_dir() else local.path
+    name, version = local.name, ""
+    if name == CPYTHON:
+        version = cpython_version(local.path) if local.path.is_dir() else matrix.versions[0]
+        name = f"{CPYTHON}-{_of_same_minor(version, matrix) or matrix.versions[0]}"
+    if name not in lock.sources:
+        raise UsageError(f"no source named {name!r}", place="--source", hint=did_you_mean(name, [CPYTHON, *lock.sources]))
+    old, digest = lock.sources[name], hash_file(path)
+    taken = f"{CPYTHON}-{version}" if version else name
+    new = replace(old, name=taken, version=version or old.version, filename=path.name, sha256=digest.hash, size=digest.size, ways=())
+    sources = {**lock.sources, taken: new}
+    return replace(lock, sources=sources), replace(matrix, versions=_versions(version, matrix) if version else matrix.versions)
+
+
+def mirror_of(local: Local, folder: Path) -> Path:
+    """The folder where the fetcher finds the bytes."""
+    return folder if local.path.is_dir() else local.path.parent
+
+
+def cpython_version(tree: Path) -> str:
+    """X.Y.Z of a CPython source tree. Raises UsageError when it is none."""
+    try:
+        text = (tree / PATCHLEVEL).read_text()
+    except OSError:
+        raise UsageError(f"{tree} has no {PATCHLEVEL}: it is no CPython source", place=f"--source {CPYTHON}", hint=HINT) from None
+    numbers = dict(re.findall(r"#define\s+PY_(MAJOR|MINOR|MICRO)_VERSION\s+(\d+)", text))
+    return ".".join(numbers[part] for part in ("MAJOR", "MINOR", "MICRO"))
+
+
+def _of_same_minor(version: str, matrix: Matrix) -> str:
+    minor = version.rpartition(".")[0] + "."
+    return next((one for one in matrix.versions if one.startswith(minor)), "")
+
+
+def _versions(version: str, matrix: Matrix) -> tuple[str, ...]:
+    other = _of_same_minor(version, matrix)
+    return tuple(version if one == other else one for one in matrix.versions) if other else (version, *matrix.versions)
+
+
+def _packed(local: Local, folder: Path) -> Path:
+    """The tarball of a folder: made again only when a name, size or time in it changed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = sorted(_files(local.path))
+    stamps = [(name, status.st_size, status.st_mtime_ns, status.st_mode) for name in files for status in [(local.path / name).lstat()]]
+    stamp = hashlib.sha256(json.dumps([str(local.path), stamps]).encode()).hexdigest()[:16]
+    path = folder / f"{local.name}-{stamp}.tar"
+    if not path.exists():
+        part = path.with_suffix(".part")
+        with tarfile.open(part, "w") as tar:
+            for name in files:
+                tar.add(local.path / name, f"{local.name}/{name}", recursive=False, filter=_plain)
+        part.replace(path)
+    return path
+
+
+def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Of a file's header what the source is: no time, no owner."""
+    info.mtime = info.uid = info.gid = 0
+    info.uname = info.gname = ""
+    info.mode = 0o755 if info.mode & 0o111 else 0o644
+    return info
+
+
+def _files(tree: Path) -> Iterator[str]:
+    """Files and links of the tree, relative to it."""
+    listed = (
+        subprocess.run(
+            ["git", "-C", str(tree), "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True, check=False
+        )
+        if (tree / ".git").exists()
+        else None
+    )
+    if listed is not None and listed.returncode == 0:
+        names = (name.decode() for name in listed.stdout.split(b"\0") if name)
+    else:
+        names = (path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_symlink() or path.is_file())
+    # deleted, but not yet for git; a submodule is a folder
+    yield from (name for name in names if (tree / name).is_symlink() or (tree / name).is_file())

@@ -1,0 +1,29 @@
+# Steps of tests/real/test_macos.py, in a node's sandbox: what the drivers make for macOS.
+set -eux
+out=/build/out
+mkdir -p "$out"
+cat > hello.c << 'END'
+#include <stdio.h>
+#include <sys/stat.h>
+const char *file(void) { return __FILE__; }
+int main(int argc, char **argv) {
+    unsigned __int128 wide = (unsigned __int128)12345678901234567890u * argc / (argc + 2);
+    if (__builtin_available(macOS 13, *))
+        mkfifoat(0, argv[0], 0600);
+    return printf("%s %lu\n", file(), (unsigned long)wide);
+}
+END
+cc -O2 -g -c hello.c
+cc -g hello.o -o "$out/program"
+cc -O2 -flto=thin hello.c -o "$out/lto"
+cc -O2 -Wl,-S hello.c -o "$out/plain"
+echo 'extern int python; int PyInit_x(void) { return python; } int PyInit_y(void) { return 1; } int other(void) { return 2; }' > module.c
+cc -bundle -undefined dynamic_lookup -Wl,-exported_symbol,'_PyInit_*' module.c -o "$out/module.so"
+echo 'int one(void) { return 1; }' > one.c
+cc -c one.c
+ar rcsD libone.a one.o
+cc -dynamiclib -install_name @rpath/libone.dylib -Wl,-force_load,libone.a -o "$out/libone.dylib"
+echo 'int one(void); int absent(void); int main(void) { return one() + absent(); }' > needs.c
+if cc needs.c -L"$out" -lone -o needs 2> message.txt; then exit 1; fi
+grep 'undefined symbol: absent' message.txt
+cp "$out/plain" "$out/stacked"

@@ -1,0 +1,177 @@
+"""macOS from here: what the drivers make, and what configure finds out, against a table of what it says on macOS."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lief
+import pytest
+
+from graph import toml
+from graph.build import Build, Workshop
+from graph.jobserver import Jobserver
+from graph.node import File, Node, Step
+from graph.plan import make_plan
+from graph.recipes.common import Context, compile_node
+from graph.recipes.registry import RECIPES
+from graph.session import Session
+from tests.mini import Checkout
+from tests.test_steps import load
+
+main_stack = load("main_stack")
+TARGETS = ("aarch64-apple-darwin", "x86_64-apple-darwin")
+MACHINES = {"aarch64-apple-darwin": ("ARM64", "11.0"), "x86_64-apple-darwin": ("X86_64", "10.15")}
+SCRIPT = Path(__file__).with_name("macos.sh")
+TABLE = toml.loads(Path(__file__).with_name("macos_pyconfig.toml").read_text())
+
+
+def drivers(ctx: Context) -> tuple[Node, ...]:
+    """One node that runs macos.sh with the drivers."""
+    if ctx.cell.target.os != "macos":
+        return ()
+    file = File("test.sh", SCRIPT.read_bytes())
+    return (compile_node(ctx, f"make:{ctx.triple}:test", (Step(("sh", "/build/test.sh")),), files=(file,), tools=("posix",)),)
+
+
+@pytest.fixture(scope="module")
+def session(first: Checkout) -> Session:
+    return Session(first.root)
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def triple(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def made(session: Session, triple: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    """Trees by node: of the drivers' test, and of configure."""
+    cell = session.matrix.default(session.matrix.targets[triple])
+    context = Context(cell, session.host, session.lock, session.files)
+    plan = make_plan([context], [*RECIPES, drivers])
+    workshop = Workshop(session.store, session.runner, session.fetcher, Jobserver(2), session.reporter, session.lock, session.tools)
+    build = Build(plan, workshop)
+    names = {"drivers": f"make:{triple}:test", "configure": f"configure:{cell.abi}"}
+    for name in plan.closure(names.values()):
+        build.realise(name)
+    trees = {}
+    for short, name in names.items():
+        trees[short] = tmp_path_factory.mktemp(short) / "out"
+        session.store.copy_tree(build.result(name).tree, trees[short])
+    yield trees
+
+
+def macho(path: Path) -> lief.MachO.Binary:
+    fat = lief.MachO.parse(path)
+    assert fat is not None and fat.size == 1
+    binary = fat.at(0)
+    assert binary is not None
+    return binary
+
+
+def bad_pages(data: bytes) -> list[int]:
+    """Pages whose hash in the signature is not theirs. Written from xnu's cs_blobs.h, apart from main_stack.py."""
+    binary = lief.MachO.parse(list(data))
+    assert binary is not None
+    start = binary.at(0).code_signature.data_offset  # type: ignore[union-attr]
+    count = struct.unpack(">I", data[start + 8 : start + 12])[0]
+    entries = struct.unpack(f">{2 * count}I", data[start + 12 : start + 12 + 8 * count])
+    directory = data[start + dict(zip(entries[::2], entries[1::2], strict=True))[0] :]
+    hashes, slots, limit = (struct.unpack(">I", directory[at : at + 4])[0] for at in (16, 28, 32))
+    size = 1 << directory[39]
+    pages = [data[at : min(at + size, limit)] for at in range(0, limit, size)]
+    assert len(pages) == slots and limit == start
+    return [n for n, page in enumerate(pages) if directory[hashes + 32 * n :][:32] != hashlib.sha256(page).digest()]
+
+
+@pytest.mark.parametrize("name", ["program", "lto", "plain", "module.so", "libone.dylib"])
+def test_what_is_linked_is_signed_and_names_its_platform(made: dict[str, Path], triple: str, name: str) -> None:
+    path = made["drivers"] / name
+    binary = macho(path)
+    machine, oldest = MACHINES[triple]
+    assert binary.header.cpu_type.name == machine
+    version = binary.build_version
+    assert version is not None
+    assert version.platform.name == "MACOS"
+    assert ".".join(map(str, version.minos[:2])) == oldest
+    assert version.sdk[0] == 27
+    assert bad_pages(path.read_bytes()) == []
+
+
+def test_modules_are_bundles_that_show_their_entry_only(made: dict[str, Path]) -> None:
+    binary = macho(made["drivers"] / "module.so")
+    assert binary.header.file_type.name == "BUNDLE"
+    assert {symbol.name for symbol in binary.exported_symbols} == {"_PyInit_x", "_PyInit_y"}
+
+
+def test_libraries_are_known_by_a_run_path(made: dict[str, Path]) -> None:
+    library = macho(made["drivers"] / "libone.dylib")
+    assert next(command.name for command in library.commands if isinstance(command, lief.MachO.DylibCommand)) == "@rpath/libone.dylib"
+
+
+def test_newer_functions_are_weak(made: dict[str, Path]) -> None:
+    for name in ("program", "lto"):
+        [symbol] = [symbol for symbol in macho(made["drivers"] / name).imported_symbols if symbol.name == "_mkfifoat"]
+        assert symbol.description & 0x40, "N_WEAK_REF"
+
+
+def test_nothing_names_the_build_folder(made: dict[str, Path]) -> None:
+    for path in made["drivers"].iterdir():
+        assert b"/build" not in path.read_bytes(), path.name
+
+
+def test_a_stack_is_set_and_signed_anew(made: dict[str, Path]) -> None:
+    path = made["drivers"] / "stacked"
+    path.chmod(0o755)
+    main_stack.main(["0x1000000", str(path)])
+    binary = macho(path)
+    assert binary.main_command is not None and binary.main_command.stack_size == 16 * 1024 * 1024
+    assert path.read_bytes() != (made["drivers"] / "plain").read_bytes()
+    assert bad_pages(path.read_bytes()) == []
+
+
+def defines(text: str) -> dict[str, str]:
+    """Names that a configured header defines."""
+    return {found[1]: (found[2] or "").strip() for found in re.finditer(r"^#define (\w+)(?: (.*))?$", text, re.M)}
+
+
+def disagreements(found: dict[str, str], table: dict[str, Any], arch: str) -> list[str]:
+    """What a pyconfig.h says otherwise than the table."""
+    own = table[arch]
+    yes, no = (set(table[key]) | set(own.get(key, ())) for key in ("yes", "no"))
+    values = {**table["values"], **own["values"]}
+    return sorted(
+        [f"{name} is missing" for name in yes if found.get(name) != "1"]
+        + [f"{name} is too much" for name in no & set(found)]
+        + [f"{name} is {found.get(name)}, not {value}" for name, value in values.items() if int(found.get(name, "-1"), 0) != value]
+    )
+
+
+def test_configure_says_what_it_says_on_macos(made: dict[str, Path], triple: str) -> None:
+    found = defines((made["configure"] / "pyconfig.h").read_text())
+    assert disagreements(found, TABLE, triple.partition("-")[0]) == []
+
+
+def test_a_wrong_answer_is_seen() -> None:
+    right = {**dict.fromkeys(TABLE["yes"], "1"), **{name: str(value) for name, value in TABLE["values"].items()}}
+    right |= {name: str(value) for name, value in TABLE["aarch64"]["values"].items()}
+    assert disagreements(right, TABLE, "aarch64") == []
+    wrong = {**right, "HAVE_ALIGNED_REQUIRED": "1", "SIZEOF_LONG_DOUBLE": "16"}
+    del wrong["HAVE_COMPUTED_GOTOS"]
+    assert len(disagreements(wrong, TABLE, "aarch64")) == 3
+
+
+def test_the_makefile_is_a_macs(made: dict[str, Path], triple: str) -> None:
+    makefile = (made["configure"] / "Makefile").read_text()
+    settings = {found[1]: found[2].strip() for found in re.finditer(r"^(\w+)=[ \t]*(.*)$", makefile, re.M)}
+    arch = {"aarch64": "arm64"}.get(triple.partition("-")[0], "x86_64")
+    assert settings["_PYTHON_HOST_PLATFORM"] == f"macosx-{MACHINES[triple][1]}-{arch}"
+    assert settings["EXT_SUFFIX"] == ".cpython-313-darwin.so"
+    assert settings["MACHDEP"] == settings["MULTIARCH"] == "darwin"
+    assert settings["LDSHARED"] == "$(CC) -bundle -undefined dynamic_lookup $(PY_LDFLAGS)"
+    assert settings["LINKFORSHARED"].split() == ["-Wl,-stack_size,1000000", "-framework", "CoreFoundation"]

@@ -1,0 +1,114 @@
+"""`--source NAME=PATH`: a checkout or an archive in the place of a source of the lock."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from graph.digest import Digest
+from graph.errors import UsageError
+from graph.local import Local, cpython_version, mirror_of, parse_local, with_local
+from graph.lock import Lock
+from graph.matrix import Matrix
+from graph.session import Session
+
+ROOT = Path(__file__).resolve().parent.parent
+SESSION = Session(ROOT, {})
+VERSIONS = SESSION.matrix.versions
+
+
+def cpython(folder: Path, version: str, **files: str) -> Path:
+    numbers = zip(("MAJOR", "MINOR", "MICRO"), version.split("."), strict=True)
+    (folder / "Include").mkdir(parents=True)
+    (folder / "Include/patchlevel.h").write_text("".join(f"#define PY_{part}_VERSION\t\t{number}\n" for part, number in numbers))
+    for name, text in files.items():
+        (folder / f"{name}.c").write_text(text)
+    return folder
+
+
+def taken(path: Path, store: Path, name: str = "cpython") -> tuple[Lock, Matrix]:
+    return with_local(SESSION.lock, SESSION.matrix, Local(name, path), store)
+
+
+def members(lock: Lock, name: str, store: Path) -> dict[str, bytes]:
+    with tarfile.open(store / lock.sources[name].filename) as tar:
+        return {member.name: file.read() for member in tar for file in [tar.extractfile(member)] if file}
+
+
+@pytest.mark.parametrize(
+    ("text", "what"), [("cpython", "names no source"), ("=x", "names no source"), ("cpython=/nowhere/at/all", "does not exist")]
+)
+def test_what_is_typed_wrong_is_told(text: str, what: str) -> None:
+    with pytest.raises(UsageError, match=what) as caught:
+        parse_local(text)
+    assert "--source cpython=" in caught.value.hint
+
+
+def test_a_checkout_takes_the_place_of_its_own_minor_version(tmp_path: Path) -> None:
+    minor = VERSIONS[0].rpartition(".")[0]
+    lock, matrix = taken(cpython(tmp_path / "tree", f"{minor}.99", main="int x;"), tmp_path / "store")
+    assert matrix.versions == (f"{minor}.99", *VERSIONS[1:])
+    source = lock.sources[f"cpython-{minor}.99"]
+    assert (source.version, source.ways) == (f"{minor}.99", ())
+    data = (tmp_path / "store" / source.filename).read_bytes()
+    assert (source.sha256, source.size) == (Digest.of(data).hash, len(data))
+    assert members(lock, source.name, tmp_path / "store")["cpython/main.c"] == b"int x;"
+
+
+def test_a_checkout_of_a_new_version_comes_first(tmp_path: Path) -> None:
+    lock, matrix = taken(cpython(tmp_path / "tree", "3.99.0"), tmp_path / "store")
+    assert matrix.versions == ("3.99.0", *VERSIONS)
+    assert lock.sources["cpython-3.99.0"].version == "3.99.0"
+    assert lock.sources[f"cpython-{VERSIONS[0]}"] == SESSION.lock.sources[f"cpython-{VERSIONS[0]}"]
+
+
+def test_the_same_files_give_the_same_bytes_wherever_and_whenever(tmp_path: Path) -> None:
+    first, second = (cpython(tmp_path / name, VERSIONS[0], main="m") for name in ("first", "second"))
+    os.utime(second / "main.c", (1, 1))
+    name = f"cpython-{VERSIONS[0]}"
+    one, two = (taken(tree, tmp_path / "store")[0].sources[name] for tree in (first, second))
+    assert one.sha256 == two.sha256
+    (first / "main.c").write_text("other")
+    assert taken(first, tmp_path / "store")[0].sources[name].sha256 != one.sha256
+
+
+def test_of_a_git_checkout_what_git_ignores_stays_out(tmp_path: Path) -> None:
+    tree = cpython(tmp_path / "tree", VERSIONS[0], main="m", untracked="u", ignored="i", deleted="d")
+    (tree / ".gitignore").write_text("ignored.c\n")
+    for words in (["init", "-q"], ["add", "main.c", "deleted.c", ".gitignore"]):
+        subprocess.run(["git", "-C", str(tree), *words], check=True)
+    (tree / "deleted.c").unlink()
+    (tree / "main.c").write_text("not committed")
+    found = members(taken(tree, tmp_path / "store")[0], f"cpython-{VERSIONS[0]}", tmp_path / "store")
+    assert found["cpython/main.c"] == b"not committed"
+    assert {name for name in found if name.endswith(".c")} == {"cpython/main.c", "cpython/untracked.c"}
+    assert not any(".git/" in name for name in found)
+
+
+def test_an_archive_is_taken_as_it_is(tmp_path: Path) -> None:
+    archive = tmp_path / "zlib-9.tar.gz"
+    archive.write_bytes(b"bytes")
+    lock, matrix = taken(archive, tmp_path / "store", "zlib")
+    assert (lock.sources["zlib"].filename, lock.sources["zlib"].sha256) == ("zlib-9.tar.gz", Digest.of(b"bytes").hash)
+    assert matrix == SESSION.matrix
+    assert mirror_of(Local("zlib", archive), tmp_path / "store") == tmp_path
+
+
+def test_an_unknown_source_and_a_tree_that_is_no_cpython_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no source named 'zlob'") as caught:
+        taken(tmp_path, tmp_path / "store", "zlob")
+    assert "zlib" in caught.value.hint
+    with pytest.raises(UsageError, match="it is no CPython source"):
+        cpython_version(tmp_path)
+
+
+def test_a_local_source_changes_its_own_nodes_and_no_others(tmp_path: Path) -> None:
+    """As typed: FREESTANDING_SOURCES or --source. What a node reads of its source decides, so the rest of the plan is as it was."""
+    tree = cpython(tmp_path / "tree", VERSIONS[0])
+    given = Session(ROOT, {"FREESTANDING_SOURCES": f"cpython={tree}", "FREESTANDING_STORE": str(tmp_path / "store")})
+    name = f"fetch:cpython-{VERSIONS[0]}"
+    assert {one for one, node in given.plan.nodes.items() if node != SESSION.plan.nodes[one]} == {name}
