@@ -92,7 +92,7 @@ def test_a_module_for_another_abi_is_found(tmp_path: Path) -> None:
 
 
 def test_a_platform_without_a_triplet() -> None:
-    """3.11 on LoongArch: names end with the ABI."""
+    """Names end with the ABI, as those of 3.11 without its patch for LoongArch."""
     limits = replace(parse_policy(POLICY, CELL), cell=Cell(TARGET, "3.11.2", ("lto",)), multiarch="")
     folder = "python/lib/python3.11"
     names = (f"{folder}/config-3.11/Makefile", f"{folder}/lib-dynload/fix.cpython-311.so", f"{folder}/lib-dynload/own.cpython-311-x.so")

@@ -17,9 +17,10 @@ from tests.mini import Checkout
 from tests.real.conftest import archive
 from tests.real.machine import environment, patiently, said
 from tests.real.packages import PACKAGES, REQUIREMENTS, stock
+from tests.real.version import MINOR, VERSION
 
 TOOLS = ("uv==0.13.9", "pbs-installer[install]==2026.10.25")
-DATA = "lib/python3.13/_sysconfigdata__linux_x86_64-linux-gnu.py"
+DATA = f"lib/python{MINOR}/_sysconfigdata__linux_x86_64-linux-gnu.py"
 SETTINGS = "import json, sysconfig as s; print(json.dumps({**s.get_config_vars(), **s.get_paths()}, ensure_ascii=False))"
 MARKUPSAFE = tuple(package for package in PACKAGES if package.name == "markupsafe")
 
@@ -52,7 +53,7 @@ class Uv:
 
     @property
     def prefix(self) -> Path:
-        return self.top / "pythons/cpython-3.13.15-linux-x86_64-gnu"
+        return self.top / f"pythons/cpython-{VERSION}-linux-x86_64-gnu"
 
 
 def download_list(path: Path) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def download_list(path: Path) -> dict[str, Any]:
         **{"major": 3, "minor": 13, "patch": 15, "prerelease": "", "variant": None, "build": release[1]},
         **{"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "url": path.as_uri().replace("+", "%2B")},
     }
-    return {"cpython-3.13.15-linux-x86_64-gnu": entry}
+    return {f"cpython-{VERSION}-linux-x86_64-gnu": entry}
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def uv(first: Checkout, tools: Path, tmp_path_factory: pytest.TempPathFactory) -
         **{"UV_PYTHON_DOWNLOADS_JSON_URL": str(top / "downloads.json"), "UV_PYTHON_PREFERENCE": "only-managed", "UV_NO_CONFIG": "1"},
     }
     made = Uv(tools / "bin/uv", top, environment(**settings))
-    made("python", "install", "3.13")
+    made("python", "install", MINOR)
     return made
 
 
@@ -105,7 +106,7 @@ def values(file: Path) -> dict[str, object]:
 def test_uv_has_nothing_to_rewrite(uv: Uv, unpacked: Path) -> None:
     """It writes _sysconfigdata again, but every value in it stays as it was; the two other files are its own."""
     before, after = tree(unpacked), tree(uv.prefix)
-    assert set(after) - set(before) == {"BUILD", "lib/python3.13/EXTERNALLY-MANAGED"}
+    assert set(after) - set(before) == {"BUILD", f"lib/python{MINOR}/EXTERNALLY-MANAGED"}
     assert set(before) - set(after) == set()
     assert {name for name in before if before[name] != after[name]} == {DATA}
     assert values(uv.prefix / DATA) == {**values(unpacked / DATA), "PYTHON_BUILD_STANDALONE": 1}
@@ -132,13 +133,13 @@ def test_build_settings_are_right_after_uv_and_after_a_move(uv: Uv, unpacked: Pa
 def test_uv_makes_environments_builds_and_runs(uv: Uv, unpacked: Path, tmp_path: Path) -> None:
     house = stock(unpacked / "bin/python3", tmp_path / "house", MARKUPSAFE, [name for name in REQUIREMENTS if "setuptools" in name])
     venv = tmp_path / "an environment"
-    uv("venv", "--python", "3.13", venv)
+    uv("venv", "--python", MINOR, venv)
     [package] = MARKUPSAFE
     source = ("--no-index", "--find-links", house, "--no-binary", package.name)
     uv("pip", "install", "--python", venv, *source, f"{package.name}=={package.version}")
     code = "import markupsafe._speedups, os, sys; print(os.path.realpath(sys.base_prefix))"
     assert said(venv / "bin/python", "-c", code, env={"LANG": "C.UTF-8"}) == f"{uv.prefix}\n"
-    run = ("run", "--no-project", "--python", "3.13", "--no-index", "--find-links", house, "--with", package.name, "python", "-c", code)
+    run = ("run", "--no-project", "--python", MINOR, "--no-index", "--find-links", house, "--with", package.name, "python", "-c", code)
     assert uv(*run).splitlines()[-1] == str(uv.prefix)
 
 

@@ -14,6 +14,7 @@ from graph.testrun import prefix_of, unpack_archive
 from tests.mini import Checkout
 from tests.real.conftest import archive
 from tests.real.machine import environment, patiently, said
+from tests.real.version import MINOR, TAG
 
 SOURCES = Path(__file__).with_name("embedding")
 RUN_PATH = "-Wl,-rpath,$ORIGIN/../python/lib"
@@ -47,12 +48,12 @@ class Application:
 
 def by_pkg_config(app: Application) -> None:
     """What pkg-config writes is for a shell to read: eval does."""
-    app.shell("by-pkg-config", """eval cc embed.c -o '"$OUT"' '"$RUN_PATH"' $(pkg-config --cflags --libs python-3.13-embed)""")
+    app.shell("by-pkg-config", f"""eval cc embed.c -o '"$OUT"' '"$RUN_PATH"' $(pkg-config --cflags --libs python-{MINOR}-embed)""")
 
 
 def by_xargs(app: Application) -> None:
     """xargs reads backslashes as a shell does."""
-    app.shell("by-xargs", 'pkg-config --cflags --libs python-3.13-embed | xargs cc embed.c -o "$OUT" "$RUN_PATH"')
+    app.shell("by-xargs", f'pkg-config --cflags --libs python-{MINOR}-embed | xargs cc embed.c -o "$OUT" "$RUN_PATH"')
 
 
 def by_python3_config(app: Application) -> None:
@@ -71,7 +72,7 @@ def by_make(app: Application) -> None:
 def by_cmake(app: Application) -> None:
     """The extension module of CMakeLists.txt too."""
     build = app.scratch / "cmake"
-    options = (f"-DPython3_ROOT_DIR={app.prefix}", f"-DCMAKE_INSTALL_PREFIX={app.place}")
+    options = (f"-DMINOR={MINOR}", f"-DPython3_ROOT_DIR={app.prefix}", f"-DCMAKE_INSTALL_PREFIX={app.place}")
     said("cmake", "-S", SOURCES, "-B", build, *options)
     said("cmake", "--build", build)
     said("cmake", "--install", build)
@@ -87,7 +88,9 @@ def by_cargo(app: Application) -> None:
 
 def by_hand(app: Application) -> None:
     """The static libpython: the program holds it, and shows its symbols to extension modules."""
-    script = """eval cc embed.c -o '"$OUT"' -rdynamic $("$FULL" --cflags) '"$("$FULL" --configdir)/libpython3.13.a"' $("$FULL" --libs)"""
+    script = (
+        f"""eval cc embed.c -o '"$OUT"' -rdynamic $("$FULL" --cflags) '"$("$FULL" --configdir)/libpython{MINOR}.a"' $("$FULL" --libs)"""
+    )
     app.shell("by-hand", script, FULL=str(app.full / "bin/python3-config"))
 
 
@@ -142,7 +145,7 @@ def found(done: subprocess.CompletedProcess[str], prefix: Path) -> None:
     """The program ran with the standard library, extension modules and OpenSSL of this prefix."""
     assert done.returncode == 0, done.stderr
     *paths, openssl = done.stdout.splitlines()
-    modules = prefix / "lib/python3.13"
+    modules = prefix / f"lib/python{MINOR}"
     [ctypes] = (modules / "lib-dynload").glob("_ctypes.*")
     # the loader writes libpython's folder as the run path does: bin/../python/lib
     assert [Path(path).resolve() for path in paths] == [prefix, modules / "encodings/__init__.py", ctypes]
@@ -163,7 +166,7 @@ def test_a_program_that_holds_libpython(application: Moved) -> None:
 
 def test_a_program_told_by_the_library_path(application: Moved, tmp_path: Path) -> None:
     alone = application.run("without-a-run-path")
-    assert alone.returncode != 0 and "libpython3.13.so.1.0" in alone.stderr
+    assert alone.returncode != 0 and f"libpython{MINOR}.so.1.0" in alone.stderr
     prefix = application.app.prefix
     found(application.run("without-a-run-path", LD_LIBRARY_PATH=str(prefix / "lib")), prefix)
 
@@ -181,9 +184,9 @@ def test_programs_name_no_place_to_the_loader(application: Moved, name: str) -> 
 def test_an_extension_module_made_by_cmake(application: Moved) -> None:
     assert "by-cmake" not in application.errors, application.errors["by-cmake"]
     folder = application.app.place / "modules"
-    assert [path.name for path in folder.iterdir()] == ["where.cpython-313-x86_64-linux-gnu.so"]
+    assert [path.name for path in folder.iterdir()] == [f"where.cpython-{TAG}-x86_64-linux-gnu.so"]
     shown = said(application.app.prefix / "bin/python3", "-c", "import where; print(where.answer())", env={"PYTHONPATH": str(folder)})
-    assert shown == f"{0x030D}\n"
+    assert shown == f"{(3 << 8) + int(MINOR[2:])}\n"
 
 
 def test_word_splitting_breaks_at_spaces(application: Moved) -> None:
@@ -192,7 +195,9 @@ def test_word_splitting_breaks_at_spaces(application: Moved) -> None:
         application.app.shell("nothing", 'cc embed.c -o "$OUT" $("$CONFIG" --cflags --ldflags --embed)')
 
 
-@pytest.mark.parametrize("soname", ["libpython3.13.so.1.0", "libcrypto.so.3", "libssl.so.3", "libsqlite3.so.0", "libffi.so.8", "libz.so.1"])
+@pytest.mark.parametrize(
+    "soname", [f"libpython{MINOR}.so.1.0", "libcrypto.so.3", "libssl.so.3", "libsqlite3.so.0", "libffi.so.8", "libz.so.1"]
+)
 def test_foreign_libraries_on_the_library_path(moved: Path, tmp_path: Path, soname: str) -> None:
     """Real ones, which end the process when they are loaded."""
     said("cc", "-shared", "-fPIC", SOURCES / "foreign.c", f"-Wl,-soname,{soname}", "-o", tmp_path / soname)

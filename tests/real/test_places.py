@@ -14,6 +14,7 @@ import pytest
 from graph.testrun import prefix_of, unpack_archive
 from tests.mini import Checkout
 from tests.real.conftest import DEEP, archive
+from tests.real.version import MINOR
 
 FOREIGN = re.compile(rb"(?<![\w.})/-])/(?:build|install)(?![\w.-])")
 """The sandbox, and the prefix of configure, as absolute paths (.../operations/install is neither)."""
@@ -116,7 +117,7 @@ def test_with_any_first_argument(moved: Path, argv0: str) -> None:
     found = probe(argv0, program=moved / "bin/python3")
     belongs(found, moved)
     if "no" in argv0 or "null" in argv0:
-        assert found["executable"] == str(moved / "bin/python3.13")
+        assert found["executable"] == str(moved / f"bin/python{MINOR}")
 
 
 @pytest.mark.parametrize("options", [(), ("--copies",), ("--system-site-packages", "--symlinks")], ids=["links", "copies", "system-site"])
@@ -149,12 +150,12 @@ def test_a_pth_file_beside_the_interpreter(moved: Path, tmp_path: Path) -> None:
     prefix = tmp_path / "own/python"
     prefix.parent.mkdir()
     subprocess.run(["cp", "-al", moved, prefix], check=True)
-    (prefix / "bin/python3.13._pth").write_text("../lib/python3.13\n../lib/python3.13/lib-dynload\n../../more\n")
+    (prefix / f"bin/python{MINOR}._pth").write_text(f"../lib/python{MINOR}\n../lib/python{MINOR}/lib-dynload\n../../more\n")
     code = "import ssl, sys; print(sys.flags.isolated, *sys.path, sep='\\n')"
     shown = subprocess.run(
-        [prefix / "bin/python3.13", "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": "/elsewhere"}
+        [prefix / f"bin/python{MINOR}", "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": "/elsewhere"}
     ).stdout.splitlines()
-    places = [prefix / "lib/python3.13", prefix / "lib/python3.13/lib-dynload", tmp_path / "own/more"]
+    places = [prefix / f"lib/python{MINOR}", prefix / f"lib/python{MINOR}/lib-dynload", tmp_path / "own/more"]
     assert shown == ["1", *map(str, places)]
 
 
@@ -190,12 +191,12 @@ def test_pip_as_shipped_works_after_the_move(moved: Path, tmp_path: Path) -> Non
     (tmp_path / "pip-link").symlink_to(prefix / "bin/pip3")
     said(tmp_path / "pip-link", "install", "--no-index", "--disable-pip-version-check", wheel(tmp_path))
     assert said(prefix / "bin/small") == "small indeed\n"
-    assert f"from {prefix}/lib/python3.13/site-packages/pip (python 3.13)" in said(prefix / "bin/pip", "--version")
+    assert f"from {prefix}/lib/python{MINOR}/site-packages/pip (python {MINOR})" in said(prefix / "bin/pip", "--version")
     assert "Uninstalling small-1.0" in said(prefix / "bin/python3", "-m", "pip", "uninstall", "-y", "--root-user-action=ignore", "small")
     assert list(prefix.rglob("EXTERNALLY-MANAGED")) == []
 
 
-@pytest.mark.parametrize("script", ["pip", "pip3.13", "pydoc3", "python3-config"])
+@pytest.mark.parametrize("script", ["pip", f"pip{MINOR}", "pydoc3", "python3-config"])
 def test_scripts_run_after_the_move(moved: Path, script: str) -> None:
     assert said(moved / "bin" / script, *(["--help"] if "pydoc" not in script else ["os.path.join"]))
 
@@ -203,19 +204,19 @@ def test_scripts_run_after_the_move(moved: Path, script: str) -> None:
 def test_every_script_finds_the_interpreter_beside_it(moved: Path) -> None:
     heads = {path.name: path.read_bytes()[:64] for path in (moved / "bin").iterdir() if path.is_file()}
     scripts = {name: head for name, head in heads.items() if head.startswith(b"#!")}
-    assert {"pip3", "idle3.13", "pydoc3.13", "python3.13-config"} <= set(scripts)
+    assert {"pip3", f"idle{MINOR}", f"pydoc{MINOR}", f"python{MINOR}-config"} <= set(scripts)
     assert {head.splitlines()[0] for head in scripts.values()} == {b"#!/bin/sh"}
-    assert {str((moved / "bin" / name).readlink()) for name in ("python", "python3")} == {"python3.13"}
+    assert {str((moved / "bin" / name).readlink()) for name in ("python", "python3")} == {f"python{MINOR}"}
 
 
 def test_the_makefile_of_the_config_folder(moved: Path, tmp_path: Path) -> None:
     (tmp_path / "own.mk").write_text("show:\n\t@echo '$(LIBPL)'\n")
-    [folder] = (moved / "lib/python3.13").glob("config-3.13-*")
+    [folder] = (moved / f"lib/python{MINOR}").glob(f"config-{MINOR}-*")
     assert said("make", "-s", "-f", folder / "Makefile", "-f", tmp_path / "own.mk", "show") == f"{folder}\n"
 
 
 def test_build_details_lead_to_files(moved: Path) -> None:
-    folder = moved / "lib/python3.13"
+    folder = moved / f"lib/python{MINOR}"
     details = json.loads((folder / "build-details.json").read_text())
     prefix = (folder / details["base_prefix"]).resolve()
     assert prefix == moved.resolve()

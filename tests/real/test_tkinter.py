@@ -18,6 +18,7 @@ from tests.mini import Checkout
 from tests.real.conftest import archive
 from tests.real.machine import environment, patiently, said
 from tests.real.screen import Picture, Screen, screen
+from tests.real.version import MINOR
 
 SCRIPTS = Path(__file__).with_name("tk")
 PLACES = ("base", "venv", "symlink")
@@ -40,7 +41,7 @@ def pythons(moved: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     """The interpreter as it is reached from each of PLACES."""
     folder = tmp_path_factory.mktemp("pythons")
     subprocess.run([moved / "bin/python3", "-m", "venv", "--without-pip", folder / "a venv"], check=True)
-    (folder / "linked").symlink_to(moved / "bin/python3.13")
+    (folder / "linked").symlink_to(moved / f"bin/python{MINOR}")
     return {"base": moved / "bin/python3", "venv": folder / "a venv/bin/python", "symlink": folder / "linked"}
 
 
@@ -120,7 +121,7 @@ def test_idle_opens_and_runs_what_is_typed(display: Screen, pythons: dict[str, P
     process = start(display, pythons[place], "-m", "idlelib", HOME=str(tmp_path))
     try:
         window = display.xdotool("search", "--sync", "--onlyvisible", "--name", "^IDLE Shell 3").splitlines()[0]
-        assert display.xdotool("getwindowname", window).startswith("IDLE Shell 3.13")
+        assert display.xdotool("getwindowname", window).startswith(f"IDLE Shell {MINOR}")
         display.xdotool("windowfocus", "--sync", window)
         proof = tmp_path / "proof"
         end = time.monotonic() + WAIT
