@@ -81,7 +81,7 @@ TRIPLETS = {
     **{f"x86_64{level}-unknown-linux-gnu": ("x86_64-linux-gnu",) * 2 for level in ("", "_v2", "_v3", "_v4")},
     **{f"x86_64{level}-unknown-linux-musl": ("x86_64-linux-musl",) * 2 for level in ("", "_v2", "_v3", "_v4")},
 }
-"""What CPython's Misc/platform_triplet.c (3.13; tests/real/test_triplets.py asks it) and configure.ac (3.11.2, patched) make of each target."""
+"""What CPython's Misc/platform_triplet.c (3.13; tests/real/test_triplets.py asks it) and the patched configure.ac (3.11) make of it."""
 
 
 def test_platform_triplets_are_cpythons(matrix: Matrix) -> None:
