@@ -234,7 +234,7 @@ def test_scripts_are_run_by_a_python_of_the_graph() -> None:
         ("lto", "-lto-full", "-install_only"),
         ("noopt", "-noopt-full", "-noopt-install_only"),
         ("freethreaded+lto", "-freethreaded+lto-full", "-freethreaded-install_only"),
-        ("freethreaded+debug", "-debug+freethreaded-full", "-debug+freethreaded-install_only"),
+        ("freethreaded+debug", "-freethreaded+debug-full", "-freethreaded+debug-install_only"),
     ],
 )
 def test_every_option_set_has_archives_of_its_own_name(options: str, full: str, other: str) -> None:
