@@ -10,6 +10,7 @@ from pathlib import Path
 
 from graph.errors import AuditFailed
 from graph.facts import Format
+from graph.machine import Machine
 from graph.session import Session
 from graph.suite import baseline_file, parse_baseline, parse_suite, refuse_suite, render_suite
 from graph.target import Addon, Cell, Target
@@ -47,34 +48,38 @@ def _stubs(session: Session, target: Target, form: Format) -> Mapping[str, froze
 
 
 def test_cell(session: Session, cell: Cell) -> None:
-    """Unpack, move and run the archives of a cell, then CPython's own suite. Raises TestsFailed."""
+    """Unpack, move and run the archives of a cell, then CPython's own suite. Raises TestsFailed, UsageError, SandboxError."""
+    from graph.testrun import try_machine
+
     archives = session.archives(f"dist:{cell}")
+    machine = session.machine(cell.target)
+    try_machine(machine)
     with tempfile.TemporaryDirectory(prefix="freestanding-") as folder:
         for archive in archives:
-            _smoke(session, cell, archive, Path(folder) / archive.name)
+            _smoke(session, cell, machine, archive, Path(folder) / archive.name)
         [full] = [archive for archive in archives if "-full." in archive.name]
-        _suite(session, cell, full, Path(folder) / "suite")
+        _suite(session, cell, machine, full, Path(folder) / "suite")
 
 
-def _smoke(session: Session, cell: Cell, archive: Path, workdir: Path) -> None:
+def _smoke(session: Session, cell: Cell, machine: Machine, archive: Path, workdir: Path) -> None:
     from graph.policy import parse_policy
     from graph.testrun import refuse_smoke, render_smoke, run_smoke
 
     missing = parse_suite(session.read("toolchains/suite.toml"), cell).missing
     builtin = parse_policy(session.read("toolchains/policy.toml"), cell).builtin
-    checks = run_smoke(archive, workdir, session.root / "toolchains/smoke.py", cell.version, missing, builtin)
+    checks = run_smoke(archive, workdir, session.root / "toolchains/smoke.py", cell.version, missing, builtin, machine)
     session.reporter.line(f"{archive.name}\n{render_smoke(checks)}".rstrip())
     refuse_smoke(checks, archive.name)
 
 
-def _suite(session: Session, cell: Cell, archive: Path, workdir: Path) -> None:
+def _suite(session: Session, cell: Cell, machine: Machine, archive: Path, workdir: Path) -> None:
     from graph.testrun import run_suite
 
     workdir.mkdir()
     suite = parse_suite(session.read("toolchains/suite.toml"), cell)
     baseline = parse_baseline(session.read(baseline_file(cell.minor)))
     try:
-        result = run_suite(archive, workdir, suite, cell.version)
+        result = run_suite(archive, workdir, suite, cell.version, machine=machine)
     finally:
         for log in workdir.glob("*.log"):
             kept = session.store.logs / f"test:{cell}-{log.name}"

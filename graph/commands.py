@@ -15,11 +15,10 @@ from doit.cmd_base import Command
 from doit.cmd_list import List as DoitList
 from doit.cmd_run import Run as DoitRun
 
-from graph import picture, relock, trace
+from graph import picture, relock, table, trace
 from graph.errors import FreestandingError, Interrupted, NotReproducible, StoreError, UsageError, os_error
 from graph.explain import diff
 from graph.session import Session, checked_root, session
-from graph.target import Addon, Cell, Target
 from graph.verify import verify_nodes
 
 
@@ -130,41 +129,21 @@ class Matrix(Own):
     doc_purpose = "show every target, Python version and option set, and the add-ons"
     doc_usage = ""
     doc_description = None
-    cmd_options = (_flag("json", "print JSON"),)
+    cmd_options = (_flag("json", "print JSON"), _flag("markdown", "print the tables of docs/targets.md"))
 
     def execute(self, opt_values: Any, pos_args: list[str]) -> int:
         current = here()
-        rows = [*(_row(current, cell) for cell in current.cells), *map(_addon_row, current.addons)]
+        if opt_values["markdown"]:
+            print("\n".join(table.markdown(current.matrix)))
+            return 0
+        rows = table.rows(current.matrix, current.addons)
         if opt_values["json"]:
             print(json.dumps(rows, indent=1))
             return 0
-        for line in columns([list(rows[0]), *([str(value) for value in row.values()] for row in rows)]):
-            print(line)
+        print("\n".join(table.columns([list(rows[0]), *(list(row.values()) for row in rows)])))
         shared, apart = current.plan.sharing(f"dist:{cell}" for cell in current.cells)
-        print(
-            f"{len(current.cells)} distributions: {shared} nodes; built by a job each they would be {apart}, {apart / shared:.1f} times as many"
-        )
+        print(f"{len(current.cells)} distributions: {shared} nodes; by a job each {apart}, {apart / shared:.1f} times as many")
         return 0
-
-
-def _row(current: Session, cell: Cell) -> dict[str, str]:
-    note = "default" if cell == current.matrix.default(cell.target) else ""
-    return _columns_of(cell.target, cell.version, "+".join(cell.options), note)
-
-
-def _addon_row(addon: Addon) -> dict[str, str]:
-    return _columns_of(addon.target, "any", addon.name, "add-on")
-
-
-def _columns_of(target: Target, version: str, options: str, note: str) -> dict[str, str]:
-    floor = f"{target.libc} {target.libc_floor}".strip()
-    return {"target": str(target), "python": version, "options": options, "libc": floor, "run": target.run, "": note}
-
-
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows as lines with aligned columns."""
-    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
-    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def write(output: str, text: str) -> None:

@@ -16,10 +16,13 @@ from pathlib import Path
 
 from graph.disk import hash_file
 from graph.errors import UsageError, did_you_mean
-from graph.lock import Lock
+from graph.lock import Lock, Source
 from graph.matrix import Matrix
 
 CPYTHON = "cpython"
+SDK = "macos-sdk"
+"""Name of the source that SDKROOT brings."""
+SETTINGS = "SDKSettings.json"
 PATCHLEVEL = "Include/patchlevel.h"
 HINT = "--source NAME=PATH, e.g. --source cpython=../cpython"
 
@@ -60,6 +63,31 @@ def with_local(lock: Lock, matrix: Matrix, local: Local, folder: Path) -> tuple[
     new = replace(old, name=taken, version=version or old.version, filename=path.name, sha256=digest.hash, size=digest.size, ways=())
     sources = {**lock.sources, taken: new}
     return replace(lock, sources=sources), replace(matrix, versions=_versions(version, matrix) if version else matrix.versions)
+
+
+def with_sdk(lock: Lock, sdk: Local, folder: Path) -> Lock:
+    """The lock with Apple's SDK, which macOS targets are then built with: a source like any other, so that its content is in their keys.
+
+    Raises UsageError when the folder is no SDK of macOS.
+    """
+    version = sdk_version(sdk.path)
+    path = _packed(sdk, folder)
+    digest = hash_file(path)
+    source = Source(SDK, version, path.name, digest.hash, digest.size, "LicenseRef-Apple-Xcode", ())
+    return replace(lock, sources={**lock.sources, SDK: source})
+
+
+def sdk_version(tree: Path) -> str:
+    """Version of a macOS SDK, e.g. 15.2. Raises UsageError when the folder is none."""
+    hint = "unset SDKROOT, or set it to what `xcrun --show-sdk-path` prints on a Mac"
+    try:
+        told = json.loads((tree / SETTINGS).read_text())
+        name, version = str(told["CanonicalName"]), str(told["Version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(f"{tree} has no {SETTINGS} that names a version", place="SDKROOT", hint=hint) from None
+    if not name.startswith("macosx"):
+        raise UsageError(f"{tree} is the SDK {name}, not one of macOS", place="SDKROOT", hint=hint)
+    return version
 
 
 def mirror_of(local: Local, folder: Path) -> Path:

@@ -21,8 +21,9 @@ from graph.errors import FreestandingError, LockError, MissingBlob, PlanError, S
 from graph.fetch import Fetcher
 from graph.hosttools import HostTools, ToolTable, parse_tools
 from graph.jobserver import Jobserver
-from graph.local import Local, mirror_of, parse_local, with_local
+from graph.local import SDK, Local, mirror_of, parse_local, with_local, with_sdk
 from graph.lock import Lock, parse_lock
+from graph.machine import Emulated, Machine, Native
 from graph.matrix import Matrix, parse_cell, parse_matrix, parse_selection
 from graph.node import File
 from graph.plan import Plan, check_patches, make_plan
@@ -31,7 +32,7 @@ from graph.report import PlainReporter, make_reporter
 from graph.result import ActionResult
 from graph.sandbox import PlainRunner, Runner, select_runner
 from graph.store import Store
-from graph.target import Addon, Cell
+from graph.target import Addon, Cell, Target
 
 RECIPES = "graph.recipes.registry:RECIPES"
 
@@ -67,7 +68,15 @@ class Session:
         lock, matrix = parse_lock(self.read("sources.lock")), parse_matrix(self.read("toolchains/targets.toml"))
         for local in self._locals:
             lock, matrix = with_local(lock, matrix, local, self._local_folder)
+        if self._sdk:
+            lock = with_sdk(lock, self._sdk, self._local_folder)
         return lock, matrix
+
+    @cached_property
+    def _sdk(self) -> Local | None:
+        """Apple's SDK, which the variable that Apple's tools go by names."""
+        given = self.environ.get("SDKROOT", "")
+        return parse_local(f"{SDK}={given}") if given else None
 
     @cached_property
     def _locals(self) -> tuple[Local, ...]:
@@ -174,7 +183,8 @@ class Session:
     @cached_property
     def fetcher(self) -> Fetcher:
         named = tuple(Path(part).expanduser() for part in self.environ.get("FREESTANDING_MIRROR", "").split(os.pathsep) if part)
-        mirrors = (*(mirror_of(local, self._local_folder) for local in self._locals), *named)
+        locals_ = (*self._locals, *([self._sdk] if self._sdk else []))
+        mirrors = (*(mirror_of(local, self._local_folder) for local in locals_), *named)
         return Fetcher(mirrors=mirrors, offline=self.offline, cache=self.store.downloads, warn=self.reporter.line)
 
     @cached_property
@@ -280,6 +290,20 @@ class Session:
     @property
     def dist(self) -> Path:
         return self.root / "dist"
+
+    def machine_nodes(self, target: Target) -> tuple[str, ...]:
+        """The nodes that running its programs here needs: its libc, the emulator; none where they just run."""
+        return tuple(name for name in (f"runtime:{target}", f"qemu:{target.qemu}") if name in self.plan.nodes)
+
+    def machine(self, target: Target) -> Machine:
+        """Where its programs run; `machine_nodes` are realised. Raises UsageError when nowhere here."""
+        if target.run not in ("native", "qemu"):
+            able = [str(other) for other in self.matrix.targets.values() if other.run in ("native", "qemu")]
+            raise UsageError(f"nothing here runs programs of {target}: run = {target.run!r}", hint=f"run here: {', '.join(able)}")
+        trees = [self.store.checkout(self.build.result(name).tree) for name in self.machine_nodes(target)]
+        if not trees:
+            return Native()
+        return Emulated(trees[0], trees[1] / f"qemu-{target.qemu}" if target.qemu else None)
 
     def archives(self, name: str) -> tuple[Path, ...]:
         """Where the files of a dist node lie once delivered."""

@@ -63,17 +63,17 @@ _TABLES = ("exclude", "known", "skip", "missing")
 
 
 def parse_suite(text: str, cell: Cell | None = None) -> Suite:
-    """Read suite.toml: what holds everywhere, and the [[where]] tables that match the cell.
+    """Read suite.toml: what holds everywhere, and the [[where]] tables that match the cell; their `set` replaces values of [run].
 
     Raises LockError; an entry without a reason is one.
     """
     data = _toml(text, "suite.toml")
-    run = data.get("run", {})
     matching = [table for table in data.get("where", ()) if cell and _matches(table, cell)]
     try:
         reasons = [
             {key: why for table in (data, *matching) for key, why in _reasons(table.get(name, {}), name).items()} for name in _TABLES
         ]
+        run = {**data["run"], **{key: value for table in matching for key, value in table.get("set", {}).items()}}
         return Suite(str(run["resources"]), int(run["jobs"]), int(run["timeout"]), *reasons)
     except KeyError as error:
         raise LockError(f"no key {error} in [run]", place="suite.toml", hint="git diff toolchains/suite.toml") from None
@@ -84,9 +84,10 @@ def _matches(table: Mapping[str, Any], cell: Cell) -> bool:
     target = cell.target
     facts = {"os": {target.os}, "libc": {target.libc}, "arch": {target.arch}, "run": {target.run}, "python": {cell.minor}}
     facts["option"] = set(cell.options)
-    unknown = sorted(set(table) - set(_TABLES) - set(facts))
+    known = {*facts, *_TABLES, "set"}
+    unknown = sorted(set(table) - known)
     if unknown:
-        raise LockError(f"unknown key {unknown[0]!r} in [[where]]", place="suite.toml", hint=f"known: {', '.join([*facts, *_TABLES])}")
+        raise LockError(f"unknown key {unknown[0]!r} in [[where]]", place="suite.toml", hint=f"known: {', '.join(sorted(known))}")
     wanted = {key: {value} if isinstance(value, str) else set(value) for key, value in table.items() if key in facts}
     return all(values & facts[key] for key, values in wanted.items())
 

@@ -30,10 +30,11 @@ def tasks(session: Session) -> Iterator[Task]:
     for name, members in session.groups.items():
         yield Task(name, None, task_dep=list(members), doc=f"{len(members)} distributions" if len(members) > 1 else members[0])
     for cell in session.cells:
-        for kind, action in (("check", check_dist), ("test", test_cell)):
+        run = session.machine_nodes(cell.target)
+        for kind, action, needs in (("check", check_dist, ()), ("test", test_cell, run)):
             names = [f"{kind}:{cell}", *([f"{kind}:{cell.target}"] if cell == session.matrix.default(cell.target) else [])]
             for name in names:
-                yield _task(name, _guarded(session, action, cell), task_dep=[f"dist:{cell}"])
+                yield _task(name, _guarded(session, action, cell), task_dep=[f"dist:{cell}", *needs])
     for addon in session.addons:
         yield _task(f"check:{addon}", _guarded(session, check_dist, addon), task_dep=[f"dist:{addon}"])
 

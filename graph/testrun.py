@@ -23,10 +23,12 @@ from pathlib import Path
 
 import zstandard
 
-from graph.errors import TestsFailed, UnpackError
+from graph.errors import SandboxError, TestsFailed, UnpackError
+from graph.machine import Machine, Native
 from graph.suite import Suite, SuiteResult, again, arguments, failed_files, parse_output
 
 LAUNCH = Path(__file__).with_name("launch.py")
+NATIVE = Native()
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -38,8 +40,23 @@ class Check:
     error: str
 
 
+def try_machine(machine: Machine) -> None:
+    """Raises SandboxError when programs cannot be run there, whatever they are."""
+    with _scratch() as scratch:
+        # of the host: every machine has its files
+        status, output = _run(machine.argv(sys.executable, "-I", "-S", "-c", ""), scratch, scratch, limit=60)
+    if status:
+        raise SandboxError(output.strip()[-400:] or f"status {status}", hint="docs/testing.md, What it needs")
+
+
 def run_smoke(
-    archive: Path, workdir: Path, script: Path, version: str, missing: Iterable[str], builtin: Collection[str] | None
+    archive: Path,
+    workdir: Path,
+    script: Path,
+    version: str,
+    missing: Iterable[str],
+    builtin: Collection[str] | None,
+    machine: Machine = NATIVE,
 ) -> tuple[Check, ...]:
     """Unpack to a fresh place with a space in its name, move it twice, and try it after each move.
 
@@ -47,11 +64,11 @@ def run_smoke(
     """
     places = [workdir / "fresh place", workdir / "moved" / "once", workdir / "moved" / "a deeper" / "place, again"]
     unpack_archive(archive, places[0])
-    checks = [_starts(places[0], version)]
+    checks = [_starts(places[0], version, machine)]
     for there, place in pairwise(places):
         place.parent.mkdir(parents=True, exist_ok=True)
         there.rename(place)
-        checks.append(_starts(place, version))
+        checks.append(_starts(place, version, machine))
     prefix = prefix_of(places[-1])
     with _scratch() as scratch:
         wanted = {
@@ -60,8 +77,10 @@ def run_smoke(
             "missing": sorted(missing),
             "builtin": None if builtin is None else sorted(builtin),
             "scratch": str(scratch / "tmp"),
+            "timeout": 240 * machine.patience,
         }
-        status, output = _run([*_interpreter(prefix, version), "-I", str(script), json.dumps(wanted)], scratch, scratch, limit=600)
+        argv = machine.argv(*_interpreter(prefix, version), "-I", str(script), json.dumps(wanted))
+        status, output = _run(argv, scratch, scratch, limit=600 * machine.patience)
     return (*checks, *_smoke_checks(status, output))
 
 
@@ -79,20 +98,25 @@ def render_smoke(checks: Iterable[Check]) -> str:
     return "".join(f"FAILED  {check.name}: {check.error.strip()}\n" if check.error else f"ok      {check.name}\n" for check in checks)
 
 
-def run_suite(archive: Path, workdir: Path, suite: Suite, version: str, jobs: int = 0) -> SuiteResult:
-    """CPython's suite, run by the interpreter of a full archive (the others hold no tests). `jobs` 0 takes suite.toml's number.
+def run_suite(
+    archive: Path, workdir: Path, suite: Suite, version: str, jobs: int = 0, machine: Machine = NATIVE, only: Sequence[str] = ()
+) -> SuiteResult:
+    """CPython's suite, or `only` these files of it, run by the interpreter of a full archive (the others hold no tests).
+
+    `jobs` 0 takes suite.toml's number.
 
     Logs stay in `workdir`; the archive is unpacked elsewhere, where other users may read it: a test runs the interpreter as nobody.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     with _scratch() as place:
         unpack_archive(archive, place / "dist")
-        return run_regrtest(_interpreter(prefix_of(place / "dist"), version), workdir, suite, jobs or suite.jobs)
+        python = machine.argv(*_interpreter(prefix_of(place / "dist"), version))
+        return run_regrtest(python, workdir, suite, jobs or suite.jobs, only=only)
 
 
-def run_regrtest(python: Sequence[str], workdir: Path, suite: Suite, jobs: int, *, seen: str = "") -> SuiteResult:
+def run_regrtest(python: Sequence[str], workdir: Path, suite: Suite, jobs: int, *, seen: str = "", only: Sequence[str] = ()) -> SuiteResult:
     """Run the suite with this command line; what fails runs once more, alone. Logs stay in `workdir`, which the process knows as `seen`."""
-    first = _regrtest(python, workdir, suite, jobs, seen, "all")
+    first = _regrtest(python, workdir, suite, jobs, seen, "all", only)
     failed = failed_files(first)
     if not failed or len(failed) > 40:
         return first
@@ -140,12 +164,13 @@ def _interpreter(prefix: Path, version: str) -> tuple[str, ...]:
     return (str(prefix / name),)
 
 
-def _starts(place: Path, version: str) -> Check:
+def _starts(place: Path, version: str, machine: Machine) -> Check:
     """Does the interpreter start at this place, as the version it is, with its own standard library."""
     prefix = prefix_of(place)
     code = "import os, platform as p, sys; print(p.python_version(), *map(os.path.realpath, (sys.prefix, os.__file__)), sep='|')"
     with _scratch() as scratch:
-        status, output = _run([*_interpreter(prefix, version), "-I", "-c", code], scratch, scratch, limit=60)
+        argv = machine.argv(*_interpreter(prefix, version), "-I", "-c", code)
+        status, output = _run(argv, scratch, scratch, limit=60 * machine.patience)
     fields = output.strip().split("|")
     root = str(prefix.resolve())
     good = status == 0 and len(fields) == 3 and fields[:2] == [version, root] and fields[2].startswith(root + os.sep)

@@ -16,8 +16,8 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "digest", "target", "facts", "metadata", "toml"}),
     frozenset({"node", "lock", "matrix", "policy", "globs", "patch", "suite", "tbd", "codesign"}),
     frozenset({"recipes", "rules", "result", "trees", "ways"}),
-    frozenset({"plan", "explain", "picture", "trace"}),
-    frozenset({"disk"}),
+    frozenset({"plan", "explain", "picture", "trace", "table"}),
+    frozenset({"disk", "machine"}),
     frozenset({"store", "cas", "upkeep", "fetch", "web", "relock", "sandbox", "jobserver", "hosttools", "local"})
     | frozenset({"binaries", "macho", "archive", "audit", "testrun", "report"}),
     frozenset({"build", "verify"}),
@@ -40,7 +40,7 @@ TOGETHER = {
 }
 """Halves of one module that was split for its size: the left one stands on the right one."""
 
-ALONE = {"nsinit", "pipindex", "launch"}
+ALONE = {"nsinit", "enter", "pipindex", "launch"}
 """Run as programs of their own: they import nothing of ours."""
 
 IO = {"os", "subprocess", "socket", "tempfile", "shutil", "requests", "lief", "threading", "http", "time", "select", "signal", "fcntl"}

@@ -167,12 +167,15 @@ option = ["debug", "static"]
 test_crypt = "no libcrypt"
 [[where]]
 run = "qemu"
+set = { jobs = 2 }
 [where.exclude]
 test_ptrace = "qemu has no ptrace"
 """
     )
     assert parse_suite(text, cell).skip == {"test_gui": "no display", "test_crypt": "no libcrypt"}
-    assert "test_ptrace" in parse_suite(text, replace(cell, target=replace(TARGET, run="qemu"))).exclude
+    emulated = parse_suite(text, replace(cell, target=replace(TARGET, run="qemu")))
+    assert "test_ptrace" in emulated.exclude
+    assert (emulated.jobs, emulated.timeout, SUITE.jobs) == (2, 900, 4)
     for other in (
         replace(cell, version="3.13.15"),
         replace(cell, target=replace(TARGET, libc="musl")),

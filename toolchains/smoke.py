@@ -1,7 +1,7 @@
 """Run BY the interpreter of a distribution: tries what a moved Python must be able to do. Prints JSON, {check: "" or what broke}.
 
 Usage: PYTHON -I smoke.py EXPECTED [CHECK...], where EXPECTED is JSON
-{"version", "prefix", "missing": [modules], "builtin": [modules] or null, "scratch": a folder}.
+{"version", "prefix", "missing": [modules], "builtin": [modules] or null, "scratch": a folder, "timeout": seconds for a process}.
 Imports only the standard library; every check stands alone, so that one broken module hides no other.
 """
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Expected = dict[str, Any]
 Check = Callable[[Expected], None]
 CHECKS: list[Check] = []
+TIMEOUT = float(json.loads(sys.argv[1]).get("timeout", 240)) if __name__ == "__main__" else 240.0
+"""Seconds for one process."""
 
 
 def check(function: Check) -> Check:
@@ -52,7 +54,7 @@ def run(*argv: str, program: str | None = None) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=240,
+        timeout=TIMEOUT,
     )
     if done.returncode:
         raise AssertionError(f"{argv[0]} ended with {done.returncode}: {done.stdout[-400:]}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graph.node import Input, Node, Run, Step, Unpack
 from graph.recipes import musl
-from graph.recipes.common import Context, environment, fetch_node
+from graph.recipes.common import Context, environment, fetch_node, source_node
 
 LLVM = "22.1.8"
 """Version of LLVM in the pinned zig, 0.17.1: of bitcode, its readers must be as new."""
@@ -21,6 +21,11 @@ WITHOUT = (
     "lib/init/",
     "lib/lldb/",
 )
+
+
+SDK = "macos-sdk"
+"""The source that SDKROOT brings (graph/local.py)."""
+OF_SDK = ("SDKSettings.json", "usr/include/", "usr/lib/", "System/Library/Frameworks/")
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
@@ -49,15 +54,18 @@ def _stubs(ctx: Context) -> tuple[Node, ...]:
 
 
 def _macos(ctx: Context) -> tuple[Node, ...]:
-    """A sysroot laid out as an SDK, from zig's headers and ours (docs/macos.md)."""
-    step = Step(("sh", "/build/macos.sh", ctx.cell.target.zig, "/build/ours", "/build/out"))
+    """A sysroot laid out as an SDK: from zig's headers and ours, or Apple's own, which SDKROOT brings (docs/macos.md)."""
+    of_sdk = (fetch_node(ctx, SDK), source_node(ctx, SDK, only=OF_SDK)) if SDK in ctx.lock.sources else ()
+    sdk = (Input(f"source:{SDK}", "sdk"),) if of_sdk else ()
+    step = Step(("sh", "/build/macos.sh", ctx.cell.target.zig, "/build/ours", "/build/out", *(f"/build/{given.at}" for given in sdk)))
     ours = (file for part in ("include", "frameworks") for file in ctx.folder(f"toolchains/macos/{part}", f"ours/{part}"))
     settings = ctx.file("toolchains/macos/SDKSettings.json", "ours/SDKSettings.json")
     return (
+        *of_sdk,
         Node(
             f"libc:{ctx.triple}",
             Run((step,), environment(ctx), tools=("posix",)),
-            inputs=(Input("toolchain:zig", "zig"),),
+            inputs=(Input("toolchain:zig", "zig"), *sdk),
             files=(ctx.file("toolchains/sysroot/macos.sh", "macos.sh"), settings, *ours),
             platform=ctx.host.platform,
         ),

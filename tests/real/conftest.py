@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from graph.policy import flavour_of
 from graph.testrun import prefix_of, unpack_archive
 from tests.mini import ROOT, Checkout
 from tests.real.version import VERSION
@@ -18,6 +17,8 @@ from tests.real.version import VERSION
 TARGET = "x86_64-unknown-linux-gnu"
 DIST = f"dist:{TARGET}:{VERSION}"
 HOUR = 3600.0
+BEST = {"full": "lto-"}
+"""What stands before the flavour in the name of the default option set's archives."""
 
 
 def clone(place: Path) -> Checkout:
@@ -50,14 +51,12 @@ def first(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def archive(first: Checkout, flavour: str) -> Path:
-    """The archive of this flavour in dist/."""
-    found = [
-        path
-        for path in (first.root / "dist").glob(f"*{VERSION if flavour != 'toolchain' else ''}*")
-        if getattr(flavour_of(path.name), "value", "") == flavour
-    ]
-    assert len(found) == 1, found
-    return found[0]
+    """The archive of this flavour in dist/, where those of other targets and options may lie, too: of TARGET, VERSION and its default."""
+    pattern = (
+        f"toolchain+*-{TARGET}.*" if flavour == "toolchain" else f"cpython-{VERSION}+*-{TARGET}-{BEST.get(flavour, '')}{flavour}.tar.*"
+    )
+    [found] = (first.root / "dist").glob(pattern)
+    return found
 
 
 DEEP = "a deep place/with spaces/ünïcode/moved here"

@@ -21,6 +21,7 @@ from graph.recipes.common import Context, compile_node
 from graph.recipes.registry import RECIPES
 from graph.session import Session
 from tests.mini import Checkout
+from tests.real.conftest import HOUR
 from tests.test_steps import load
 
 main_stack = load("main_stack")
@@ -175,3 +176,9 @@ def test_the_makefile_is_a_macs(made: dict[str, Path], triple: str) -> None:
     assert settings["MACHDEP"] == settings["MULTIARCH"] == "darwin"
     assert settings["LDSHARED"] == "$(CC) -bundle -undefined dynamic_lookup $(PY_LDFLAGS)"
     assert settings["LINKFORSHARED"].split() == ["-Wl,-stack_size,1000000", "-framework", "CoreFoundation"]
+
+
+def test_the_archives_pass_the_audit(first: Checkout) -> None:
+    done = first.doit(f"check:{TARGETS[0]}:3.13.15:noopt", timeout=HOUR)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    assert "audit of 3 archives: nothing found" in done.stdout

@@ -26,10 +26,11 @@ Modules/getpath.o: prefix = /nonexistent
 .PHONY: core python
 core: $(foreach v,$(VARIANTS),$(v)/bin/$(PYTHON) $(v)/lib/$(SONAME)) $(OUT)/static/$(LIBRARY) $(KEPT_OBJS)
 
-python: $(FROZEN_FILES_OUT) Programs/python.o $(CORE_OBJS)
+DEEPFROZEN = $(DEEPFREEZE_OBJS:.o=.c)
+python: $(FROZEN_FILES_OUT) $(DEEPFROZEN) Programs/python.o $(CORE_OBJS)
 	mkdir -p $(OUT)/Python $(OUT)/bin
 	$(CORE_LINK) $(PROGRAM_FLAGS) -o $(OUT)/bin/$(PYTHON) Programs/python.o $(CORE_OBJS) $(CORE_LIBS)
-	cp -R Python/frozen_modules $(OUT)/Python/
+	cp -R Python/frozen_modules $(dir $(DEEPFROZEN)) $(OUT)/Python/
 
 # versions are three numbers: 3.13.0
 SHARED = $(CORE_LINK) -dynamiclib -install_name @rpath/$(SONAME) -compatibility_version $(VERSION).0 -current_version $(VERSION).0

@@ -1,5 +1,6 @@
-/* Complex product and quotient as C17 G.5.1 wants them. In place of zig's on two architectures, where it returns a pair of floats in other
-   registers than the procedure call standard says (soft-float Arm: memory is due; powerpc64le: the parts are exchanged). */
+/* Complex product and quotient as C17 G.5.1 wants them. In place of zig's where it returns a pair of floats in another place
+   than the procedure call standard says: i386 (two floats: registers are due, not memory), soft-float Arm (memory, not registers),
+   powerpc64le (the parts are exchanged). */
 #pragma STDC FP_CONTRACT OFF
 
 /* 2^exponent */
@@ -20,9 +21,29 @@ static int exponent(double size) {
     return (int)(number.bits >> 52 & 0x7ff) - 1023;
 }
 
+#if __LDBL_MANT_DIG__ == 64
+typedef union {
+    struct {
+        unsigned long long mantissa;
+        unsigned short exponent;
+    } field;
+    long double value;
+} extended;
+
+static long double extended_power(int exponent) {
+    extended result = {{1ull << 63, (unsigned short)(16383 + exponent)}};
+    return result.value;
+}
+
+static int extended_exponent(long double size) {
+    extended number = {.value = size};
+    return (number.field.exponent & 0x7fff) - 16383;
+}
+#endif
+
 /* boxed: a part that is infinite counts as 1 with its sign, a finite one as 0; then an infinity is not lost as NaN.
-   The divisor is scaled by a power of two, in two factors that double can hold: its square neither overflows nor vanishes. */
-#define COMPLEX(name, T) \
+   The divisor is scaled by a power of two, in two factors that the type can hold: its square neither overflows nor vanishes. */
+#define COMPLEX(name, T, exponent, power) \
     static T signed_##name(double size, T like) { return (T)__builtin_copysign(size, (double)like); } \
     static T boxed_##name(T part) { return signed_##name(__builtin_isinf(part) ? 1 : 0, part); } \
     static T number_##name(T part) { return __builtin_isnan(part) ? signed_##name(0, part) : part; } \
@@ -47,7 +68,7 @@ static int exponent(double size) {
     T _Complex __div##name##3(T a, T b, T c, T d) { \
         T first = c < 0 ? -c : c, second = d < 0 ? -d : d, infinity = (T)__builtin_inf(); \
         T size = first > second || second != second ? first : second; \
-        int shift = __builtin_isfinite(size) && size != 0 ? exponent((double)size) : 0; \
+        int shift = __builtin_isfinite(size) && size != 0 ? exponent(size) : 0; \
         T half = (T)power(-(shift / 2)), rest = (T)power(-(shift - shift / 2)); \
         c = c * half * rest, d = d * half * rest; \
         T square = c * c + d * d, x = (a * c + b * d) / square * half * rest, y = (b * c - a * d) / square * half * rest; \
@@ -62,8 +83,10 @@ static int exponent(double size) {
         return __builtin_complex(x, y); \
     }
 
-COMPLEX(sc, float)
-COMPLEX(dc, double)
-#ifdef __LONG_DOUBLE_IBM128__
-COMPLEX(tc, long double)
+COMPLEX(sc, float, exponent, power)
+COMPLEX(dc, double, exponent, power)
+#if __LDBL_MANT_DIG__ == 64
+COMPLEX(xc, long double, extended_exponent, extended_power)
+#elif __LDBL_MANT_DIG__ == 106
+COMPLEX(tc, long double, exponent, power)
 #endif

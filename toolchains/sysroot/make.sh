@@ -13,7 +13,7 @@ mkdir -p "$include" "$lib" "$rt"
 # cpu: of start files and builtins, the least that the architecture's distributions ask for. builtins: own ones, for what zig has not, or wrong.
 cpu=baseline builtins= wrong= empty=
 case $zig_target in
-x86-*) cpu=i686 ;;
+x86-*) cpu=i686 builtins=complex wrong='\|mulc3\|divc3' ;;
 arm-*hf.*) cpu=baseline-neon-d32 empty=atomic ;;
 arm-*) cpu=baseline+soft_float-vfp2sp empty=atomic builtins=complex wrong='\|mulc3\|divc3' ;;
 powerpc64le-*) builtins='complex doubledouble' wrong='\|mulc3\|divc3' ;;

@@ -1,0 +1,86 @@
+"""How a target's programs are run on this machine: as they are, with the target's libc beside the machine's, or by an emulator too.
+
+A Machine is a value; `argv` gives the command line. docs/testing.md tells how enter.py does it, and what it needs of the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+ENTER = Path(__file__).with_name("enter.py")
+HEADER = 20
+"""Bytes of an ELF header that tell what machine a program is for: e_ident, e_type, e_machine."""
+NAME = "freestanding"
+"""The emulator's entry in the namespace's own binfmt_misc."""
+
+
+class Machine(Protocol):
+    """Where programs of a target run."""
+
+    @property
+    def patience(self) -> int:
+        """How many times longer than on this machine something may take."""
+
+    def argv(self, *argv: str) -> tuple[str, ...]:
+        """The command line that runs this one there. The machine's files are at their places, and so is the working directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """This machine runs them."""
+
+    patience = 1
+
+    def argv(self, *argv: str) -> tuple[str, ...]:
+        return argv
+
+
+@dataclass(frozen=True, slots=True)
+class Emulated:
+    """This machine with another libc, and perhaps another processor, in namespaces of their own (Linux)."""
+
+    runtime: Path
+    """The target's libc as its systems have it: lib/, lib64/."""
+    emulator: Path | None
+    """qemu-user's static program; without one the processor is this machine's."""
+
+    @property
+    def patience(self) -> int:
+        return 1 if self.emulator is None else 20
+
+    def argv(self, *argv: str) -> tuple[str, ...]:
+        register = "" if self.emulator is None else registration(_header(self.runtime), str(self.emulator))
+        spec = json.dumps({"runtime": str(self.runtime), "register": register})
+        return (sys.executable, "-I", "-S", str(ENTER), spec, *argv)
+
+
+def registration(header: bytes, emulator: str) -> str:
+    """A line for binfmt_misc: programs of the same kind as the one that begins so are run by this emulator.
+
+    F: opened now, so that it need not be there in another root; P: the program learns the argv[0] that its caller gave.
+    """
+    # class and byte order, the type (fixed or position-independent program), and the machine; not version, ABI and padding
+    order: Literal["little", "big"] = "little" if header[5] == 1 else "big"
+    # programs have type 2 or 3: the last bit does not matter
+    kind = (0xFFFE).to_bytes(2, order)
+    mask = b"\xff" * 6 + b"\0" * 10 + kind + b"\xff\xff"
+    magic = header[:16] + (2).to_bytes(2, order) + header[18:20]
+    return f":{NAME}:M:0:{_escaped(magic)}:{_escaped(mask)}:{emulator}:FP"
+
+
+def _escaped(data: bytes) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in data)
+
+
+def _header(runtime: Path) -> bytes:
+    """Of the target's libraries: all are for its machine."""
+    for path in sorted(runtime.glob("lib*/*.so*")):
+        with path.open("rb") as file:
+            head = file.read(HEADER)
+        if head.startswith(b"\x7fELF"):
+            return head
+    raise FileNotFoundError(f"no library in {runtime}")

@@ -1,0 +1,109 @@
+"""Every foreign glibc target: the sysroot's programs run with the target's real libc, and configure scripts guess nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import lief
+import pytest
+
+from graph.build import Build, Workshop
+from graph.jobserver import Jobserver
+from graph.node import File, Node, Step
+from graph.plan import make_plan
+from graph.recipes import emulation, libffi, toolchain
+from graph.recipes.common import Context, configure_node
+from graph.session import Session
+from tests.mini import ROOT, Checkout
+
+PROGRAM = Path(__file__).with_name("emulation.c")
+SESSION = Session(ROOT)
+FOREIGN = tuple(triple for triple, target in SESSION.matrix.targets.items() if target.run == "qemu" and target.libc == "gnu")
+BIG = 12345678901234567
+SAID = [
+    "atomic fa000000fa0 own 1000",
+    "exp 7.38905609893065 root 1.73205080756888 seventh 0.428571428571429 scaled 3.70370367037037e+16",
+    "whole -3000000000000 18000000000000000000",
+    "complex 3.5 8.5 8.5 3.5 3.5 8.5",
+    f"quotient {BIG // 1000003} {BIG % 1000003}",
+    f"square {BIG**2 // 1000000007 % 2**64} {BIG**2 % 1000000007}",
+]
+GUESS = re.compile(r"guess|cross.compil\w*\.\.\. yes|cross.compiling$|\bassum(ed|ing)\b", re.IGNORECASE)
+
+
+def programs(ctx: Context) -> tuple[Node, ...]:
+    """A configure node that compiles the program without and with optimisation, and runs both."""
+    compiles = (
+        Step(("cc", *flags, "-o", name, "/build/emulation.c", "-lm", "-lpthread"))
+        for name, flags in (("plain", ("-O0",)), ("fast", ("-O2",)))
+    )
+    runs = Step(("sh", "-c", "mkdir out && ./plain >out/plain && ./fast >out/fast && cp fast.bin out/program"))
+    files = (File("emulation.c", PROGRAM.read_bytes()),)
+    return (configure_node(ctx, f"configure:{ctx.triple}:emulation", (*compiles, runs), files=files, tools=("posix",)),)
+
+
+def build_of(session: Session, triple: str) -> Build:
+    cell = session.matrix.default(session.matrix.targets[triple])
+    context = Context(cell, session.host, session.lock, session.files)
+    plan = make_plan([context], [toolchain.nodes, emulation.nodes, libffi.nodes, programs])
+    workshop = Workshop(session.store, session.runner, session.fetcher, Jobserver(2), session.reporter, session.lock, session.tools)
+    return Build(plan, workshop)
+
+
+def made(build: Build, name: str) -> None:
+    for node in build.plan.closure([name]):
+        build.realise(node)
+
+
+@pytest.fixture(scope="module")
+def session(first: Checkout) -> Iterator[Session]:
+    yield Session(first.root)
+
+
+@pytest.mark.parametrize("triple", FOREIGN)
+def test_a_program_of_the_target_computes_and_runs_on_its_floor(session: Session, triple: str, tmp_path: Path) -> None:
+    build, name = build_of(session, triple), f"configure:{triple}:emulation"
+    made(build, name)
+    session.store.copy_tree(build.result(name).tree, tmp_path / "work")
+    for kind in ("plain", "fast"):
+        said = (tmp_path / "work/out" / kind).read_text().splitlines()
+        *computed, size = said
+        narrow = size.startswith("size 4 ")
+        assert computed == (SAID[:-1] if narrow else SAID)
+        # 32-bit time, as of every glibc below 2.34
+        assert size == ("size 4 4" if narrow else "size 8 8")
+    binary = lief.ELF.parse(tmp_path / "work/out/program")
+    assert binary is not None
+    wanted = [str(aux.name) for need in binary.symbols_version_requirement for aux in need.get_auxiliary_symbols()]
+    versions = {tuple(int(part) for part in name.removeprefix("GLIBC_").split(".")) for name in wanted}
+    floor = tuple(int(part) for part in session.matrix.targets[triple].libc_floor.split("."))
+    assert versions
+    assert max(versions) <= floor
+
+
+@pytest.mark.parametrize("triple", ["aarch64-unknown-linux-gnu", "s390x-unknown-linux-gnu"])
+def test_configure_runs_its_programs_and_guesses_nothing(session: Session, triple: str) -> None:
+    build, name = build_of(session, triple), f"configure:{triple}:libffi"
+    made(build, name)
+    log = log_of(session, name)
+    assert "checking whether we are cross compiling... no" in log
+    assert [line for line in log.splitlines() if GUESS.search(line)] == []
+
+
+def log_of(session: Session, name: str) -> str:
+    """What the node printed when it was built; empty where this store never built it."""
+    key = session.store.last(name)
+    result = session.store.result(key) if key else None
+    path = session.store.blob_path(result.log) if result and result.log else None
+    return path.read_text(errors="replace") if path else ""
+
+
+def test_no_configure_of_a_linux_target_in_the_store_has_guessed(session: Session) -> None:
+    linux = {triple for triple, target in session.matrix.targets.items() if target.os == "linux"}
+    names = [name for name in session.plan.nodes if name.startswith("configure:") and name.split(":")[1] in linux]
+    logs = {name: log_of(session, name) for name in names}
+    assert any(logs.values())
+    guesses = [f"{name}: {line}" for name, log in logs.items() for line in log.splitlines() if GUESS.search(line)]
+    assert guesses == []

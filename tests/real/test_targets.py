@@ -1,0 +1,94 @@
+"""Targets that this machine does not run by itself: emulated, or with musl; audited and run as tests/real/full_matrix.py does for all."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from graph.matrix import parse_cell
+from graph.session import Session
+from graph.suite import SuiteResult, baseline_file, parse_baseline, parse_suite, render_suite, unexpected
+from graph.testrun import run_suite
+from tests.mini import Checkout
+from tests.real import full_matrix, landed
+from tests.real.conftest import HOUR
+from tests.real.full_matrix import Bench
+
+CELLS = tuple(f"{triple}:3.13.15:noopt" for triple in ("aarch64-unknown-linux-gnu", "x86_64-unknown-linux-musl"))
+"""What every run builds, without link-time optimisation for want of time; the script does the rest."""
+FILES = (
+    *("test_ctypes", "test_struct", "test_float", "test_math", "test_long", "test_array", "test_hashlib", "test_zlib", "test_sqlite3"),
+    *("test_ssl", "test_sysconfig", "test_capi", "test_posix", "test_time", "test_locale", "test_codecs", "test_dynamic", "test_venv"),
+)
+"""Of CPython's tests: what depends on the processor, the libc, and libraries of our own."""
+
+
+@pytest.fixture(scope="module", params=CELLS)
+def bench(request: pytest.FixtureRequest, first: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """The cell, built in the first checkout."""
+    start = time.monotonic()
+    done = first.doit(f"dist:{request.param}", timeout=2 * HOUR)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    print(f"\ndist:{request.param}: {time.monotonic() - start:.0f} s; {done.stdout.splitlines()[-1]}")
+    session = Session(first.root, first.environment())
+    cell = parse_cell(request.param, session.matrix)
+    assert session.look_up([f"dist:{cell}"]) == ()
+    place = tmp_path_factory.mktemp("bench")
+    return Bench(session, cell, place, place)
+
+
+@pytest.fixture(scope="module")
+def user(bench: Bench) -> landed.Landed:
+    return bench.land()
+
+
+def test_the_archives_pass_the_audit(bench: Bench) -> None:
+    assert "nothing found" in full_matrix.check(bench)
+
+
+def test_the_archives_work_after_two_moves(bench: Bench) -> None:
+    assert int(full_matrix.smoke(bench).split()[0]) > 60
+
+
+def test_it_is_what_its_name_says(user: landed.Landed) -> None:
+    """Seen by the interpreter itself, on the libc that it was built for."""
+    code = "import platform as p, sys, sysconfig as s; print(p.machine(), p.libc_ver()[0], s.get_platform(), sys.implementation._multiarch)"
+    target = user.cell.target
+    libc = {"gnu": "glibc", "musl": "musl"}[target.libc]
+    # platform.libc_ver names musl since 3.14 only
+    assert user.run(user.python, "-c", code).replace(f"{target.arch}  ", f"{target.arch} {libc} ").split() == [
+        *(target.arch, libc, target.platform_tag, target.multiarch)
+    ]
+    loaded = user.run(user.python, "-c", "import ssl, _ctypes; print(open('/proc/self/maps').read())")
+    assert ("/lib/ld-musl-" in loaded) == (target.libc == "musl")
+
+
+def test_pip_installs_a_pure_wheel(user: landed.Landed) -> None:
+    assert landed.pure_wheel(user) == "small indeed"
+
+
+def test_a_c_module_is_built_by_the_compiler_that_sysconfig_names(user: landed.Landed, tmp_path: Path) -> None:
+    told = landed.extension(user, landed.stock_build_requirements(tmp_path / "house"))
+    assert str(told["file"]).endswith(f".cpython-313-{user.cell.target.multiarch}.so")
+    print("\n" + json.dumps(told))
+
+
+def test_wheels_of_the_index_compute(user: landed.Landed) -> None:
+    assert landed.wheels(user).startswith("numpy 2")
+
+
+def test_of_cpythons_own_tests_those_of_the_platform_pass(bench: Bench, tmp_path: Path) -> None:
+    suite = parse_suite(bench.session.read("toolchains/suite.toml"), bench.cell)
+    wanted = [name for name in FILES if name not in suite.exclude]
+    everything = parse_baseline(bench.session.read(baseline_file(bench.cell.minor)))
+    machine = landed.machine_of(bench.session, bench.cell)
+    result = run_suite(bench.archive("full"), tmp_path, suite, bench.cell.version, machine=machine, only=wanted)
+    chosen = {name: state for name, state in everything.files.items() if name in result.files}
+    baseline = SuiteResult(chosen, everything.failures)
+    print("\n" + render_suite(result, suite, baseline))
+    assert unexpected(result, suite, baseline) == (), (tmp_path / "all.log").read_text()[-5000:]
+    assert len(result.files) >= len(wanted)
+    assert result.cases > 1500

@@ -1,0 +1,118 @@
+"""The script that runs the whole matrix: which cells and parts it takes, what it keeps, and its table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from graph import errors
+from graph.errors import UsageError
+from graph.session import Session
+from tests.mini import ROOT
+from tests.real import full_matrix
+from tests.real.full_matrix import Bench, Part, Record, attempt, chosen_cells, due, read_record, run_cell, table
+
+SESSION = Session(ROOT)
+GNU = SESSION.matrix.default(SESSION.matrix.targets["aarch64-unknown-linux-gnu"])
+MAC = SESSION.matrix.default(SESSION.matrix.targets["aarch64-apple-darwin"])
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Parts that only say that they were called; the archives are what a file says."""
+    (tmp_path / "digest").write_text("one")
+    (tmp_path / "calls").touch()
+    bench = Bench(SESSION, GNU, tmp_path, tmp_path)
+
+    def part(name: str) -> Callable[[Bench], str]:
+        def run(given: Bench) -> str:
+            with (tmp_path / "calls").open("a") as file:
+                file.write(f"{name} ")
+            if (tmp_path / f"break {name}").exists():
+                raise errors.TestsFailed("2 of 3 checks failed", place="x", hint="y")
+            return "5 run, 90 from the store; 1234 bytes" if name == "build" else f"{name} went well"
+
+        return run
+
+    monkeypatch.setattr(full_matrix, "PARTS", {name: part(name) for name in full_matrix.PARTS})
+    monkeypatch.setattr(full_matrix, "digest_of", lambda given: (tmp_path / "digest").read_text())
+    return bench
+
+
+def calls(bench: Bench) -> list[str]:
+    told = (bench.out / "calls").read_text().split()
+    (bench.out / "calls").write_text("")
+    return told
+
+
+def test_cells_are_chosen_by_target_group_and_full_name() -> None:
+    assert chosen_cells(SESSION, ["aarch64-unknown-linux-gnu", str(GNU), f"dist:{GNU}"], False) == (GNU,)
+    everything = chosen_cells(SESSION, [], False)
+    assert len(everything) == len(SESSION.matrix.targets)
+    assert set(chosen_cells(SESSION, ["dist:darwin"], False)) == {cell for cell in everything if cell.target.os == "macos"}
+    options = chosen_cells(SESSION, [str(GNU)], True)
+    assert {cell.options for cell in options} > {GNU.options}
+    assert {cell.target for cell in options} == {GNU.target}
+    with pytest.raises(UsageError):
+        chosen_cells(SESSION, ["aarch64-unknown-linux-gnus"], False)
+
+
+def test_a_run_goes_on_where_it_was(bench: Bench) -> None:
+    path = bench.out / "record.json"
+    (bench.out / "break smoke").touch()
+    first = run_cell(bench, ["build", "check", "smoke"], path, False)
+    assert calls(bench) == ["build", "check", "smoke"]
+    assert (first.parts["check"].state, first.parts["smoke"].state) == ("ok", "FAILED")
+    assert "2 of 3" in first.parts["smoke"].told
+    assert read_record(path, str(GNU)) == first
+    (bench.out / "break smoke").unlink()
+    # what failed and what is new; the first build's time stays
+    second = run_cell(bench, ["build", "check", "smoke", "pip"], path, False)
+    assert calls(bench) == ["build", "smoke", "pip"]
+    assert second.parts["build"] == first.parts["build"]
+    assert {part.state for part in second.parts.values()} == {"ok"}
+    # other archives: all of it
+    (bench.out / "digest").write_text("two")
+    run_cell(bench, ["check", "smoke"], path, False)
+    assert calls(bench) == ["build", "check", "smoke"]
+    run_cell(bench, ["check"], path, True)
+    assert calls(bench) == ["build", "check"]
+
+
+def test_what_is_not_built_is_not_tried(bench: Bench) -> None:
+    (bench.out / "break build").touch()
+    record = run_cell(bench, ["check", "smoke"], bench.out / "record.json", False)
+    assert calls(bench) == ["build"]
+    assert (record.parts["build"].state, list(record.parts)) == ("FAILED", ["build"])
+
+
+def test_programs_that_nothing_runs_here_are_not_run(bench: Bench) -> None:
+    mac = replace(bench, cell=MAC)
+    assert attempt("smoke", mac).state == "run = none"
+    assert attempt("check", mac).state == "ok"
+    assert calls(bench) == ["check"]
+
+
+def test_parts_are_due_until_they_went_well_with_these_archives() -> None:
+    parts = {
+        "a": Part("ok", 1, "", "x"),
+        "b": Part("FAILED", 1, "", "x"),
+        "c": Part("ok", 1, "", "old"),
+        "d": Part("run = none", 0, "", "x"),
+    }
+    assert due(Record("cell", parts), ["a", "b", "c", "d", "e"], "x") == ("b", "c", "e")
+
+
+def test_the_table_has_a_line_for_each_cell_and_what_failed() -> None:
+    good = {
+        "build": Part("ok", 90, "5 run, 90 from the store; 1234 bytes"),
+        "check": Part("ok", 1, "x"),
+        "smoke": Part("ok", 1, "66 checks"),
+    }
+    shown = table([Record("t:1:lto", {**good, "suite": Part("FAILED", 5, "1 unexpected")}), Record("u:1:noopt", {})]).splitlines()
+    assert shown[2] == "| t | 1:lto | 1.5 | 5 (+90) | 1234 | ok | 66 checks | FAILED |  |  |  |"
+    assert shown[3] == "| u | 1:noopt |  |  |  |  |  |  |  |  |  |"
+    assert shown[5:] == ["t:1:lto suite: 1 unexpected"]

@@ -1,0 +1,115 @@
+"""Running programs of other targets: namespaces with another libc, and an emulator that the kernel calls."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from graph.errors import SandboxError
+from graph.machine import ENTER, HEADER, Emulated, Machine, Native, registration
+from graph.testrun import try_machine
+
+BIG_64 = b"\x7fELF\x02\x02\x01" + bytes(9) + b"\x00\x03\x12\x34"
+"""The head of a shared library for a big-endian machine that does not exist."""
+
+
+def done(machine: Machine, *argv: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(machine.argv(*argv), capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Path:
+    """A libc of a strange machine, in a folder that this machine has not, and over one that it has."""
+    for name in ("lib/ld-strange.so.1", "libstrange/libc.so.9"):
+        (tmp_path / "runtime" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "runtime" / name).write_bytes(BIG_64)
+    return tmp_path / "runtime"
+
+
+def test_here_a_command_is_run_as_it_is() -> None:
+    assert Native().argv("a", "b c") == ("a", "b c")
+    try_machine(Native())
+
+
+def test_programs_of_a_kind_are_registered() -> None:
+    line = registration(BIG_64, "/q/qemu-strange")
+    assert line == (
+        r":freestanding:M:0:\x7f\x45\x4c\x46\x02\x02\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x12\x34"
+        r":\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xfe\xff\xff:/q/qemu-strange:FP"
+    )
+    little = registration(b"\x7fELF\x01\x01\x01\x03" + bytes(8) + b"\x03\x00\x28\x00", "/q/arm")
+    assert r"\x7f\x45\x4c\x46\x01\x01\x01\x03\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x28\x00:" in little
+    assert r"\x00\xfe\xff\xff\xff:/q/arm" in little
+    assert len(BIG_64) == HEADER
+
+
+def test_the_targets_libraries_lie_beside_this_machines(runtime: Path) -> None:
+    machine = Emulated(runtime, None)
+    shown = done(machine, "sh", "-c", "cat /lib/ld-strange.so.1 | head -c 4; ls /libstrange /usr/bin/env; echo >> /lib/ld-strange.so.1")
+    assert shown.stdout == "\x7fELF/usr/bin/env\n\n/libstrange:\nlibc.so.9\n"
+    # the store's own files
+    assert "Read-only file system" in shown.stderr
+    assert (runtime / "lib/ld-strange.so.1").read_bytes() == BIG_64
+    assert not Path("/libstrange").exists()
+    assert machine.patience == 1
+
+
+def test_programs_of_the_target_are_started_by_any_other(runtime: Path, tmp_path: Path) -> None:
+    """The emulator here is echo: it gets the program's path, and the argv[0] that its caller gave."""
+    program = tmp_path / "a program"
+    program.write_bytes(BIG_64[:17] + b"\x02" + BIG_64[18:])
+    program.chmod(0o755)
+    echo = Path("/bin/echo").resolve()
+    code = f"import subprocess; subprocess.run(['other name', 'x y'], executable={str(program)!r})"
+    shown = done(Emulated(runtime, echo), sys.executable, "-c", code)
+    assert (shown.stdout, shown.stderr) == (f"{program} other name x y\n", "")
+    assert Emulated(runtime, echo).patience > 1
+    # nothing is left on the machine itself
+    assert not Path("/proc/sys/fs/binfmt_misc/freestanding").exists()
+
+
+@pytest.mark.parametrize(("script", "status"), [("exit 7", 7), ("kill -9 $$", 137), ("no-such-program", 127)])
+def test_the_status_is_the_programs(runtime: Path, script: str, status: int) -> None:
+    assert done(Emulated(runtime, None), "sh", "-c", script).returncode == status
+
+
+def test_users_places_and_signals_are_this_machines(runtime: Path, tmp_path: Path) -> None:
+    code = "import os, signal; print(os.getuid(), os.getcwd(), os.environ['X'], signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)"
+    shown = subprocess.run(
+        Emulated(runtime, None).argv(sys.executable, "-c", code),
+        cwd=tmp_path,
+        env={**os.environ, "X": "y z"},
+        capture_output=True,
+        text=True,
+    )
+    # who is not root is root inside: there is one user then
+    assert (shown.stdout, shown.stderr) == (f"0 {tmp_path.resolve()} y z True\n", "")
+    nobody = "import os; os.setgroups([]); os.setgid(65534); os.setuid(65534); print(open('/proc/self/uid_map').read())"
+    if os.getuid() == 0:
+        assert done(Emulated(runtime, None), sys.executable, "-c", nobody).returncode == 0
+
+
+def test_what_is_left_running_ends_with_it(runtime: Path, tmp_path: Path) -> None:
+    script = f"(sleep 3; echo alive > {tmp_path}/alive) & echo started"
+    assert done(Emulated(runtime, None), "sh", "-c", script).stdout == "started\n"
+    long = f"sleep 2; echo alive > {tmp_path}/alive"
+    with subprocess.Popen(Emulated(runtime, None).argv("sh", "-c", f"echo up; {long}"), stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"up\n"
+        process.send_signal(signal.SIGKILL)
+    time.sleep(4)
+    assert not (tmp_path / "alive").exists()
+
+
+def test_a_machine_that_cannot_be_had_is_told_in_a_line(tmp_path: Path, runtime: Path) -> None:
+    with pytest.raises(SandboxError, match=r"cannot run the target's programs here: .*No such file.*no-emulator"):
+        try_machine(Emulated(runtime, tmp_path / "no-emulator"))
+    spec = '{"runtime": "/no/such/folder", "register": ""}'
+    shown = subprocess.run([sys.executable, "-I", "-S", str(ENTER), spec, "true"], capture_output=True, text=True)
+    assert (shown.returncode, shown.stderr.count("\n")) == (120, 1)

@@ -1,0 +1,47 @@
+"""The platform table as it is printed, and the copies of it in docs/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from graph.session import Session
+from graph.table import markdown, oldest, rows
+
+ROOT = Path(__file__).resolve().parent.parent
+SESSION = Session(ROOT, {})
+
+
+def test_the_copy_in_the_docs_is_as_printed(request: pytest.FixtureRequest) -> None:
+    path = ROOT / "docs/targets.md"
+    lines = path.read_text().splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("| target |"))
+    end = next(number for number, line in enumerate(lines) if line.startswith("One program"))
+    printed = [*markdown(SESSION.matrix), ""]
+    if request.config.getoption("--golden"):
+        path.write_text("\n".join([*lines[:start], *printed, *lines[end:]]) + "\n")
+    assert lines[start:end] == printed, "docs/targets.md is not what the table gives; if that is meant: pytest --golden"
+
+
+def test_every_cell_has_a_row_and_every_target_one_default() -> None:
+    found = rows(SESSION.matrix, SESSION.addons)
+    assert [row["target"] for row in found if row[""] == "default"] == list(SESSION.matrix.targets)
+    assert len([row for row in found if row[""] != "add-on"]) == len(SESSION.cells)
+
+
+@pytest.mark.parametrize(
+    ("triple", "what"),
+    [
+        ("riscv64-unknown-linux-gnu", "glibc 2.28"),
+        ("aarch64-unknown-linux-musl", "musl 1.2"),
+        ("x86_64-apple-darwin", "macOS 10.15"),
+    ],
+)
+def test_the_oldest_system_is_told_in_its_own_terms(triple: str, what: str) -> None:
+    assert oldest(SESSION.matrix.targets[triple]) == what
+
+
+def test_nodes_are_shared_between_cells() -> None:
+    shared, apart = SESSION.plan.sharing(f"dist:{cell}" for cell in SESSION.cells)
+    assert apart / shared > 5
