@@ -34,9 +34,15 @@ def read_macho(path: str, data: bytes) -> tuple[Binary, ...]:
     config.parse_dyld_bindings = config.parse_dyld_rebases = False
     config.parse_dyld_exports = True
     fat = lief.MachO.parse(data, config)
-    if fat is None:
-        return ()
-    return tuple(_slice(path, fat.at(number), data) for number in range(fat.size))
+    slices = [fat.at(number) for number in range(fat.size)] if fat else []
+    # lief leaves out slices that it cannot read, and takes a header without load commands for a file
+    known = [binary for binary in slices if binary and len(binary.commands)]
+    return tuple(_slice(path, binary, data) for binary in known) if len(known) == _count(data) else ()
+
+
+def _count(data: bytes) -> int:
+    """Architectures in the file (mach-o/fat.h: FAT_MAGIC, FAT_MAGIC_64)."""
+    return int.from_bytes(data[4:8], "big") if data[:3] == b"\xca\xfe\xba" else 1
 
 
 def _slice(path: str, binary: lief.MachO.Binary, file: bytes) -> Binary:
@@ -105,7 +111,7 @@ def _exports(binary: lief.MachO.Binary) -> Iterator[str]:
     """The export trie's names: it is what dyld looks up."""
     for trie in (binary.dyld_info, binary.dyld_exports_trie):
         for export in trie.exports if trie else ():
-            if export.has_symbol:
+            if export.symbol:
                 yield in_c(str(export.symbol.name))
 
 

@@ -13,10 +13,12 @@ from pathlib import Path
 import zstandard
 
 from graph.metadata import KEYS, TEXTS
+from graph.target import Cell
 from tests.data import TARGET
 
 ELF = Path(__file__).resolve().parent / "elf"
 VERSION = "3.13.15"
+CELL = Cell(TARGET, VERSION, ("noopt",))
 STEM = "cpython-3.13.15+20260801-x86_64-unknown-linux-gnu"
 NAMES = {
     "full": f"{STEM}-noopt-full.tar.zst",
@@ -29,7 +31,7 @@ leaks = ["/build/", "/install"]
 foreign = ["*/distlib/*.exe"]
 extension_exports = ['PyInit_\w+']
 core_exports = ['Py\w+']
-required = { full = ["python/install/bin/python{minor}"], install_only = ["python/bin/python{minor}"], install_only_stripped = [] }
+required = { install = ["bin/python{minor}"], full = ["python/PYTHON.json"] }
 forbidden = { install_only = ["*/libpython*.a"] }
 
 [[limits]]
@@ -38,6 +40,8 @@ libc = "gnu"
 arch = ["x86_64", "x86_64_v2"]
 format = "ELF"
 machine = "x86_64"
+multiarch = "x86_64-linux-gnu"
+loader = "/lib64/ld-linux-x86-64.so.2"
 needed = ["libc.so.6"]
 versions = { GLIBC = "floor" }
 banned_symbols = ["pthread_yield"]
@@ -78,6 +82,42 @@ def elf(name: str) -> Member:
     return Member((ELF / name).read_bytes(), 0o755)
 
 
+TRIPLET = "x86_64-linux-gnu"
+SYSCONFIGDATA = f"""# comment
+build_time_vars = {{
+    "ABIFLAGS": "",
+    "EXT_SUFFIX": ".cpython-313-{TRIPLET}.so",
+    "HOST_GNU_TYPE": "x86_64-unknown-linux-gnu",
+    "LDVERSION": "3.13",
+    "MACHDEP": "linux",
+    "MACOSX_DEPLOYMENT_TARGET": "",
+    "MULTIARCH": "{TRIPLET}",
+    "SIZEOF_VOID_P": 8,
+    "SOABI": "cpython-313-{TRIPLET}",
+    "VERSION": "3.13",
+}}
+expand(build_time_vars)
+"""
+MAKEFILE = f"""VERSION=\t3.13
+ABIFLAGS=
+SOABI=\t\tcpython-313-{TRIPLET}
+LDVERSION=\t$(VERSION)$(ABIFLAGS)
+MULTIARCH=\t{TRIPLET}
+HOST_GNU_TYPE=  x86_64-unknown-linux-gnu
+"""
+PYCONFIG = """#define SIZEOF_VOID_P 8
+#if defined AC_APPLE_UNIVERSAL_BUILD
+# if defined __BIG_ENDIAN__
+#  define WORDS_BIGENDIAN 1
+# endif
+#else
+# ifndef WORDS_BIGENDIAN
+/* #  undef WORDS_BIGENDIAN */
+# endif
+#endif
+"""
+
+
 def install(prefix: str, *, stripped: bool = False) -> Tree:
     """What is under the install prefix."""
     dynload = f"{prefix}/lib/python3.13/lib-dynload"
@@ -87,6 +127,9 @@ def install(prefix: str, *, stripped: bool = False) -> Tree:
         f"{prefix}/lib/libown.so.1": elf("good-private.so"),
         f"{prefix}/lib/libpython3.13.so.1.0": elf("good-libpython.so"),
         f"{prefix}/lib/python3.13/os.py": Member(b"# https://example.org/build/ and ../build/x are no leaks\n"),
+        f"{prefix}/lib/python3.13/_sysconfigdata__linux_{TRIPLET}.py": Member(SYSCONFIGDATA.encode()),
+        f"{prefix}/lib/python3.13/config-3.13-{TRIPLET}/Makefile": Member(MAKEFILE.encode()),
+        f"{prefix}/include/python3.13/pyconfig.h": Member(PYCONFIG.encode()),
         f"{dynload}/fix.cpython-313-x86_64-linux-gnu.so": elf("good-module.so"),
         f"{dynload}/own.cpython-313-x86_64-linux-gnu.so": elf("uses-private.so"),
     }
@@ -106,6 +149,7 @@ def document() -> dict[str, object]:
         "version": "8",
         "target_triple": TARGET.triple,
         "python_version": VERSION,
+        "python_platform_tag": TARGET.platform_tag,
         "python_exe": "install/bin/python3.13",
         "license_path": "licenses/LICENSE.txt",
         "python_paths": {"stdlib": "install/lib/python3.13"},

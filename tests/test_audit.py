@@ -15,8 +15,7 @@ from graph.audit import audit_archives, find_leaks, read_archive
 from graph.errors import UnpackError
 from graph.facts import Finding
 from graph.policy import parse_policy
-from tests.data import TARGET
-from tests.fake_archive import NAMES, POLICY, VERSION, Member, Tree, changed, document, elf, good, write
+from tests.fake_archive import CELL, NAMES, POLICY, Member, Tree, changed, document, elf, good, write
 from tests.test_binaries import PT_GNU_STACK, PT_LOAD, with_flags
 
 PYTHON = "python/bin/python3.13"
@@ -28,7 +27,7 @@ JSON = "python/PYTHON.json"
 
 
 def audit(folder: Path, flavour: str, tree: Tree, **more: Any) -> tuple[Finding, ...]:
-    return audit_archives([write(folder, flavour, tree, **more)], TARGET, VERSION, POLICY)
+    return audit_archives([write(folder, flavour, tree, **more)], parse_policy(POLICY, CELL))
 
 
 @pytest.mark.parametrize("flavour", NAMES)
@@ -39,7 +38,7 @@ def test_a_good_archive_has_no_finding(tmp_path: Path, flavour: str) -> None:
 def test_all_archives_are_audited_together(tmp_path: Path) -> None:
     spoilt = (("install_only", OS), ("full", "python/licenses/LICENSE.txt"))
     paths = [write(tmp_path, flavour, changed(good(flavour), bad, mode=0o666)) for flavour, bad in spoilt]
-    found = audit_archives(paths, TARGET, VERSION, POLICY)
+    found = audit_archives(paths, parse_policy(POLICY, CELL))
     assert [(f.archive, f.path) for f in found] == [(NAMES["install_only"], OS), (NAMES["full"], "python/licenses/LICENSE.txt")]
 
 
@@ -183,7 +182,7 @@ def test_order_names_and_gzip_header(tmp_path: Path) -> None:
         assert "archive-name" in {f.rule for f in audit(tmp_path, "install_only", tree, name=name)}
     path = write(tmp_path, "install_only", tree)
     path.write_bytes(path.read_bytes()[:4] + b"\1\0\0\0" + path.read_bytes()[8:])
-    assert {f.rule for f in audit_archives([path], TARGET, VERSION, POLICY)} == {"archive-gzip"}
+    assert {f.rule for f in audit_archives([path], parse_policy(POLICY, CELL))} == {"archive-gzip"}
 
 
 @pytest.mark.parametrize("flavour", ["full", "install_only"])
@@ -192,13 +191,13 @@ def test_a_broken_archive_is_refused(tmp_path: Path, flavour: str, damage: Calla
     path = write(tmp_path, flavour, good(flavour))
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UnpackError) as error:
-        audit_archives([path], TARGET, VERSION, POLICY)
+        audit_archives([path], parse_policy(POLICY, CELL))
     assert str(path) in str(error.value)
 
 
 def test_an_absent_archive_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnpackError):
-        read_archive(tmp_path / "gone.tar.gz", parse_policy(POLICY, TARGET, VERSION))
+        read_archive(tmp_path / "gone.tar.gz", parse_policy(POLICY, CELL))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from graph.binaries import read_binary
+from graph.binaries import read_binaries
 from graph.facts import Binary, Format, Kind, Symbol, format_of
 from tests.fake_archive import ELF
 
@@ -14,8 +14,12 @@ PT_GNU_STACK, PT_LOAD = 0x6474E551, 1
 
 
 def facts(name: str) -> Binary:
-    found = read_binary(name, (ELF / name).read_bytes())
-    assert found is not None
+    return only((ELF / name).read_bytes())
+
+
+def only(data: bytes) -> Binary:
+    """Facts of the one binary in a file."""
+    [found] = read_binaries("x", data)
     return found
 
 
@@ -79,24 +83,20 @@ def test_debug_sections_are_named() -> None:
 
 def test_segment_flags_are_read() -> None:
     data = (ELF / "good-module.so").read_bytes()
-    stack = read_binary("x", with_flags(data, PT_GNU_STACK, 7))
-    assert stack is not None and stack.stack == "rwx"
-    load = read_binary("x", with_flags(data, PT_LOAD, 7))
-    assert load is not None and load.segments[0].flags == "rwx"
-    absent = read_binary("x", data.replace(struct.pack("<I", PT_GNU_STACK), struct.pack("<I", 0), 1))
-    assert absent is not None and absent.stack == ""
+    assert only(with_flags(data, PT_GNU_STACK, 7)).stack == "rwx"
+    assert only(with_flags(data, PT_LOAD, 7)).segments[0].flags == "rwx"
+    assert only(data.replace(struct.pack("<I", PT_GNU_STACK), struct.pack("<I", 0), 1)).stack == ""
 
 
 def test_the_older_rpath_is_read_too() -> None:
     data = (ELF / "rpath.so").read_bytes()
     dt_runpath, dt_rpath = struct.pack("<Q", 29), struct.pack("<Q", 15)
-    older = read_binary("x", data.replace(dt_runpath, dt_rpath))
-    assert older is not None and older.search == facts("rpath.so").search
+    assert only(data.replace(dt_runpath, dt_rpath)).search == facts("rpath.so").search
 
 
 @pytest.mark.parametrize("data", [b"", b"#!/bin/sh\n", b"\x7fELF", b"\x7fELF" + b"\0" * 100, b"MZ\0\0"])
 def test_what_is_no_readable_binary_is_none(data: bytes) -> None:
-    assert read_binary("x", data) is None
+    assert read_binaries("x", data) == ()
 
 
 def test_formats_are_told_by_their_first_bytes() -> None:

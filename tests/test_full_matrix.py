@@ -12,7 +12,7 @@ from graph import errors
 from graph.errors import UsageError
 from graph.session import Session
 from tests.mini import ROOT
-from tests.real import full_matrix
+from tests.real import full_matrix, landed
 from tests.real.full_matrix import Bench, Part, Record, attempt, chosen_cells, due, read_record, run_cell, table
 
 SESSION = Session(ROOT)
@@ -58,6 +58,10 @@ def test_cells_are_chosen_by_target_group_and_full_name() -> None:
     assert {cell.target for cell in options} == {GNU.target}
     with pytest.raises(UsageError):
         chosen_cells(SESSION, ["aarch64-unknown-linux-gnus"], False)
+
+
+def test_every_linux_target_has_its_wheels() -> None:
+    assert {target.multiarch for target in SESSION.matrix.targets.values() if target.os == "linux"} == set(landed.WHEELS)
 
 
 def test_a_run_goes_on_where_it_was(bench: Bench) -> None:

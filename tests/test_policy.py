@@ -12,29 +12,18 @@ from hypothesis import strategies as st
 
 from graph.errors import AuditFailed, LockError
 from graph.facts import Archive, Binary, Entry, Finding, Flavour, Format, Kind, Segment, Symbol
-from graph.matrix import parse_matrix
-from graph.policy import (
-    OF_DISTRIBUTIONS,
-    OF_EVERY_ARCHIVE,
-    OF_TOOLCHAINS,
-    Policy,
-    check,
-    flavour_of,
-    module_of,
-    parse_policy,
-    refuse,
-    render,
-)
-from graph.recipes.cpython_modules import extensions
+from graph.policy import Policy, parse_policy
+from graph.rules import OF_DISTRIBUTIONS, OF_EVERY_ARCHIVE, OF_TOOLCHAINS, check, flavour_of, refuse, render
+from graph.rules.common import module_of
 from tests.data import TARGET
-from tests.fake_archive import NAMES, POLICY, VERSION
+from tests.fake_archive import CELL, NAMES, POLICY
 
 ROOT = Path(__file__).resolve().parent.parent
 ADDON = f"toolchain+20260801-{TARGET}.tar.gz"
 
 
 def policy(text: str = POLICY) -> Policy:
-    return parse_policy(text, TARGET, VERSION)
+    return parse_policy(text, CELL)
 
 
 def program(**fields: object) -> Binary:
@@ -80,23 +69,6 @@ def test_a_malformed_policy_is_refused(text: str, message: str) -> None:
     assert message in str(error.value)
 
 
-def test_the_committed_policy_covers_the_whole_matrix() -> None:
-    text = (ROOT / "toolchains/policy.toml").read_text()
-    for cell in parse_matrix((ROOT / "toolchains/targets.toml").read_text()).cells():
-        found = parse_policy(text, cell.target, cell.version)
-        assert found.needed and found.leaks and found.builtin
-        assert not found.shared & found.builtin and not found.test & (found.shared | found.builtin)
-        assert set(found.required) == set(found.forbidden) == {flavour.value for flavour in Flavour}
-
-
-def test_the_list_of_modules_is_what_the_recipes_build() -> None:
-    for cell in parse_matrix((ROOT / "toolchains/targets.toml").read_text()).cells():
-        found = parse_policy((ROOT / "toolchains/policy.toml").read_text(), cell.target, cell.version)
-        rows = extensions(cell)
-        assert found.shared == {row.name for row in rows if not row.test}
-        assert found.test == {row.name for row in rows if row.test}
-
-
 def test_flavours_and_modules_are_told_by_name() -> None:
     assert [flavour_of(name) for name in (*NAMES.values(), ADDON)] == list(Flavour)
     assert flavour_of("python.zip") is None
@@ -105,7 +77,7 @@ def test_flavours_and_modules_are_told_by_name() -> None:
 
 
 def test_rule_names_are_explained() -> None:
-    source = (ROOT / "graph/policy.py").read_text()
+    source = "".join(path.read_text() for path in sorted((ROOT / "graph/rules").glob("*.py")))
     manual = (ROOT / "docs/audit.md").read_text()
     names = set(re.findall(r'Finding\(\s*"([\w-]+)"', source)) | {"stack-exec", "relro", "bind-now", "textrel", "pie"}
     assert len(names) > 25
@@ -156,7 +128,7 @@ def test_segments_and_stack() -> None:
     assert rules(program(stack="")) == {("stack-exec", "no PT_GNU_STACK")}
     assert rules(program(segments=(Segment("rw", 16384),))) == set()
     assert {rule for rule, _ in rules(program(segments=(Segment("rx", 1024),)))} == {"page-size"}
-    big = replace(policy(), target=replace(TARGET, page_size=65536))
+    big = replace(policy(), cell=replace(CELL, target=replace(TARGET, page_size=65536)))
     assert {rule for rule, _ in rules(program(segments=(Segment("rx", 4096),)), more=big)} == {"page-size"}
 
 

@@ -13,12 +13,12 @@ from graph.globs import Selection
 from graph.matrix import options as matrix_options
 from graph.node import Node, Run, key, manifest
 from graph.plan import make_plan
-from graph.policy import flavour_of
 from graph.recipes.build_python import build_python
 from graph.recipes.common import Context, Host
 from graph.recipes.cpython_modules import ABSENT, SHARED_LIBS, absent, extensions, modules_built_apart
 from graph.recipes.cpython_reads import CONFIGURE, CORE, globs
 from graph.recipes.distribution import FLAVOURS, archive_name
+from graph.rules import flavour_of
 from graph.session import Session
 
 TRIPLE = "x86_64-unknown-linux-gnu"

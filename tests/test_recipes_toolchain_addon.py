@@ -8,10 +8,10 @@ from pathlib import Path
 from graph.facts import Flavour
 from graph.node import Fetch, Run, Unpack
 from graph.plan import make_plan
-from graph.policy import flavour_of
 from graph.recipes import toolchain_addon
 from graph.recipes.common import Context, Host
 from graph.recipes.registry import RECIPES
+from graph.rules import flavour_of
 from graph.session import Session
 
 TRIPLE = "x86_64-unknown-linux-gnu"

@@ -10,6 +10,7 @@ from graph.rules.common import Findings
 
 
 def contents(archive: Archive, policy: Policy) -> Findings:
+    """Paths of the build, and of the configure prefix in #! lines."""
     for entry in archive.entries:
         for leak in entry.leaks:
             # the prefix of configure: readers of PYTHON.json know it
@@ -36,6 +37,7 @@ def bytecode(archive: Archive, policy: Policy) -> Findings:
 
 
 def foreign(archive: Archive, policy: Policy) -> Findings:
+    """Binaries of another platform, or of none."""
     seen: dict[str, list[Binary]] = {}
     for binary in archive.binaries:
         seen.setdefault(binary.path, []).append(binary)

@@ -17,6 +17,7 @@ _ZIP_EPOCH = 315_532_800
 
 
 def name(archive: Archive, policy: Policy) -> Findings:
+    """What installers of python-build-standalone parse."""
     triple = re.escape(policy.target.triple)
     stem = rf"cpython-{re.escape(policy.cell.version)}\+\d{{8}}-{triple}-"
     options = re.escape(_spelled(policy.cell.options))
@@ -37,6 +38,7 @@ TOPS = ("python/install/", "python/build/", "python/licenses/", "python/PYTHON.j
 
 
 def layout(archive: Archive, policy: Policy) -> Findings:
+    """Where everything lies, what must be there, and what must not."""
     flavour = flavour_of(archive.filename)
     for entry in archive.entries:
         inside = entry.path == "python" or entry.path.startswith("python/")
@@ -69,6 +71,7 @@ def _globs(table: Mapping[str, tuple[str, ...]], flavour: Flavour, policy: Polic
 
 
 def deterministic(archive: Archive, policy: Policy) -> Findings:
+    """Two builds give the same bytes: order, times, owners, headers."""
     paths = [entry.path for entry in archive.entries]
     if paths not in (sorted(paths), sorted(paths, key=lambda path: path.split("/"))):
         late = next(b for a, b in pairwise(paths) if b < a)
@@ -91,6 +94,7 @@ def deterministic(archive: Archive, policy: Policy) -> Findings:
 
 
 def members(archive: Archive, policy: Policy) -> Findings:
+    """Kinds, modes and links of members."""
     places = places_of(archive)
     for entry in archive.entries:
         if entry.kind == "other":

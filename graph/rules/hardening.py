@@ -12,6 +12,7 @@ from graph.target import Target
 
 
 def hardening(archive: Archive, policy: Policy) -> Findings:
+    """ELF: stack, RELRO, binding, text relocations, address."""
     for binary in elf(archive):
         for broken, rule, message in (
             ("x" in binary.stack or not binary.stack, "stack-exec", "executable stack" if binary.stack else "no PT_GNU_STACK"),
@@ -25,6 +26,7 @@ def hardening(archive: Archive, policy: Policy) -> Findings:
 
 
 def segments(archive: Archive, policy: Policy) -> Findings:
+    """What is mapped: no page both writable and executable, and none that a kernel with large pages could not map."""
     for binary in shipped(archive):
         for segment in binary.segments:
             if "w" in segment.flags and "x" in segment.flags:
@@ -34,6 +36,7 @@ def segments(archive: Archive, policy: Policy) -> Findings:
 
 
 def elf_abi(archive: Archive, policy: Policy) -> Findings:
+    """ELF: dynamic linker, float ABI and level of the processor."""
     mask, wanted = policy.abi
     level = isa_level(policy.target)
     for binary in elf(archive):
@@ -52,6 +55,7 @@ def isa_level(target: Target) -> int:
 
 
 def interpreter(archive: Archive, policy: Policy) -> Findings:
+    """The compiler's hardening flags arrived: the core calls what they make it call."""
     core = [binary for binary in shipped(archive) if is_core(binary)]
     names = {symbol.name for binary in core for symbol in binary.imports}
     for glob in policy.interpreter_symbols:
@@ -60,6 +64,7 @@ def interpreter(archive: Archive, policy: Policy) -> Findings:
 
 
 def symbols(archive: Archive, policy: Policy) -> Findings:
+    """Symbol tables and debug information, as the name of the archive says."""
     flavour = flavour_of(archive.filename)
     for binary in shipped(archive):
         if flavour is Flavour.STRIPPED and (binary.symbols or binary.debug):

@@ -12,6 +12,7 @@ from graph.rules.common import Findings, is_core, module_of, root_of, shipped, s
 
 
 def libraries(archive: Archive, policy: Policy) -> Findings:
+    """Each needed library is the system's, of the allow-list, or the archive's own."""
     paths = {entry.path for entry in archive.entries}
     allowed_ones = policy.libraries
     for binary in shipped(archive):
@@ -35,6 +36,7 @@ def expanded(entry: str, binary: Binary) -> str:
 
 
 def search(archive: Archive, policy: Policy) -> Findings:
+    """Run paths are relative to the file and stay in the tree."""
     for binary in shipped(archive):
         root = root_of(binary.path)
         for entry in binary.search:
@@ -46,6 +48,7 @@ def search(archive: Archive, policy: Policy) -> Findings:
 
 
 def versions(archive: Archive, policy: Policy) -> Findings:
+    """Symbols that not every system of the target has."""
     own = {binary.name for binary in shipped(archive) if binary.name}
     for binary in shipped(archive):
         for symbol in binary.imports:
@@ -68,6 +71,7 @@ def numbers(version: str) -> tuple[int, ...]:
 
 
 def exports(archive: Archive, policy: Policy) -> Findings:
+    """A module offers its init function, the core the C API, and nothing of what is linked into them."""
     for binary in shipped(archive):
         module = module_of(binary.path)
         limits = policy.extension_exports if module else policy.core_exports if is_core(binary) else None

@@ -18,6 +18,7 @@ def _macho(archive: Archive) -> Iterator[tuple[Binary, Macho]]:
 
 
 def system(archive: Archive, policy: Policy) -> Findings:
+    """The oldest macOS that loads the file, and versions of what it loads."""
     limit = policy.target.deployment_target
     for binary, macho in _macho(archive):
         if macho.platform != policy.target.os:
@@ -45,6 +46,7 @@ def _three(version: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def form(archive: Archive, policy: Policy) -> Findings:
+    """File type, name spaces, place for edits, no debug map."""
     for binary, macho in _macho(archive):
         wanted = Kind.BUNDLE if module_of(binary.path) else Kind.SHARED if binary.path.endswith(".dylib") else Kind.EXECUTABLE
         if binary.kind is not wanted:
@@ -61,6 +63,7 @@ def form(archive: Archive, policy: Policy) -> Findings:
 
 
 def signature(archive: Archive, policy: Policy) -> Findings:
+    """Page hashes are the file's own, nothing lies behind them."""
     for binary, macho in _macho(archive):
         if macho.signature is None:
             if policy.signed:

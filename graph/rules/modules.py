@@ -11,6 +11,7 @@ from graph.rules.common import METADATA, Findings, flavour_of, module_of, places
 
 
 def modules(archive: Archive, policy: Policy) -> Findings:
+    """Exactly the extension modules of this Python on this system."""
     flavour = flavour_of(archive.filename)
     found = {module_of(entry.path): entry.path for entry in archive.entries if module_of(entry.path)}
     wanted = policy.shared | policy.test if flavour is Flavour.FULL else policy.shared
@@ -21,6 +22,7 @@ def modules(archive: Archive, policy: Policy) -> Findings:
 
 
 def metadata(archive: Archive, policy: Policy) -> Findings:
+    """PYTHON.json says what is there."""
     if flavour_of(archive.filename) is not Flavour.FULL:
         return
     target = policy.target

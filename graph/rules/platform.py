@@ -16,6 +16,7 @@ SYSTEMS = {"linux": "linux", "macos": "darwin"}
 
 
 def platform(archive: Archive, policy: Policy) -> Findings:
+    """What sysconfig will say, and the names that it makes of that, are the target's."""
     wanted = values(policy)
     for path, text in archive.texts.items():
         name = posixpath.basename(path)

@@ -40,12 +40,27 @@ import frozenlist._frozenlist as made
 assert made.FrozenList([1, 2]) == [1, 2] and made.__file__.endswith(".so")
 print("frozenlist")
 """
+MAPS = """
+import rpds, rpds.rpds
+assert dict(rpds.HashTrieMap({"a": 1}).insert("b", 2)) == {"a": 1, "b": 2}
+print("rpds")
+"""
+MARKUP = """
+import markupsafe._speedups as made
+assert made._escape_inner("<\xe9>") == "&lt;\xe9&gt;"
+print("markupsafe")
+"""
+_NUMPY, _FROZENLIST, _RPDS = ("numpy==2.4.6", SUMS), ("frozenlist==1.8.0", LISTS), ("rpds-py==2026.9.1", MAPS)
 WHEELS: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "": (("frozenlist==1.8.0", LISTS),),
-    "x86_64-linux-gnu": (("numpy==2.4.6", SUMS), ("frozenlist==1.8.0", LISTS)),
-    "aarch64-linux-gnu": (("numpy==2.4.6", SUMS), ("frozenlist==1.8.0", LISTS)),
+    **dict.fromkeys(("x86_64-linux-gnu", "aarch64-linux-gnu", "x86_64-linux-musl", "aarch64-linux-musl"), (_NUMPY, _FROZENLIST)),
+    **dict.fromkeys(("powerpc64le-linux-gnu", "s390x-linux-gnu", "arm-linux-gnueabihf"), (_FROZENLIST,)),
+    "i386-linux-gnu": (_RPDS,),
+    "riscv64-linux-gnu": (_RPDS, ("markupsafe==3.0.4", MARKUP)),
+    # none: manylinux armv7l is the hard-float ABI; a tag for loongarch64 exists, wheels do not
+    "arm-linux-gnueabi": (),
+    "loongarch64-linux-gnu": (),
 }
-"""Multiarch name -> wheels that the package index has for it, with a program that shows that the compiled part works."""
+"""Multiarch name -> compiled wheels that the package index has for it, with a program that shows that they work; docs/testing.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +149,10 @@ def stock_build_requirements(house: Path) -> Path:
 def wheels(landed: Landed) -> str:
     """Wheels of the package index for the target, which its own pip chooses and installs; each imports and computes."""
     told = []
-    for requirement, program in WHEELS.get(landed.cell.target.multiarch, WHEELS[""]):
+    for requirement, program in WHEELS[landed.cell.target.multiarch]:
         patiently(partial(landed.pip, "--no-deps", "--only-binary", ":all:", requirement))
         told.append(landed.run(landed.python, "-c", program))
-    return ", ".join(told)
+    return ", ".join(told) or "the index has none"
 
 
 def _wheel(folder: Path) -> Path:

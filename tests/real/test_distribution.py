@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from graph.audit import audit_archives, read_archive
-from graph.policy import parse_policy, render
+from graph.matrix import parse_cell, parse_matrix
+from graph.policy import Policy, parse_policy
+from graph.rules import render
 from graph.suite import baseline_file, parse_baseline, parse_suite, render_suite, unexpected
 from graph.target import Cell
 from graph.testrun import render_smoke, run_smoke, run_suite
-from tests.data import TARGET
 from tests.mini import Checkout
-from tests.real.conftest import archive
+from tests.real.conftest import TARGET, archive
 from tests.real.version import VERSION
 
-CELL = Cell(TARGET, VERSION, ("lto",))
 FLAVOURS = ("full", "install_only", "install_only_stripped")
 
 
@@ -25,16 +25,24 @@ def text(first: Checkout, name: str) -> str:
     return (first.root / "toolchains" / name).read_text()
 
 
+def cell(first: Checkout) -> Cell:
+    return parse_cell(f"{TARGET}:{VERSION}", parse_matrix(text(first, "targets.toml")))
+
+
+def limits(first: Checkout) -> Policy:
+    return parse_policy(text(first, "policy.toml"), cell(first))
+
+
 def test_the_archives_pass_the_audit(first: Checkout) -> None:
     paths = [archive(first, flavour) for flavour in FLAVOURS]
     start = time.monotonic()
-    findings = audit_archives(paths, TARGET, VERSION, text(first, "policy.toml"))
+    findings = audit_archives(paths, limits(first))
     print(f"\naudit of {len(paths)} archives: {time.monotonic() - start:.1f} s")
     assert findings == (), render(findings)
 
 
 def test_the_audit_saw_the_whole_distribution(first: Checkout) -> None:
-    policy = parse_policy(text(first, "policy.toml"), TARGET, VERSION)
+    policy = limits(first)
     for flavour in FLAVOURS:
         facts = read_archive(archive(first, flavour), policy)
         assert len(facts.entries) > 2000
@@ -43,8 +51,8 @@ def test_the_audit_saw_the_whole_distribution(first: Checkout) -> None:
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_the_interpreter_works_after_two_moves(first: Checkout, tmp_path: Path, flavour: str) -> None:
-    suite = parse_suite(text(first, "suite.toml"), CELL)
-    policy = parse_policy(text(first, "policy.toml"), TARGET, VERSION)
+    suite = parse_suite(text(first, "suite.toml"), cell(first))
+    policy = limits(first)
     script = first.root / "toolchains" / "smoke.py"
     checks = run_smoke(archive(first, flavour), tmp_path, script, VERSION, suite.missing, policy.builtin)
     assert len(checks) > 20
@@ -52,8 +60,8 @@ def test_the_interpreter_works_after_two_moves(first: Checkout, tmp_path: Path, 
 
 
 def test_cpythons_own_tests_pass_as_they_do_with_debians_python(first: Checkout, tmp_path: Path) -> None:
-    suite = parse_suite(text(first, "suite.toml"), CELL)
-    baseline = parse_baseline((first.root / baseline_file(CELL.minor)).read_text())
+    suite = parse_suite(text(first, "suite.toml"), cell(first))
+    baseline = parse_baseline((first.root / baseline_file(cell(first).minor)).read_text())
     result = run_suite(archive(first, "full"), tmp_path, suite, VERSION)
     print("\n" + render_suite(result, suite, baseline))
     assert result.cases >= baseline.cases * 0.99

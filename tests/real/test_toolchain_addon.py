@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from graph.binaries import read_binary
+from graph.binaries import read_binaries
 from graph.facts import Binary, Kind
 from graph.testrun import prefix_of
 from tests.data import TARGET
@@ -117,9 +117,7 @@ def binaries(wheel: Path) -> Iterator[Binary]:
     """Facts of every binary in a wheel."""
     with zipfile.ZipFile(wheel) as packed:
         for name in packed.namelist():
-            binary = read_binary(name, packed.read(name))
-            if binary is not None:
-                yield binary
+            yield from read_binaries(name, packed.read(name))
 
 
 def number(version: str) -> tuple[int, ...]:
@@ -218,8 +216,7 @@ def test_cxx_and_two_modules_that_keep_to_themselves(machine: Root) -> None:
     source = machine.write("cxx/library.cpp", (HERE / "addon/library.cpp").read_bytes())
     for name in ("one", "two"):
         machine.output(tool("c++"), "-std=c++20", "-O2", "-shared", "-fPIC", "/cxx/library.cpp", "-o", f"/cxx/{name}.so")
-    found = read_binary("one.so", (source.parent / "one.so").read_bytes())
-    assert found is not None
+    [found] = read_binaries("one.so", (source.parent / "one.so").read_bytes())
     runs_on_the_floor(found)
     assert {symbol.name for symbol in found.exports if not symbol.name.startswith("_Z")} == {"check"}
     load = "; ".join(f"ctypes.CDLL({name!r}, ctypes.RTLD_GLOBAL)" for name in ("libstdc++.so.6", "/cxx/one.so"))
@@ -284,5 +281,5 @@ def test_the_audit_and_the_same_bytes_again(first: Checkout, addon: Path) -> Non
 
 
 def test_the_compiler_needs_nothing_of_the_machine(prefix: Path) -> None:
-    zig = read_binary("zig", (prefix / "toolchain/libexec/zig").read_bytes())
-    assert zig is not None and zig.kind is Kind.EXECUTABLE and not zig.dynamic and zig.needed == ()
+    [zig] = read_binaries("zig", (prefix / "toolchain/libexec/zig").read_bytes())
+    assert zig.kind is Kind.EXECUTABLE and not zig.dynamic and zig.needed == ()
