@@ -256,3 +256,25 @@ def test_commands_find_the_interpreter_beside_them(tmp_path: Path, name: str) ->
     shown = subprocess.run([link, "an argument"], capture_output=True, text=True, check=True).stdout
     assert shown == f"ran {bin_folder}/python3.13 with {link} an argument\n"
     compile((bin_folder / name).read_text(), name, "exec")
+
+
+def test_a_cross_build_says_what_is_right_where_it_is_installed() -> None:
+    text = (
+        "CONFIG_ARGS= '--build=x86_64-linux' '--host=aarch64-apple-darwin20' '--prefix=/install' '--with-build-python=build-python' 'CC=cc'\n"
+        "BUILD_GNU_TYPE= x86_64-linux\nPYTHON_FOR_FREEZE=build-python\nPYTHON_FOR_BUILD=_X=$(abs_builddir) build-python\n"
+    )
+    made = load("build_files").neutral_makefile(text, [])
+    assert made.splitlines()[0] == "CONFIG_ARGS= '--host=aarch64-apple-darwin20' '--prefix={prefix}'"
+    assert "build-python" not in made and "x86_64" not in made
+    # a build that was none keeps what configure wrote
+    assert load("build_files").neutral_makefile("PYTHON_FOR_FREEZE=./_bootstrap_python\n", []) == "PYTHON_FOR_FREEZE=./_bootstrap_python\n"
+
+
+def test_a_dylib_has_one_name_and_no_stable_abi_library(tmp_path: Path) -> None:
+    module = load("build_files")
+    facts = {"minor": "3.13", "abiflags": "", "soname": "libpython3.13.dylib", "static": False}
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "lib").mkdir()
+    module.links(facts, tmp_path)
+    assert list((tmp_path / "lib").iterdir()) == []
+    assert module.libpython(facts) == {"dynamic": "lib/libpython3.13.dylib", "link_extensions": False}
