@@ -39,6 +39,9 @@ RECIPES = "graph.recipes.registry:RECIPES"
 REPOSITORY_FOLDERS = ("patches", "toolchains", "graph/runtime")
 """Folders whose files recipes may put into nodes."""
 
+RUNS = ("native", "qemu")
+"""Values of `run` in the platform table with which programs run on a build host."""
+
 OS_GROUPS = {"linux": "linux", "macos": "darwin", "windows": "windows"}
 """zig's name of an OS -> the name of its group of distributions."""
 
@@ -164,7 +167,9 @@ class Session:
             if kind == "check":
                 found.append(f"check:{self.selection(chosen)}")
             elif kind == "test":
-                found.append(f"test:{parse_cell(chosen, self.matrix)}")
+                cell = parse_cell(chosen, self.matrix)
+                self.check_runs(cell.target)
+                found.append(f"test:{cell}")
             elif name in self.groups:
                 found.append(name)
             else:
@@ -295,11 +300,15 @@ class Session:
         """The nodes that running its programs here needs: its libc, the emulator; none where they just run."""
         return tuple(name for name in (f"runtime:{target}", f"qemu:{target.qemu}") if name in self.plan.nodes)
 
+    def check_runs(self, target: Target) -> None:
+        """Raises UsageError when nothing runs its programs here: before anything is built for that."""
+        if target.run not in RUNS:
+            what = f"nothing here runs programs of {target} (run = {target.run!r} in toolchains/targets.toml)"
+            raise UsageError(what, hint=f"doit check:{target} audits its archives")
+
     def machine(self, target: Target) -> Machine:
         """Where its programs run; `machine_nodes` are realised. Raises UsageError when nowhere here."""
-        if target.run not in ("native", "qemu"):
-            able = [str(other) for other in self.matrix.targets.values() if other.run in ("native", "qemu")]
-            raise UsageError(f"nothing here runs programs of {target}: run = {target.run!r}", hint=f"run here: {', '.join(able)}")
+        self.check_runs(target)
         trees = [self.store.checkout(self.build.result(name).tree) for name in self.machine_nodes(target)]
         if not trees:
             return Native()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 from graph.target import Target
 
 TARGET = Target(
@@ -24,3 +27,10 @@ TARGET = Target(
     qemu="",
     options=("noopt",),
 )
+
+
+def table_of(target: Target, version: str = "3.13.15") -> str:
+    """targets.toml with one row, which is also the build host's."""
+    row = "".join(f"{name} = {json.dumps(value)}\n" for name, value in asdict(target).items() if name != "triple")
+    hosts = f'linux-x86_64 = "{target}"\n'
+    return f'[python]\nversions = ["{version}"]\n\n[hosts]\n{hosts}\n[targets.{target}]\n{row}'

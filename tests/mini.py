@@ -14,6 +14,7 @@ from pathlib import Path
 from graph.lock import dump_lock
 from graph.node import Input, Node, Run, Step
 from graph.recipes.common import Context
+from tests.data import TARGET, table_of
 from tests.fakes import ARCHIVES, lock_of, shell_cat, tiny
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -105,9 +106,10 @@ class Mini(Checkout):
     def __init__(self, root: Path, archives: Mapping[str, bytes] = ARCHIVES, recipes: str = "RECIPES") -> None:
         super().__init__(root)
         (root / "mirror").mkdir(parents=True)
-        for name in ("dodo.py", "toolchains/targets.toml", "toolchains/host-tools.toml"):
+        for name in ("dodo.py", "toolchains/host-tools.toml"):
             (root / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(ROOT / name, root / name)
+        self.write("toolchains/targets.toml", table_of(TARGET))
         self.write("pyproject.toml", PYPROJECT % recipes)
         self.serve(archives)
         self.settings = {"PYTHONPATH": str(ROOT), "FREESTANDING_MIRROR": str(root / "mirror"), "FREESTANDING_OFFLINE": "1"}

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from graph.errors import SandboxError
+from graph.errors import SandboxError, UsageError
 from graph.machine import ENTER, HEADER, Emulated, Machine, Native, registration
+from graph.session import Session
 from graph.testrun import try_machine
+from tests.mini import ROOT
 
 BIG_64 = b"\x7fELF\x02\x02\x01" + bytes(9) + b"\x00\x03\x12\x34"
 """The head of a shared library for a big-endian machine that does not exist."""
@@ -113,3 +115,25 @@ def test_a_machine_that_cannot_be_had_is_told_in_a_line(tmp_path: Path, runtime:
     spec = '{"runtime": "/no/such/folder", "register": ""}'
     shown = subprocess.run([sys.executable, "-I", "-S", str(ENTER), spec, "true"], capture_output=True, text=True)
     assert (shown.returncode, shown.stderr.count("\n")) == (120, 1)
+
+
+def test_the_platform_table_says_how_programs_run() -> None:
+    session = Session(ROOT)
+    targets = session.matrix.targets
+    assert session.machine_nodes(targets["x86_64-unknown-linux-gnu"]) == ()
+    assert session.machine(targets["x86_64-unknown-linux-gnu"]) == Native()
+    assert session.machine_nodes(targets["x86_64-unknown-linux-musl"]) == ("runtime:x86_64-unknown-linux-musl",)
+    assert session.machine_nodes(targets["s390x-unknown-linux-gnu"]) == ("runtime:s390x-unknown-linux-gnu", "qemu:s390x")
+    assert session.machine_nodes(targets["aarch64-apple-darwin"]) == ()
+    for target in targets.values():
+        assert bool(session.machine_nodes(target)) == (target.run == "qemu" or target.libc == "musl")
+
+
+def test_tests_that_nothing_can_run_are_refused_before_anything_is_built() -> None:
+    session = Session(ROOT)
+    [name] = session.task_names(["test:aarch64-unknown-linux-gnu"])
+    assert name == f"test:{session.matrix.default(session.matrix.targets['aarch64-unknown-linux-gnu'])}"
+    with pytest.raises(UsageError, match="nothing here runs programs of aarch64-apple-darwin"):
+        session.task_names(["test:aarch64-apple-darwin"])
+    with pytest.raises(UsageError, match="run = 'none'"):
+        session.machine(session.matrix.targets["x86_64-apple-darwin"])

@@ -103,8 +103,8 @@ def test_configure_sees_no_library() -> None:
     configure = node("configure")
     assert not any(given.node.startswith("make:") for given in configure.inputs)
     site = file_of(configure, "config.site").decode().splitlines()
-    for module in (*extensions(CELL), *absent(CELL)):
-        assert f"py_cv_module_{module.name}=n/a" in site
+    for name in (*(ext.name for ext in extensions(CELL)), *(row.name for row in absent(CELL))):
+        assert f"py_cv_module_{name}=n/a" in site
 
 
 def test_the_core_and_the_modules_are_built_side_by_side() -> None:

@@ -12,7 +12,7 @@ from graph.recipes.cpython_modules import Extension, extensions
 from graph.recipes.names import python_name
 
 SOURCES = ("main.c", "dl.c")
-FLAGS = ("-std=c11", "-O2", "-g", "-Wall", *INTERPRETER_FLAGS, "-I../config", "-I../src/Include", "-I../static")
+FLAGS = ("-std=c11", "-O2", "-g", "-Wall", *INTERPRETER_FLAGS["linux"], "-I../config", "-I../src/Include", "-I../static")
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:

@@ -47,7 +47,7 @@ def _stubs(ctx: Context) -> tuple[Node, ...]:
             f"libc:{ctx.triple}",
             Run((step,), environment(ctx), tools=("posix",)),
             inputs=(Input("toolchain:zig", "zig"),),
-            files=tuple(ctx.file(f"toolchains/sysroot/{name}", name) for name in ("make.sh", "complex.c", "doubledouble.c")),
+            files=tuple(ctx.file(f"toolchains/sysroot/{name}", name) for name in ("make.sh", "builtins.sh", "complex.c", "doubledouble.c")),
             platform=ctx.host.platform,
         ),
     )

@@ -115,6 +115,8 @@ class MuslRoot(Root):
         (place / "usr/bin/env").symlink_to("../../bin/busybox")
         if loader:
             self.write(f"lib/{name}", loader.read_bytes(), 0o755)
+            # by that name it lists what a program needs; CPython's tests ask it whether this is musl
+            (place / "usr/bin/ldd").symlink_to(f"/lib/{name}")
 
 
 def _find_library(name: str) -> Path:

@@ -1,7 +1,7 @@
 """The oldest libc: every symbol that a shipped file asks of the system is in a libc that has only the floor's symbols.
 
 No userland with glibc 2.17 can be had from a package archive any more. The sysroot's stub libraries are that libc as a linker sees it: each
-function with the version it had, up to the floor. The loader asks the same two questions of a real one: is the version there, is the function in it.
+function with the version it had, up to the floor. A loader asks the same two questions: is the version there, is the function in it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes a plain sysroot for clang and lld out of zig's tree, so that later steps need neither zig's headers nor its caches.
 # usage: make.sh ZIG_TARGET CLANG_TARGET OUT   (ZIG names the zig program; the current folder is scratch space)
-# (complex.c and doubledouble.c lie beside it; CLANG_TARGET_FLAGS are the flags of the target)
+# (builtins.sh, complex.c and doubledouble.c lie beside it; CLANG_TARGET_FLAGS are the flags of the target)
 # gives: OUT/usr/include, OUT/usr/lib (start files, stub libraries), OUT/clang (resource folder: builtin headers, libclang_rt)
 set -eu
 zig_target=$1 clang_target=$2 out=$3
@@ -66,16 +66,7 @@ for name in "$lib/crti.o" "$lib/crtn.o" "$rt/clang_rt.crtbegin.o" "$rt/clang_rt.
     cp nothing.o "$name"
 done
 
-# compiler-rt less its own memcpy, exp, __stack_chk_fail and the like (names of libc, math and ssp): in one object file with
-# the builtins, they would replace glibc's in every library that divides an __int128.
-mkdir -p rt
-cp -R "$zig_lib/compiler_rt" rt/ && chmod -R u+w rt
-sed -e '/compiler_rt\/\(cos\|exp\|exp2\|fabs\|floor_ceil\|fma\|fmax\|fmin\|fmod\|log\|log10\|log2\|round\|sin\|sincos\|sqrt\|tan\|trunc\)\.zig/d' \
-    -e "/compiler_rt\/\(memcpy\|memmove\|ssp$wrong\)\.zig/d" \
-    -e 's/if (!builtin.is_test) @export/if (!builtin.is_test and name[0] == 0x5f) @export/' "$zig_lib/compiler_rt.zig" > rt/compiler_rt.zig
-"$ZIG" build-obj -target "$zig_target" -mcpu=$cpu -O ReleaseFast -fPIC -lc -ffunction-sections -fdata-sections -fstrip --name builtins \
-    -femit-bin=builtins.o rt/compiler_rt.zig
-"$ZIG" ar rcsD "$rt/libclang_rt.builtins.a" builtins.o
+sh "$own/builtins.sh" "$zig_target" "$rt/libclang_rt.builtins.a" "$wrong" -mcpu="$cpu" -lc
 for name in $builtins; do
     "$ZIG" clang --target="$clang_target" $CLANG_TARGET_FLAGS -O2 -fPIC -fvisibility=hidden -ffunction-sections -c "$own/$name.c" -o "$name.o"
     "$ZIG" ar rsD "$rt/libclang_rt.builtins.a" "$name.o"

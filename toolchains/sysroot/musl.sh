@@ -27,7 +27,7 @@ done < folders.txt
 for folder in $reversed; do
     cp -R "$folder/." "$out/usr/include/" && chmod -R u+w "$out"
 done
-sh "$here/builtins.sh" "$zig_target" "$rt/libclang_rt.builtins.a"
+sh "$here/builtins.sh" "$zig_target" "$rt/libclang_rt.builtins.a" ''
 
 # Position-independent also in libc.a, for static programs are PIE. No debug information: it would be most of the sysroot.
 mkdir musl && cd musl
