@@ -26,11 +26,18 @@ EPOCH = 1763856000
 FACTS = {
     "minor": "3.13",
     "version": "3.13.15",
+    "abiflags": "",
+    "lib": "lib/python3.13",
+    "config": "lib/python3.13/config-3.13-x86_64-linux-gnu",
+    "system": "linux",
+    "static": False,
+    "deployment_target": "",
+    "object_file_format": "elf",
     "triple": "x86_64-unknown-linux-gnu",
     "options": "noopt",
     "multiarch": "x86_64-linux-gnu",
     "platform_tag": "linux-x86_64",
-    "ext_suffix": ".cpython-313-x86_64-linux-gnu.so",
+    "ext_suffixes": [".cpython-313-x86_64-linux-gnu.so", ".abi3.so", ".so"],
     "soname": "libpython3.13.so.1.0",
     "libc": "gnu",
     "test_packages": ["test"],
@@ -202,10 +209,10 @@ def wheel(path: Path, **changes: str) -> Path:
 
 def test_pip_is_as_an_installer_leaves_it(tmp_path: Path) -> None:
     script, out = load("pip_tree"), tmp_path / "out"
-    script.main([str(wheel(tmp_path / "pip.whl")), str(out), "3.13"])
+    script.main([str(wheel(tmp_path / "pip.whl")), str(out / "lib/python3.13/site-packages"), "3.13"])
     site = out / "lib/python3.13/site-packages"
     tree(site, {"pip/__pycache__/__init__.pyc": "code"})
-    script.main(["", str(out), "3.13", "--record"])
+    script.main(["", str(site), "3.13", "--record"])
     info = site / "pip-1.0.dist-info"
     rows = {row[0]: row for row in csv.reader((info / "RECORD").read_text().splitlines())}
     files = {str(path.relative_to(site)) for path in site.rglob("*") if path.is_file()}
@@ -246,7 +253,7 @@ def test_commands_find_the_interpreter_beside_them(tmp_path: Path, name: str) ->
     """In a place with a space, and through a link from elsewhere."""
     bin_folder = tmp_path / "a place/bin"
     if name == "pip3":
-        load("pip_tree").main([str(wheel(tmp_path / "pip.whl")), str(bin_folder.parent), "3.13"])
+        load("pip_tree").main([str(wheel(tmp_path / "pip.whl")), str(bin_folder.parent / "lib/python3.13/site-packages"), "3.13"])
     else:
         bin_folder.mkdir(parents=True)
         load("build_files").commands("3.13", bin_folder)
