@@ -267,7 +267,8 @@ def test_commands_find_the_interpreter_beside_them(tmp_path: Path, name: str) ->
 
 def test_a_cross_build_says_what_is_right_where_it_is_installed() -> None:
     text = (
-        "CONFIG_ARGS= '--build=x86_64-linux' '--host=aarch64-apple-darwin20' '--prefix=/install' '--with-build-python=build-python' 'CC=cc'\n"
+        "CONFIG_ARGS= '--build=x86_64-linux' '--host=aarch64-apple-darwin20' '--prefix=/install' "
+        "'--with-build-python=build-python' 'CC=cc'\n"
         "BUILD_GNU_TYPE= x86_64-linux\nPYTHON_FOR_FREEZE=build-python\nPYTHON_FOR_BUILD=_X=$(abs_builddir) build-python\n"
     )
     made = load("build_files").neutral_makefile(text, [])
