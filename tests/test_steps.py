@@ -26,11 +26,18 @@ EPOCH = 1763856000
 FACTS = {
     "minor": "3.13",
     "version": "3.13.15",
+    "abiflags": "",
+    "lib": "lib/python3.13",
+    "config": "lib/python3.13/config-3.13-x86_64-linux-gnu",
+    "system": "linux",
+    "static": False,
+    "deployment_target": "",
+    "object_file_format": "elf",
     "triple": "x86_64-unknown-linux-gnu",
     "options": "noopt",
     "multiarch": "x86_64-linux-gnu",
     "platform_tag": "linux-x86_64",
-    "ext_suffix": ".cpython-313-x86_64-linux-gnu.so",
+    "ext_suffixes": [".cpython-313-x86_64-linux-gnu.so", ".abi3.so", ".so"],
     "soname": "libpython3.13.so.1.0",
     "libc": "gnu",
     "test_packages": ["test"],
@@ -202,10 +209,10 @@ def wheel(path: Path, **changes: str) -> Path:
 
 def test_pip_is_as_an_installer_leaves_it(tmp_path: Path) -> None:
     script, out = load("pip_tree"), tmp_path / "out"
-    script.main([str(wheel(tmp_path / "pip.whl")), str(out), "3.13"])
+    script.main([str(wheel(tmp_path / "pip.whl")), str(out / "lib/python3.13/site-packages"), "3.13"])
     site = out / "lib/python3.13/site-packages"
     tree(site, {"pip/__pycache__/__init__.pyc": "code"})
-    script.main(["", str(out), "3.13", "--record"])
+    script.main(["", str(site), "3.13", "--record"])
     info = site / "pip-1.0.dist-info"
     rows = {row[0]: row for row in csv.reader((info / "RECORD").read_text().splitlines())}
     files = {str(path.relative_to(site)) for path in site.rglob("*") if path.is_file()}
@@ -246,7 +253,7 @@ def test_commands_find_the_interpreter_beside_them(tmp_path: Path, name: str) ->
     """In a place with a space, and through a link from elsewhere."""
     bin_folder = tmp_path / "a place/bin"
     if name == "pip3":
-        load("pip_tree").main([str(wheel(tmp_path / "pip.whl")), str(bin_folder.parent), "3.13"])
+        load("pip_tree").main([str(wheel(tmp_path / "pip.whl")), str(bin_folder.parent / "lib/python3.13/site-packages"), "3.13"])
     else:
         bin_folder.mkdir(parents=True)
         load("build_files").commands("3.13", bin_folder)
@@ -256,3 +263,26 @@ def test_commands_find_the_interpreter_beside_them(tmp_path: Path, name: str) ->
     shown = subprocess.run([link, "an argument"], capture_output=True, text=True, check=True).stdout
     assert shown == f"ran {bin_folder}/python3.13 with {link} an argument\n"
     compile((bin_folder / name).read_text(), name, "exec")
+
+
+def test_a_cross_build_says_what_is_right_where_it_is_installed() -> None:
+    text = (
+        "CONFIG_ARGS= '--build=x86_64-linux' '--host=aarch64-apple-darwin20' '--prefix=/install' "
+        "'--with-build-python=build-python' 'CC=cc'\n"
+        "BUILD_GNU_TYPE= x86_64-linux\nPYTHON_FOR_FREEZE=build-python\nPYTHON_FOR_BUILD=_X=$(abs_builddir) build-python\n"
+    )
+    made = load("build_files").neutral_makefile(text, [])
+    assert made.splitlines()[0] == "CONFIG_ARGS= '--host=aarch64-apple-darwin20' '--prefix={prefix}'"
+    assert "build-python" not in made and "x86_64" not in made
+    # a build that was none keeps what configure wrote
+    assert load("build_files").neutral_makefile("PYTHON_FOR_FREEZE=./_bootstrap_python\n", []) == "PYTHON_FOR_FREEZE=./_bootstrap_python\n"
+
+
+def test_a_dylib_has_one_name_and_no_stable_abi_library(tmp_path: Path) -> None:
+    module = load("build_files")
+    facts = {"minor": "3.13", "abiflags": "", "soname": "libpython3.13.dylib", "static": False}
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "lib").mkdir()
+    module.links(facts, tmp_path)
+    assert list((tmp_path / "lib").iterdir()) == []
+    assert module.libpython(facts) == {"dynamic": "lib/libpython3.13.dylib", "link_extensions": False}

@@ -64,6 +64,7 @@ STATIC = {
 """Makefile variables of a static distribution, whose objects were configured for a shared libpython too."""
 
 NATIVE = {
+    "BUILD_GNU_TYPE": "$(HOST_GNU_TYPE)",
     "PYTHON_FOR_BUILD": "./$(BUILDPYTHON) -E",
     "PYTHON_FOR_BUILD_DEPS": "$(BUILDPYTHON)",
     "PYTHON_FOR_FREEZE": "./_bootstrap_python",
@@ -95,7 +96,8 @@ prefix:=	$(shell f='$(subst ','\'',$(MAKEFILE_LIST))'; CDPATH=; \
 def neutral_makefile(text: str, modules: list[str], kind: dict[str, str] | None = None) -> str:
     """The Makefile of an installation whose prefix is {prefix}. Raises ValueError if a place of the sandbox stays."""
     states = {f"MODULE_{name.upper()}_STATE": "yes" for name in modules}
-    lines = [_neutral_line(line, {**NEUTRAL, **states, **(kind or {})}) for line in text.splitlines()]
+    native = NATIVE if CROSS in text else {}
+    lines = [_neutral_line(line, {**NEUTRAL, **native, **states, **(kind or {})}) for line in text.splitlines()]
     for number, line in enumerate(lines, 1):
         if FOREIGN.search(line) and not line.startswith("#") and "build/scripts" not in line and "Tools/build" not in line:
             raise ValueError(f"Makefile line {number} names a place of the sandbox: {line}")
@@ -208,7 +210,9 @@ def build_details(facts: Facts) -> dict[str, object]:
 
 def libpython(facts: Facts) -> dict[str, object]:
     """What build-details.json tells of the shared libraries."""
-    stable = {} if "d" in facts["abiflags"] else {"dynamic_stableabi": f"lib/libpython{facts['minor'].partition('.')[0]}.so"}
+    # macOS has none
+    none = "d" in facts["abiflags"] or not facts["soname"].partition(".so")[1]
+    stable = {} if none else {"dynamic_stableabi": f"lib/libpython{facts['minor'].partition('.')[0]}.so"}
     return {"dynamic": f"lib/{facts['soname']}", **stable, "link_extensions": False}
 
 
