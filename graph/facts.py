@@ -1,4 +1,4 @@
-"""Facts about a shipped archive: what is in it and what its binaries say of themselves. Values only; policy.py judges them.
+"""Facts about a shipped archive: what is in it and what its binaries say of themselves. Values only; graph/rules judges them.
 
 ELF, Mach-O and PE share one shape: a field that a format lacks keeps its default.
 """

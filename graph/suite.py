@@ -22,7 +22,7 @@ _STATES = (
     (re.compile(r"skipped( \(resource denied\))?"), SKIPPED),
     (re.compile(r"failed( \(.*\))?|timed out.*|worker .*|interrupted|crashed.*"), FAILED),
 )
-_LINE = re.compile(r"^\S+ .*?\[ *\d+/\d+(?:/\d+)?\] (\S+) (.*?)(?: -- running .*)?$")
+_LINE = re.compile(r"^\S+ .*?\[ *\d+/\d+(?:/\d+)?\] (\S+) (.*?)(?: -- running\b.*)?$")
 _TIME = re.compile(r" \([\d.]+ (?:sec|min)[^)]*\)$")
 
 

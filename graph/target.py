@@ -17,6 +17,15 @@ ABI_OPTIONS = {"freethreaded": "t", "debug": "d"}
 """Options that extension modules see, and their letter in sys.abiflags, in its order."""
 
 
+NAMED = ("freethreaded", "debug", "noopt", "pgo", "lto", "static")
+"""The order of options in archives' names, which is python-build-standalone's."""
+
+
+def spelled(options: tuple[str, ...]) -> str:
+    """Options as an archive's name has them, e.g. freethreaded+debug."""
+    return "+".join(sorted(options, key=NAMED.index))
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """One row of toolchains/targets.toml, the platform table."""

@@ -38,7 +38,7 @@ def refused(done: subprocess.CompletedProcess[str], code: int, *texts: str) -> N
     [
         ("dist:x86_64-unknown-linux-gun", ("unknown target 'x86_64-unknown-linux-gun'", "did you mean x86_64-unknown-linux-gnu?")),
         ("dist:x86_64-unknown-linux-gnu:3.99", ("unknown Python version '3.99'", "3.13.15")),
-        ("dist:x86_64-unknown-linux-gnu:3.13.15:pgoo", ("does not offer the option 'pgoo'", "noopt")),
+        ("dist:x86_64-unknown-linux-gnu:3.13.15:pgoo", ("unknown option 'pgoo'", "noopt")),
         ("make:opensll", ("unknown node 'make:opensll'", "did you mean make:openssl")),
         ("test:x86_64-linux", ("unknown target",)),
     ],

@@ -188,3 +188,66 @@ def test_findings_end_the_run_with_their_own_exit_code() -> None:
     assert str(error.value).startswith("a: 5 findings: pie p0: m; pie p1: m; pie p2: m; ...")
     with pytest.raises(AuditFailed, match=r"^1 findings: pie p: m\n"):
         refuse((Finding("pie", "p", "m"),))
+
+
+def test_words_and_byte_order() -> None:
+    assert rules(program(bits=32)) == {("binary-machine", "has 32 bits, little endian, not 64 bits, little endian")}
+    assert {rule for rule, _ in rules(program(byteorder="big"))} == {"binary-machine"}
+
+
+def test_the_dynamic_linker() -> None:
+    dynamic = program(dynamic=True, relro=True, bind_now=True)
+    good = replace(dynamic, interpreter="/lib64/ld-linux-x86-64.so.2")
+    assert rules(good) == rules(program()) == set()
+    assert rules(dynamic) == {("loader", "asks for no dynamic linker, not /lib64/ld-linux-x86-64.so.2")}
+    assert {rule for rule, _ in rules(replace(good, interpreter="/lib/ld-musl-x86_64.so.1"))} == {"loader"}
+    static = replace(policy(), loader="", needed=frozenset())
+    assert rules(good, more=static) == {("loader", "asks for /lib64/ld-linux-x86-64.so.2, not none")}
+    assert rules(replace(good, interpreter="", kind=Kind.SHARED, name="tool", needed=("libc.so.6",)), more=static) == {
+        ("needed", "needs libc.so.6, which is neither allowed nor shipped where its run path looks")
+    }
+    assert rules(program(needed=("ld-linux-x86-64.so.2",))) == set()
+
+
+def test_the_abi_in_e_flags() -> None:
+    hard = replace(policy(), abi=(0xFF000600, 0x05000400))
+    assert rules(program(abi=0x05000400), more=hard) == rules(program(abi=0x05800400), more=replace(hard, abi=(0x600, 0x400))) == set()
+    assert rules(program(abi=0x05000200), more=hard) == {("abi-flags", "e_flags are 0x5000200, not 0x5000400 in 0xff000600")}
+
+
+@pytest.mark.parametrize(("flags", "level"), [((), 1), (("-march=x86-64",), 1), (("-march=x86-64-v3",), 3), (("-march=pentium4",), 1)])
+def test_the_level_of_x86_64(flags: tuple[str, ...], level: int) -> None:
+    limits = replace(policy(), cell=replace(CELL, target=replace(TARGET, cpu_flags=flags)))
+    assert rules(program(isa=level), more=limits) == set()
+    assert rules(program(isa=level + 1), more=limits) == {("isa-level", f"needs level {level + 1} of x86-64, above {level}")}
+
+
+def test_names_of_archives() -> None:
+    cell = replace(CELL, options=("debug", "freethreaded"))
+    stem = "cpython-3.13.15+20260801-x86_64-unknown-linux-gnu"
+    for end, good in (
+        ("freethreaded+debug-full.tar.zst", True),
+        ("freethreaded+debug-install_only.tar.gz", True),
+        ("freethreaded-install_only_stripped.tar.gz", True),
+        ("install_only.tar.gz", True),
+        ("debug+freethreaded-full.tar.zst", False),
+        ("lto-full.tar.zst", False),
+        ("full.tar.zst", False),
+        ("lto-install_only.tar.gz", False),
+    ):
+        found = check(Archive(f"{stem}-{end}", ()), replace(policy(), cell=cell))
+        assert ("archive-name" not in {f.rule for f in found}) == good, end
+
+
+def test_required_members_follow_the_abi() -> None:
+    limits = replace(
+        policy(), required={"install": ("bin/python{ldversion}", "{lib}/os.py")}, cell=replace(CELL, options=("debug", "freethreaded"))
+    )
+    found = check(Archive(NAMES["full"], ()), limits)
+    assert {f.path for f in found if f.rule == "layout"} == {"python/install/bin/python3.13td", "python/install/lib/python3.13t/os.py"}
+
+
+def test_optional_modules_may_be_missing() -> None:
+    limits = replace(policy(), optional=frozenset({"own"}))
+    found = {f.path for f in check(Archive(NAMES["install_only"], ()), limits) if f.rule == "modules"}
+    assert found == {"lib-dynload/fix"}

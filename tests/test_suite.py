@@ -49,7 +49,7 @@ OUTPUT = """== CPython 3.13.15
 0:00:02 load avg: 1.34 [1/7] test_a passed
 0:00:09 load avg: 1.34 [ 2/7/1] test_b failed (2 failures) (45.7 sec) -- running (1): test_d (31.0 sec)
 test test_b failed -- multiple errors occurred
-0:00:10 load avg: 1.34 [3/7/1] test.test_p.test_c passed (1 min 3 sec) -- running (2): test_d (31.0 sec), test_e (30.1 sec)
+0:00:10 load avg: 1.34 [3/7/1] test.test_p.test_c passed (1 min 3 sec) -- running: test_d (31.0 sec), test_e (30.1 sec)
 0:00:10 [4/7/2] test_d worker non-zero exit code (Exit code -11 (SIGSEGV))
 0:00:11 load avg: 1.34 [5/7/2] test_gui skipped (resource denied)
 0:00:12 load avg: 1.34 [6/7/2] test_e failed (env changed) (2.0 sec)

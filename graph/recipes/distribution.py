@@ -18,6 +18,7 @@ from graph.recipes.library import shared_file
 from graph.recipes.names import ext_suffixes, soname
 from graph.recipes.pip import pip_name
 from graph.recipes.toolchain import LLVM
+from graph.target import spelled
 
 FLAVOURS = {"full": "full.tar.zst", "install_only": "install_only.tar.gz", "install_only_stripped": "install_only_stripped.tar.gz"}
 TEST_FOLDERS = tuple(f"{package.replace('.', '/')}/" for package in TEST_PACKAGES)
@@ -61,7 +62,7 @@ def archive_name(ctx: Context, flavour: str) -> str:
     best = options(ctx.cell.target.options[0])
     usual = {best: (), tuple(sorted({*best, "freethreaded"})): ("freethreaded",)}
     named = ctx.cell.options if flavour == "full" else usual.get(ctx.cell.options, ctx.cell.options)
-    return "-".join((stem, *(("+".join(named),) if named else ()), FLAVOURS[flavour]))
+    return "-".join((stem, *((spelled(named),) if named else ()), FLAVOURS[flavour]))
 
 
 def _config_folder(ctx: Context) -> str:
@@ -232,7 +233,7 @@ def _archive_facts(ctx: Context) -> dict[str, Any]:
     return {
         **_names(ctx),
         "triple": ctx.triple,
-        "options": "+".join(ctx.cell.options),
+        "options": spelled(ctx.cell.options),
         "object_file_format": f"llvm-bitcode:{LLVM}" if "lto" in ctx.cell.options else OBJECTS[ctx.cell.target.os],
         "libc": ctx.cell.target.libc,
         "deployment_target": ctx.cell.target.deployment_target,

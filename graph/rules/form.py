@@ -11,6 +11,7 @@ from itertools import pairwise
 from graph.facts import Archive, Entry, Finding, Flavour
 from graph.policy import Policy
 from graph.rules.common import Findings, flavour_of, places_of, root_of
+from graph.target import spelled
 
 _ZIP_EPOCH = 315_532_800
 """1980-01-01 UTC: a zip file's first date."""
@@ -20,17 +21,12 @@ def name(archive: Archive, policy: Policy) -> Findings:
     """What installers of python-build-standalone parse."""
     triple = re.escape(policy.target.triple)
     stem = rf"cpython-{re.escape(policy.cell.version)}\+\d{{8}}-{triple}-"
-    options = re.escape(_spelled(policy.cell.options))
+    options = re.escape(spelled(policy.cell.options))
     addon = rf"toolchain\+\d{{8}}-{triple}\.tar\.gz"
     if not re.fullmatch(
         stem + rf"({options}-full\.tar\.zst|({options}-|freethreaded-)?install_only(_stripped)?\.tar\.gz)|" + addon, archive.filename
     ):
         yield Finding("archive-name", archive.filename, "not a name that installers of python-build-standalone know")
-
-
-def _spelled(options: tuple[str, ...]) -> str:
-    """The options in an archive's name: freethreaded comes first."""
-    return "+".join(sorted(options, key=lambda option: (option != "freethreaded", option)))
 
 
 TOPS = ("python/install/", "python/build/", "python/licenses/", "python/PYTHON.json")

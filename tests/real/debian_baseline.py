@@ -22,7 +22,9 @@ HERE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(HERE))
 
 from graph.errors import FetchError, HostToolMissing  # noqa: E402
+from graph.matrix import parse_cell, parse_matrix  # noqa: E402
 from graph.suite import SuiteResult, baseline_file, parse_suite  # noqa: E402
+from graph.target import Cell  # noqa: E402
 from graph.testrun import run_regrtest  # noqa: E402
 
 KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -58,6 +60,12 @@ def make_root(root: Path, minor: str) -> None:
         raise HostToolMissing("mmdebstrap is not on PATH", hint="apt-get install mmdebstrap") from None
 
 
+def native_cell(minor: str) -> Cell:
+    """This machine's own cell of a Python version: what is let off there is let off here."""
+    matrix = parse_matrix((HERE / "toolchains" / "targets.toml").read_text())
+    return parse_cell(f"{matrix.hosts['linux-x86_64']}:{minor}", matrix)
+
+
 def versions(root: Path, minor: str) -> dict[str, str]:
     """Package -> version of what matters for the outcome."""
     names = [f"python{minor}", f"libpython{minor}-testsuite", "libc6", "openssl"]
@@ -89,7 +97,7 @@ def main(argv: Sequence[str]) -> None:
         make_root(root, given.minor)
     work = root / "root" / "suite"
     work.mkdir(exist_ok=True)
-    suite = parse_suite((HERE / "toolchains" / "suite.toml").read_text())
+    suite = parse_suite((HERE / "toolchains" / "suite.toml").read_text(), native_cell(given.minor))
     enter = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-e", str(Path(__file__).with_name("enter_root.sh")), str(root))
     result = run_regrtest((*enter, f"/usr/bin/python{given.minor}"), work, suite, given.jobs, seen="/root/suite")
     facts: dict[str, str | int] = {
