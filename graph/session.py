@@ -72,7 +72,7 @@ class Session:
         for local in self._locals:
             lock, matrix = with_local(lock, matrix, local, self._local_folder)
         if self._sdk:
-            lock = with_sdk(lock, self._sdk, self._local_folder)
+            lock = with_sdk(lock, matrix, self._sdk, self._local_folder)
         return lock, matrix
 
     @cached_property
