@@ -128,7 +128,7 @@ def test_packages_are_the_same_nodes_for_every_python() -> None:
     )
     for name in ("protocol:libxcb", "scripts:tcl", f"make:{TRIPLE}:tk"):
         assert both[name] == one[name] == PLAN[name]
-    assert f"core:{CELL}" in one.nodes
+    assert f"python:{CONTEXT.cell.version}" in one.nodes
 
 
 def test_nothing_of_the_machine_is_loaded_by_name() -> None:

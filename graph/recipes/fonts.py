@@ -18,6 +18,8 @@ SOURCES = {
 OWN_FONTS = ("DejaVuSans.ttf", "DejaVuSansMono.ttf")
 # getrandom by number: glibc has a function for it since 2.25 only
 EXPAT = "-DXML_GE=1 -DXML_DTD -DXML_NS -DXML_CONTEXT_BYTES=1024 -DHAVE_SYSCALL_GETRANDOM -DXML_DEV_URANDOM -DXML_STATIC"
+# on 32-bit targets, too, a file may have a long inode number
+FILES = "-D_FILE_OFFSET_BITS=64"
 # one file each, which includes its component (FreeType's docs/INSTALL.ANY); gzip and LZW are for bitmap fonts in .pcf.gz and .pcf.Z
 FREETYPE_BASE = (
     *("base", "bbox", "bdf", "bitmap", "cid", "debug", "fstype", "gasp", "glyph", "gxval", "init", "mm", "otval", "patent", "pfr"),
@@ -61,7 +63,7 @@ def _expat(ctx: Context) -> Node:
 
 
 def _freetype(ctx: Context) -> Node:
-    flags = f"{CFLAGS} -DFT2_BUILD_LIBRARY -DHAVE_UNISTD_H -DHAVE_FCNTL_H -I/build/src/include"
+    flags = f"{CFLAGS} {FILES} -DFT2_BUILD_LIBRARY -DHAVE_UNISTD_H -DHAVE_FCNTL_H -I/build/src/include"
     steps = (
         archive_step("libfreetype.a", "/build/src", FREETYPE, cflags=flags),
         put("lib", "libfreetype.a"),
@@ -78,7 +80,9 @@ def _fontconfig(ctx: Context) -> Node:
     includes = "-I/build/own -I/build/src -I/build/src/src -I/build/src/fc-case -I/build/src/fc-lang"
     deps = "-I/build/deps/expat/include -I/build/deps/freetype/include"
     steps = (
-        archive_step("libfontconfig.a", "/build/src/src", (sources,), cflags=f"{CFLAGS} -D_GNU_SOURCE -DHAVE_CONFIG_H {includes} {deps}"),
+        archive_step(
+            "libfontconfig.a", "/build/src/src", (sources,), cflags=f"{CFLAGS} {FILES} -D_GNU_SOURCE -DHAVE_CONFIG_H {includes} {deps}"
+        ),
         put("lib", "libfontconfig.a"),
         put("include/fontconfig", *(f"/build/src/fontconfig/{name}.h" for name in ("fontconfig", "fcfreetype", "fcprivate"))),
         licence("fontconfig", "/build/src/COPYING"),

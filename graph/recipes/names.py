@@ -31,10 +31,9 @@ def ext_suffix(ctx: Context) -> str:
 
 
 def ext_suffixes(ctx: Context) -> tuple[str, ...]:
-    """sys.implementation's list (Python/dynload_shlib.c): a debug build also takes release builds' modules, a free-threaded no abi3."""
+    """importlib's list (Python/dynload_shlib.c): a debug build also takes release builds' modules."""
     release = replace(ctx, cell=replace(ctx.cell, options=tuple(name for name in ctx.cell.options if name != "debug")))
-    stable = () if "freethreaded" in ctx.cell.options else (f".abi{ctx.cell.minor.partition('.')[0]}.so",)
-    return (*dict.fromkeys((ext_suffix(ctx), ext_suffix(release))), *stable, ".so")
+    return (*dict.fromkeys((ext_suffix(ctx), ext_suffix(release))), f".abi{ctx.cell.minor.partition('.')[0]}.so", ".so")
 
 
 def run_tools(ctx: Context) -> tuple[str, ...]:

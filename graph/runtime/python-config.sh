@@ -53,6 +53,6 @@ for option; do
     --ldflags) printf '%s\n' "-L$(quote "$prefix/lib") $libs" ;;
     --extension-suffix) echo '@EXT_SUFFIX@' ;;
     --abiflags) echo '@ABIFLAGS@' ;;
-    --configdir) printf '%s\n' "$prefix/lib/python$version/config-$version-@MULTIARCH@" ;;
+    --configdir) printf '%s\n' "$prefix/@CONFIG_FOLDER@" ;;
     esac
 done

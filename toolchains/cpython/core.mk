@@ -43,7 +43,7 @@ lto/core.so: $(CORE_OBJS)
 	$(SHARED) $(LTO) -Wl,--lto-obj-path=lto/core.o -o $@ $(CORE_OBJS) $(CORE_LIBS)
 
 # the one object of the program itself has nothing to optimise across
-Programs/python.o: LTO =
+Programs/python.o: override LTO =
 
 $(OUT)/%/bin/$(PYTHON): Programs/python.o $(MADE_OBJS)
 	mkdir -p $(@D)

@@ -40,7 +40,7 @@ lto/core.dylib: $(CORE_OBJS)
 	$(SHARED) $(LTO) -Wl,-object_path_lto,lto/core -o $@ $(CORE_OBJS) $(CORE_LIBS)
 
 # the one object of the program itself has nothing to optimise across
-Programs/python.o: LTO =
+Programs/python.o: override LTO =
 
 # extension modules look up functions of Python in the program: none of them is dead
 $(OUT)/%/bin/$(PYTHON): Programs/python.o $(MADE_OBJS)

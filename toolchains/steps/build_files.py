@@ -270,7 +270,7 @@ def placed_pkgconfig(text: str) -> str:
 
 def python_config(template: str, values: dict[str, object], facts: Facts, folder: Path) -> None:
     """pythonX.Y-config, from graph/runtime/python-config.sh."""
-    known = {**values, "MULTIARCH": facts["multiarch"]}
+    known = {**values, "MULTIARCH": facts["multiarch"], "CONFIG_FOLDER": facts["config"]}
     path = folder / f"python{facts['minor']}{facts['abiflags']}-config"
     path.write_text(re.sub(r"@([A-Z_]+)@", lambda found: str(known[found.group(1)]), template))
     path.chmod(0o755)
@@ -279,9 +279,17 @@ def python_config(template: str, values: dict[str, object], facts: Facts, folder
 
 
 START = """#!/bin/sh
-'''exec' "$(dirname -- "$(realpath -- "$0")")/python{minor}" "$0" "$@"
-' '''
+'''':
+self=$0
+case $self in */*) ;; *) self=./$self ;; esac
+while [ -h "$self" ]; do
+    to=$(readlink "$self")
+    case $to in /*) self=$to ;; *) self=${{self%/*}}/$to ;; esac
+done
+exec "${{self%/*}}/python{minor}" "$0" "$@"
+'''
 """
+"""For sh, which follows links to the command (without realpath, which macOS 11 lacks) and starts Python; to that it is a string."""
 COMMANDS = (
     ("idle", "idle3", "from idlelib.pyshell import main\n\nmain()\n", ()),
     ("pydoc", "pydoc3", "import pydoc\n\npydoc.cli()\n", ()),

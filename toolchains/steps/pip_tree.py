@@ -10,8 +10,15 @@ from email.parser import HeaderParser
 from pathlib import Path
 
 SCRIPT = """#!/bin/sh
-'''exec' "$(dirname -- "$(realpath -- "$0")")/python{minor}" "$0" "$@"
-' '''
+'''':
+self=$0
+case $self in */*) ;; *) self=./$self ;; esac
+while [ -h "$self" ]; do
+    to=$(readlink "$self")
+    case $to in /*) self=$to ;; *) self=${{self%/*}}/$to ;; esac
+done
+exec "${{self%/*}}/python{minor}" "$0" "$@"
+'''
 import sys
 from pip._internal.cli.main import main
 if __name__ == "__main__":
