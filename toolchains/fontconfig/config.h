@@ -1,5 +1,6 @@
 /* What fontconfig's configure would find out on a Linux target, and the names of src/makealias left alone: in a static library
    whose symbols are hidden its internal aliases gain nothing. */
+#include <features.h>
 #define FLEXIBLE_ARRAY_MEMBER
 #define SIZEOF_VOID_P __SIZEOF_POINTER__
 #define ALIGNOF_VOID_P __SIZEOF_POINTER__
@@ -31,7 +32,9 @@
 #define HAVE_PTHREAD 1
 #define HAVE_RAND 1
 #define HAVE_RANDOM 1
+#ifdef __GLIBC__
 #define HAVE_RANDOM_R 1
+#endif
 #define HAVE_RAND_R 1
 #define HAVE_READLINK 1
 #define HAVE_SCHED_H 1

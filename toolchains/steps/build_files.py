@@ -313,8 +313,13 @@ def links(facts: Facts, out: Path) -> None:
     name = f"python{facts['minor']}{facts['abiflags']}"
     for other in ("python", *other_names(name, facts, "python3")):
         (out / "bin" / other).symlink_to(name)
+    if facts["static"]:
+        # by this folder getpath knows the exec_prefix
+        dynload = out / facts["lib"] / "lib-dynload"
+        dynload.mkdir(parents=True)
+        (dynload / "README.txt").write_text("Every extension module of this Python is in the program itself.\n")
     # (a .dylib has the one name already)
-    if not facts["static"] and facts["soname"].startswith(f"lib{name}.so."):
+    elif facts["soname"].startswith(f"lib{name}.so."):
         (out / f"lib/lib{name}.so").symlink_to(facts["soname"])
 
 
