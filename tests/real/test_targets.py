@@ -17,6 +17,7 @@ from tests.mini import Checkout
 from tests.real import full_matrix, landed
 from tests.real.conftest import HOUR
 from tests.real.full_matrix import Bench
+from tests.real.test_emulation import GUESS, log_of
 
 CELLS = tuple(f"{triple}:3.13.15:noopt" for triple in ("aarch64-unknown-linux-gnu", "x86_64-unknown-linux-musl"))
 """What every run builds, without link-time optimisation for want of time; the script does the rest."""
@@ -95,3 +96,13 @@ def test_of_cpythons_own_tests_those_of_the_platform_pass(bench: Bench, tmp_path
     assert unexpected(result, suite, baseline) == (), (tmp_path / "all.log").read_text()[-5000:]
     assert len(result.files) >= len(wanted)
     assert result.cases > 1500
+
+
+def test_no_configure_script_has_guessed(bench: Bench) -> None:
+    """Every one whose answers are in the archives, CPython's own too."""
+    names = [name for name in bench.session.plan.closure([f"dist:{bench.cell}"]) if name.startswith(f"configure:{bench.cell.target}:")]
+    assert f"configure:{bench.cell.abi}" in names and len(names) > 5
+    for name in names:
+        log = log_of(bench.session, name)
+        assert log, name
+        assert [line for line in log.splitlines() if GUESS.search(line)] == [], name
