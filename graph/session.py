@@ -54,6 +54,8 @@ class Session:
         self.environ = environ
         self.offline = environ.get("FREESTANDING_OFFLINE", "") not in ("", "0")
         self.failures: list[FreestandingError] = []
+        self.brief = False
+        """Only tasks that `doit list` shows are wanted."""
         self.sources: list[str] = [text for text in environ.get("FREESTANDING_SOURCES", "").split(os.pathsep) if text]
         """NAME=PATH: local sources in the place of the lock's."""
 
