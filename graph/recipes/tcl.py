@@ -80,7 +80,10 @@ def _tcl_objects(ctx: Context) -> Node:
     )
     built = Input(f"configure:{ctx.triple}:tcl", "work", writable=True)
     inputs = (built, _zlib(ctx, "include/"))
-    return make_node(ctx, "tcl-objects", steps, source="tcl", configured=False, inputs=inputs, env={"CFLAGS": CFLAGS})
+    # headers that musl lacks
+    musl = ctx.cell.target.libc == "musl"
+    files, env = (ctx.folder("toolchains/musl", "musl"), {"CPATH": "/build/musl"}) if musl else ((), {})
+    return make_node(ctx, "tcl-objects", steps, source="tcl", configured=False, inputs=inputs, files=files, env={"CFLAGS": CFLAGS, **env})
 
 
 def _scripts(ctx: Context, name: str, without: tuple[str, ...], *renamed: str) -> Node:

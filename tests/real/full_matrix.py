@@ -22,6 +22,7 @@ from pathlib import Path
 
 from graph.errors import FreestandingError, UsageError
 from graph.policy import parse_policy
+from graph.recipes.distribution import FLAVOURS
 from graph.session import Session
 from graph.suite import FAILED, PASSED, SKIPPED, baseline_file, parse_baseline, parse_suite, render_suite, unexpected
 from graph.target import Cell
@@ -91,14 +92,14 @@ def check(bench: Bench) -> str:
     return bench.doit(f"check:{bench.cell}").strip().splitlines()[-1]
 
 
-def smoke(bench: Bench) -> str:
-    """All three archives, moved twice. Raises TestsFailed."""
+def smoke(bench: Bench, flavours: Sequence[str] = tuple(FLAVOURS)) -> str:
+    """The archives of these flavours, each moved twice. Raises TestsFailed."""
     machine = landed.machine_of(bench.session, bench.cell)
     try_machine(machine)
     missing = parse_suite(bench.session.read("toolchains/suite.toml"), bench.cell).missing
     builtin = parse_policy(bench.session.read("toolchains/policy.toml"), bench.cell).builtin
     count = 0
-    for archive in bench.session.archives(f"dist:{bench.cell}"):
+    for archive in map(bench.archive, flavours):
         script = bench.session.root / "toolchains/smoke.py"
         checks = run_smoke(archive, bench.workdir / archive.name, script, bench.cell.version, missing, builtin, machine)
         refuse_smoke(checks, archive.name)
