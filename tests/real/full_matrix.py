@@ -30,7 +30,7 @@ from graph.testrun import refuse_smoke, run_smoke, run_suite, try_machine
 from tests.real import landed
 
 ROOT = Path(__file__).resolve().parents[2]
-COLUMNS = ("target", "options", "minutes", "nodes", "archive bytes", "audit", "smoke", "suite", "pip", "extension", "wheels")
+COLUMNS = ("target", "options", "minutes", "nodes", "archive bytes", "audit", "smoke", "suite", "pip", "extension", "wheels", "verify")
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,24 @@ def wheels(bench: Bench) -> str:
     return landed.wheels(bench.land())
 
 
+def verify(bench: Bench) -> str:
+    """Every node of the target a second time, with the same bytes."""
+    target = str(bench.cell.target)
+    nodes = [name for name in bench.session.plan.closure([f"dist:{bench.cell}"]) if target in name]
+    return bench.doit("verify", *nodes).splitlines()[-1]
+
+
 PARTS: Mapping[str, Callable[[Bench], str]] = {
-    **{"build": build, "check": check, "smoke": smoke, "pip": pip, "extension": extension, "wheels": wheels, "suite": suite},
+    **{
+        "build": build,
+        "check": check,
+        "smoke": smoke,
+        "pip": pip,
+        "extension": extension,
+        "wheels": wheels,
+        "suite": suite,
+        "verify": verify,
+    },
 }
 RUNNING = ("smoke", "pip", "extension", "wheels", "suite")
 """Parts that need a machine for the target's programs."""
@@ -203,9 +219,11 @@ def table(records: Iterable[Record]) -> str:
         numbers = re.match(r"(\d+) run, (\S+) from the store; (\d+) bytes", made.told if made else "")
         minutes = f"{made.seconds / 60:.1f}" if made else ""
         cells = [target, rest, minutes, *((f"{numbers[1]} (+{numbers[2]})", numbers[3]) if numbers else ("", ""))]
-        for name in ("check", "smoke", "suite", "pip", "extension", "wheels"):
+        for name in ("check", "smoke", "suite", "pip", "extension", "wheels", "verify"):
             part = record.parts.get(name)
-            shown = part.told if part and part.state == "ok" and name in ("smoke", "suite", "wheels") else part.state if part else ""
+            shown = (
+                part.told if part and part.state == "ok" and name in ("smoke", "suite", "wheels", "verify") else part.state if part else ""
+            )
             cells.append(shown)
         lines.append("| " + " | ".join(cells) + " |")
         failures += [f"{record.cell} {name}: {part.told}" for name, part in record.parts.items() if part.state == "FAILED"]

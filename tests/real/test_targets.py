@@ -22,8 +22,8 @@ from tests.real.test_emulation import GUESS, log_of
 CELLS = tuple(f"{triple}:3.13.15:noopt" for triple in ("aarch64-unknown-linux-gnu", "x86_64-unknown-linux-musl"))
 """What every run builds, without link-time optimisation for want of time; the script does the rest."""
 FILES = (
-    *("test_ctypes", "test_struct", "test_float", "test_math", "test_long", "test_array", "test_hashlib", "test_zlib", "test_sqlite3"),
-    *("test_sysconfig", "test_codecs", "test_dynamic"),
+    *("test_struct", "test_float", "test_long", "test_array", "test_zlib", "test_sqlite3", "test_sysconfig", "test_codecs", "test_locale"),
+    *("test_dynamic", "test_signal"),
 )
 """Of CPython's tests: what depends on the processor, the libc, and libraries of our own."""
 
