@@ -25,7 +25,7 @@ FILES = (
     *("test_struct", "test_float", "test_long", "test_array", "test_zlib", "test_sqlite3", "test_sysconfig", "test_codecs", "test_locale"),
     *("test_dynamic", "test_signal"),
 )
-"""Of CPython's tests: what depends on the processor, the libc, and libraries of our own."""
+"""Of CPython's tests: what depends on the processor, the libc and libraries of our own, and takes at most a minute or two emulated."""
 
 
 @pytest.fixture(scope="module", params=CELLS)
@@ -95,7 +95,7 @@ def test_of_cpythons_own_tests_those_of_the_platform_pass(bench: Bench, tmp_path
     print("\n" + render_suite(result, suite, baseline))
     assert unexpected(result, suite, baseline) == (), (tmp_path / "all.log").read_text()[-5000:]
     assert len(result.files) >= len(wanted)
-    assert result.cases > 1500
+    assert result.cases > 1000
 
 
 def test_no_configure_script_has_guessed(bench: Bench) -> None:
