@@ -53,8 +53,9 @@ def triple(request: pytest.FixtureRequest) -> str:
 def made(session: Session, triple: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
     """Trees by node: of the drivers' test, and of configure."""
     cell = session.matrix.default(session.matrix.targets[triple])
-    context = Context(cell, session.host, session.lock, session.files)
-    plan = make_plan([context], [*RECIPES, drivers])
+    # programs that run while building are the build host's
+    cells = (session.matrix.default(session.host.target), cell)
+    plan = make_plan([Context(one, session.host, session.lock, session.files) for one in cells], [*RECIPES, drivers])
     workshop = Workshop(session.store, session.runner, session.fetcher, Jobserver(2), session.reporter, session.lock, session.tools)
     build = Build(plan, workshop)
     names = {"drivers": f"make:{triple}:test", "configure": f"configure:{cell.abi}"}
