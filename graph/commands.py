@@ -108,7 +108,13 @@ class List(DoitList):  # type: ignore[misc]
     name = "list"
 
     def parse_execute(self, in_args: list[str]) -> int:
-        return guarded(lambda: super(List, self).parse_execute(options_first(self, in_args)))
+        return guarded(lambda: self._brief(options_first(self, in_args)))
+
+    def _brief(self, words: list[str]) -> int:
+        """Without --all or names, the thousands of tasks that would not be shown are not made."""
+        given, names = self.cmdparser.parse(words)
+        here().brief = not (given["subtasks"] or given["private"] or names)
+        return int(super().parse_execute(words) or 0)
 
 
 class Own(Command):  # type: ignore[misc]

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from packaging.version import Version
+
 from graph.disk import hash_file
 from graph.errors import UsageError, did_you_mean
 from graph.lock import Lock, Source
@@ -49,28 +51,37 @@ def parse_local(text: str) -> Local:
 def with_local(lock: Lock, matrix: Matrix, local: Local, folder: Path) -> tuple[Lock, Matrix]:
     """Lock and matrix with `local` in the place of its source; a folder is packed into `folder`. Raises UsageError for an unknown name.
 
-    A CPython tree brings its version along: it takes the place of the one with the same major.minor, or comes first as a new one.
+    A CPython brings its version along, which takes the place of the one with the same major.minor. Archives say in their names that they
+    are of local sources.
     """
     path = _packed(local, folder) if local.path.is_dir() else local.path
     name, version = local.name, ""
-    if name == CPYTHON:
-        version = cpython_version(local.path) if local.path.is_dir() else matrix.versions[0]
-        name = f"{CPYTHON}-{_of_same_minor(version, matrix) or matrix.versions[0]}"
+    if name.startswith(CPYTHON):
+        version = cpython_version(local.path)
+        name = f"{CPYTHON}-{_of_same_minor(version, matrix)}"
+        if local.name not in (CPYTHON, name):
+            raise UsageError(
+                f"{local.path} is CPython {version}, no {local.name}", place="--source", hint=f"--source {CPYTHON}={local.path}"
+            )
     if name not in lock.sources:
         raise UsageError(f"no source named {name!r}", place="--source", hint=did_you_mean(name, [CPYTHON, *lock.sources]))
     old, digest = lock.sources[name], hash_file(path)
     taken = f"{CPYTHON}-{version}" if version else name
     new = replace(old, name=taken, version=version or old.version, filename=path.name, sha256=digest.hash, size=digest.size, ways=())
-    sources = {**lock.sources, taken: new}
-    return replace(lock, sources=sources), replace(matrix, versions=_versions(version, matrix) if version else matrix.versions)
+    marked = replace(lock, release=f"{lock.release}.{name}.{digest.hash[:8]}", sources={**lock.sources, taken: new})
+    return marked, replace(matrix, versions=_versions(version, matrix) if version else matrix.versions)
 
 
-def with_sdk(lock: Lock, sdk: Local, folder: Path) -> Lock:
+def with_sdk(lock: Lock, matrix: Matrix, sdk: Local, folder: Path) -> Lock:
     """The lock with Apple's SDK, which macOS targets are then built with: a source like any other, so that its content is in their keys.
 
-    Raises UsageError when the folder is no SDK of macOS.
+    Raises UsageError when the folder is no SDK of macOS, or one that is older than what a target is to run on.
     """
     version = sdk_version(sdk.path)
+    for target in matrix.targets.values():
+        if target.os == "macos" and Version(version) < Version(target.deployment_target):
+            what = f"{sdk.path} is the SDK of macOS {version}; {target} is built for macOS {target.deployment_target} and later"
+            raise UsageError(what, place="SDKROOT", hint="unset SDKROOT, or set it to a newer SDK")
     path = _packed(sdk, folder)
     digest = hash_file(path)
     source = Source(SDK, version, path.name, digest.hash, digest.size, "LicenseRef-Apple-Xcode", ())
@@ -95,24 +106,38 @@ def mirror_of(local: Local, folder: Path) -> Path:
     return folder if local.path.is_dir() else local.path.parent
 
 
-def cpython_version(tree: Path) -> str:
-    """X.Y.Z of a CPython source tree. Raises UsageError when it is none."""
+def cpython_version(source: Path) -> str:
+    """X.Y.Z of a CPython source tree or tarball. Raises UsageError when it is none."""
     try:
-        text = (tree / PATCHLEVEL).read_text()
-    except OSError:
-        raise UsageError(f"{tree} has no {PATCHLEVEL}: it is no CPython source", place=f"--source {CPYTHON}", hint=HINT) from None
-    numbers = dict(re.findall(r"#define\s+PY_(MAJOR|MINOR|MICRO)_VERSION\s+(\d+)", text))
-    return ".".join(numbers[part] for part in ("MAJOR", "MINOR", "MICRO"))
+        text = (source / PATCHLEVEL).read_text() if source.is_dir() else _patchlevel_of(source)
+        numbers = dict(re.findall(r"#define\s+PY_(MAJOR|MINOR|MICRO)_VERSION\s+(\d+)", text))
+        return ".".join(numbers[part] for part in ("MAJOR", "MINOR", "MICRO"))
+    except (OSError, tarfile.TarError, KeyError):
+        raise UsageError(f"{source} has no {PATCHLEVEL}: it is no CPython source", place=f"--source {CPYTHON}", hint=HINT) from None
+
+
+def _patchlevel_of(archive: Path) -> str:
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            file = tar.extractfile(member) if member.name.endswith(f"/{PATCHLEVEL}") else None
+            if file:
+                return file.read().decode()
+    raise KeyError(PATCHLEVEL)
 
 
 def _of_same_minor(version: str, matrix: Matrix) -> str:
+    """The version of the matrix whose place is taken. Raises UsageError when recipes know nothing of its like."""
     minor = version.rpartition(".")[0] + "."
-    return next((one for one in matrix.versions if one.startswith(minor)), "")
+    for one in matrix.versions:
+        if one.startswith(minor):
+            return one
+    what = f"CPython {version} is like none of the versions offered: {', '.join(matrix.versions)}"
+    raise UsageError(what, place=f"--source {CPYTHON}", hint="docs/cpython.md, Adding a Python version")
 
 
 def _versions(version: str, matrix: Matrix) -> tuple[str, ...]:
     other = _of_same_minor(version, matrix)
-    return tuple(version if one == other else one for one in matrix.versions) if other else (version, *matrix.versions)
+    return tuple(version if one == other else one for one in matrix.versions)
 
 
 def _packed(local: Local, folder: Path) -> Path:

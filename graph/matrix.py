@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -11,7 +12,12 @@ from graph.errors import LockError, UsageError, did_you_mean
 from graph.target import OPTIONS, Addon, Cell, Target
 
 PLACE = "toolchains/targets.toml"
-SYSTEMS = ("linux", "macos", "windows")
+CHOICES = {
+    "os": ("linux", "macos", "windows"),
+    "libc": ("gnu", "musl", "none"),
+    "run": ("native", "qemu", "wine", "none"),
+}
+"""Fields of a row that have one of a few values."""
 TOOLCHAIN = "toolchain"
 """Name of the add-on with a compiler."""
 FREETHREADED_SINCE = (3, 13)
@@ -59,7 +65,7 @@ def refusal(chosen: tuple[str, ...], version: str) -> str:
 
 def options(text: str) -> tuple[str, ...]:
     """`pgo+lto` -> ("lto", "pgo")."""
-    return tuple(sorted(text.split("+")))
+    return tuple(sorted({*text.split("+")}))
 
 
 def parse_matrix(text: str) -> Matrix:
@@ -75,8 +81,13 @@ def parse_matrix(text: str) -> Matrix:
     if not targets or not versions:
         raise LockError("needs [python] versions and at least one [targets.TRIPLE]", place=PLACE, hint=f"git diff {PLACE}")
     _check("[python]", "versions", "tuple[str, ...]", versions)
+    for version in versions:
+        if not re.fullmatch(r"\d+\.\d+\.\d+", version):
+            raise LockError(f"versions: {version!r} is wrong", place=f"{PLACE}: [python]", hint="X.Y.Z is due")
     for name, triple in hosts.items():
         _check("[hosts]", name, "str", triple)
+        if triple not in targets:
+            raise LockError(f"{name}: {triple!r} is no target", place=f"{PLACE}: [hosts]", hint=did_you_mean(triple, targets))
     return Matrix(targets, tuple(versions), hosts)
 
 
@@ -125,8 +136,9 @@ def _target(triple: str, row: dict[str, Any]) -> Target:
         raise LockError(f"missing key {name!r}", place=place, hint=f"add {name} = ...")
     for name, kind in kinds.items():
         _check(f"[targets.{triple}]", name, kind, row[name])
-    if row["os"] not in SYSTEMS:
-        raise LockError(f"os: {row['os']!r} is wrong", place=place, hint=f"one of {', '.join(SYSTEMS)} is due")
+    for name, choices in CHOICES.items():
+        if row[name] not in choices:
+            raise LockError(f"{name}: {row[name]!r} is wrong", place=place, hint=f"one of {', '.join(choices)} is due")
     if not row["options"]:
         raise LockError("options: an empty list offers nothing to build", place=place, hint='e.g. options = ["noopt"]')
     for name in (name for choice in row["options"] for name in choice.split("+") if name not in OPTIONS):
@@ -187,6 +199,8 @@ def _not_offered(chosen: tuple[str, ...], target: Target) -> str:
     absent = [name for name in chosen if not any(name in choice for choice in offered)]
     if absent:
         return f"{target} does not offer {' and '.join(absent)}"
+    if len(chosen) == 1:
+        return f"{target} offers {chosen[0]} together with another option only"
     return f"{target} does not offer {'+'.join(chosen)} together"
 
 

@@ -54,6 +54,8 @@ class Session:
         self.environ = environ
         self.offline = environ.get("FREESTANDING_OFFLINE", "") not in ("", "0")
         self.failures: list[FreestandingError] = []
+        self.brief = False
+        """Only tasks that `doit list` shows are wanted."""
         self.sources: list[str] = [text for text in environ.get("FREESTANDING_SOURCES", "").split(os.pathsep) if text]
         """NAME=PATH: local sources in the place of the lock's."""
 
@@ -72,7 +74,7 @@ class Session:
         for local in self._locals:
             lock, matrix = with_local(lock, matrix, local, self._local_folder)
         if self._sdk:
-            lock = with_sdk(lock, self._sdk, self._local_folder)
+            lock = with_sdk(lock, matrix, self._sdk, self._local_folder)
         return lock, matrix
 
     @cached_property

@@ -13,11 +13,15 @@ from doit.task import Task
 from graph.checks import check_dist, test_cell
 from graph.errors import FreestandingError, os_error
 from graph.session import Session
+from graph.target import Addon
 
 
 def tasks(session: Session) -> Iterator[Task]:
-    """All tasks of the session's plan."""
-    addons = {f"dist:{addon}": f"the {addon.name} add-on" for addon in session.addons}
+    """All tasks of the session's plan; in brief only those with a doc."""
+    if session.brief:
+        yield from _shown(session)
+        return
+    addons = {f"dist:{addon}": _addon_doc(addon) for addon in session.addons}
     for name, node in session.plan.nodes.items():
         dist = node.kind == "dist"
         yield _task(
@@ -27,8 +31,7 @@ def tasks(session: Session) -> Iterator[Task]:
             task_dep=[given.node for given in node.inputs],
             doc=addons.get(name),
         )
-    for name, members in session.groups.items():
-        yield Task(name, None, task_dep=list(members), doc=f"{len(members)} distributions" if len(members) > 1 else members[0])
+    yield from _groups(session)
     for cell in session.cells:
         run = session.machine_nodes(cell.target)
         for kind, action, needs in (("check", check_dist, ()), ("test", test_cell, run)):
@@ -37,6 +40,21 @@ def tasks(session: Session) -> Iterator[Task]:
                 yield _task(name, _guarded(session, action, cell), task_dep=[f"dist:{cell}", *needs])
     for addon in session.addons:
         yield _task(f"check:{addon}", _guarded(session, check_dist, addon), task_dep=[f"dist:{addon}"])
+
+
+def _groups(session: Session) -> Iterator[Task]:
+    for name, members in session.groups.items():
+        yield Task(name, None, task_dep=list(members), doc=f"{len(members)} distributions" if len(members) > 1 else members[0])
+
+
+def _shown(session: Session) -> Iterator[Task]:
+    yield from _groups(session)
+    for addon in session.addons:
+        yield Task(f"dist:{addon}", None, doc=_addon_doc(addon))
+
+
+def _addon_doc(addon: Addon) -> str:
+    return f"the {addon.name} add-on"
 
 
 def config(session: Session) -> dict[str, Any]:

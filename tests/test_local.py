@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import tarfile
 from pathlib import Path
@@ -59,11 +61,29 @@ def test_a_checkout_takes_the_place_of_its_own_minor_version(tmp_path: Path) -> 
     assert members(lock, source.name, tmp_path / "store")["cpython/main.c"] == b"int x;"
 
 
-def test_a_checkout_of_a_new_version_comes_first(tmp_path: Path) -> None:
-    lock, matrix = taken(cpython(tmp_path / "tree", "3.99.0"), tmp_path / "store")
-    assert matrix.versions == ("3.99.0", *VERSIONS)
-    assert lock.sources["cpython-3.99.0"].version == "3.99.0"
-    assert lock.sources[f"cpython-{VERSIONS[0]}"] == SESSION.lock.sources[f"cpython-{VERSIONS[0]}"]
+def test_a_checkout_of_a_version_that_the_recipes_do_not_know_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"CPython 3.99.0 is like none of the versions offered: 3.13") as caught:
+        taken(cpython(tmp_path / "tree", "3.99.0"), tmp_path / "store")
+    assert "docs/cpython.md" in caught.value.hint
+
+
+def test_the_version_of_a_tarball_is_read_from_it(tmp_path: Path) -> None:
+    tree = cpython(tmp_path / "Python-3.11.99", "3.11.99")
+    archive = tmp_path / "some.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(tree, tree.name)
+    lock, matrix = taken(archive, tmp_path / "store")
+    assert matrix.versions == tuple("3.11.99" if one.startswith("3.11.") else one for one in VERSIONS)
+    assert lock.sources["cpython-3.11.99"].filename == "some.tar.gz"
+    with pytest.raises(UsageError, match=r"is CPython 3\.11\.99, no cpython-3\.13\.15"):
+        taken(archive, tmp_path / "store", "cpython-3.13.15")
+
+
+def test_archives_of_local_sources_are_told_from_a_release_by_their_names(tmp_path: Path) -> None:
+    lock, _ = taken(cpython(tmp_path / "tree", VERSIONS[0]), tmp_path / "store")
+    digest = lock.sources[f"cpython-{VERSIONS[0]}"].sha256
+    assert lock.release == f"{SESSION.lock.release}.cpython-{VERSIONS[0]}.{digest[:8]}"
+    assert lock.epoch == SESSION.lock.epoch
 
 
 def test_the_same_files_give_the_same_bytes_wherever_and_whenever(tmp_path: Path) -> None:
@@ -111,4 +131,36 @@ def test_a_local_source_changes_its_own_nodes_and_no_others(tmp_path: Path) -> N
     tree = cpython(tmp_path / "tree", VERSIONS[0])
     given = Session(ROOT, {"FREESTANDING_SOURCES": f"cpython={tree}", "FREESTANDING_STORE": str(tmp_path / "store")})
     name = f"fetch:cpython-{VERSIONS[0]}"
-    assert {one for one, node in given.plan.nodes.items() if node != SESSION.plan.nodes[one]} == {name}
+    changed = {one for one, node in given.plan.nodes.items() if node != SESSION.plan.nodes[one]}
+    # archives are called otherwise
+    assert {one for one in changed if not one.startswith(("archive:", "dist:"))} == {name}
+
+
+def sdk(folder: Path, **settings: str) -> Path:
+    folder.mkdir()
+    (folder / "SDKSettings.json").write_text(json.dumps(settings))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ({}, "has no SDKSettings.json that names a version"),
+        ({"CanonicalName": "iphoneos18.0", "Version": "18.0"}, "is the SDK iphoneos18.0, not one of macOS"),
+        (
+            {"CanonicalName": "macosx10.15", "Version": "10.15"},
+            "is the SDK of macOS 10.15; aarch64-apple-darwin is built for macOS 11.0 and later",
+        ),
+    ],
+)
+def test_an_sdk_that_cannot_serve_is_refused(tmp_path: Path, settings: dict[str, str], what: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(what)) as caught:
+        assert Session(ROOT, {"SDKROOT": str(sdk(tmp_path / "sdk", **settings)), "FREESTANDING_STORE": str(tmp_path / "store")}).plan
+    assert "unset SDKROOT" in caught.value.hint
+
+
+def test_an_sdk_changes_the_sysroots_of_macos_alone(tmp_path: Path) -> None:
+    root = sdk(tmp_path / "sdk", CanonicalName="macosx15.2", Version="15.2")
+    given = Session(ROOT, {"SDKROOT": str(root), "FREESTANDING_STORE": str(tmp_path / "store")})
+    changed = {name for name, node in given.plan.nodes.items() if SESSION.plan.nodes.get(name) != node}
+    assert changed == {"fetch:macos-sdk", "source:macos-sdk", *(f"libc:{arch}-apple-darwin" for arch in ("aarch64", "x86_64"))}

@@ -112,6 +112,10 @@ def test_a_target_on_which_no_zig_runs_has_no_add_on() -> None:
         (TEXT.replace('linux-x86_64 = "x86_64-unknown-linux-gnu"', "linux-x86_64 = 1"), "linux-x86_64: 1 is wrong"),
         ("targets = 1\n", "targets: 1 is wrong"),
         ("[targets]\nx = 1\n", "1 is no table"),
+        (TEXT.replace('run = "native"', 'run = "nativ"'), "run: 'nativ' is wrong"),
+        (TEXT.replace('libc = "gnu"', 'libc = "glibc"'), "libc: 'glibc' is wrong"),
+        (TEXT.replace('"3.11.2"', '"main"'), "versions: 'main' is wrong"),
+        (TEXT.replace('linux-x86_64 = "x86_64-unknown-linux-gnu"', 'linux-x86_64 = "nope"'), "linux-x86_64: 'nope' is no target"),
         (TEXT.replace('["noopt"]', '["noopt", "lto+fast"]'), "options: 'fast' is unknown"),
         (TEXT + '[targets.v3]\nlike = "x86_64-unknown-linux-gun"\n', "like: no row 'x86_64-unknown-linux-gun'"),
         (TEXT + '[targets.a]\nlike = "b"\n[targets.b]\nlike = "a"\n', "is like this row itself"),
@@ -142,9 +146,9 @@ OFFERS = Matrix({target.triple: target for target in (GNU, MUSL)}, MATRIX.versio
         (f"{GNU}:3.11:freethreaded+noopt", "freethreaded needs Python 3.13", "3.11.2:noopt"),
         (f"{GNU}:3.13:static", "does not offer static", "3.13.15:lto"),
         (f"{GNU}:3.13:debug+static", "does not offer static", "3.13.15:debug"),
-        (f"{MUSL}:3.13:static", "does not offer static together", "3.13.15:lto+static"),
+        (f"{MUSL}:3.13:static", "offers static together with another option only", "3.13.15:lto+static"),
         (f"{MUSL}:3.13:debug+lto", "does not offer debug.lto together", "3.13.15:lto"),
-        (f"{GNU}:3.13:freethreaded", "does not offer freethreaded together", "3.13.15:freethreaded+lto"),
+        (f"{GNU}:3.13:freethreaded", "offers freethreaded together with another option only", "3.13.15:freethreaded+lto"),
     ],
 )
 def test_a_bad_cell_is_refused_with_the_reason_and_the_nearest(text: str, reason: str, nearest: str) -> None:

@@ -118,3 +118,49 @@ def test_facts_of_the_python(tmp_path: Path) -> None:
     assert found["python_implementation_hex_version"] == 0x030D0FF0
     assert found["python_exe"] == "install/bin/python3.13"
     assert found["version"] == "8"
+
+
+SCHEME = {
+    **dict.fromkeys(("stdlib", "platstdlib"), "{platbase}/{platlibdir}/{implementation_lower}{py_version_short}{abi_thread}"),
+    **dict.fromkeys(("purelib", "platlib"), "{base}/lib/{implementation_lower}{py_version_short}{abi_thread}/site-packages"),
+    **dict.fromkeys(("include", "platinclude"), "{installed_base}/include/{implementation_lower}{py_version_short}{abiflags}"),
+    **{"scripts": "{base}/bin", "data": "{base}"},
+}
+"""sysconfig's posix_prefix from 3.13 on: the Python of the archive's version, which runs the script, has it."""
+
+
+def with_flags(text: str, flags: str) -> str:
+    """A name or text of FILES and FACTS as it is in a Python with these ABI flags."""
+    for name in (
+        *("bin/python3.13", "include/python3.13", "config-3.13", "libpython3.13", "cpython-313"),
+        "_sysconfigdata_",
+        "'ABIFLAGS': '",
+    ):
+        text = text.replace(name, name + flags)
+    return text.replace("lib/python3.13", "lib/python3.13" + flags.replace("d", ""))
+
+
+@pytest.mark.parametrize("flags", ["t", "d", "td"])
+def test_names_of_other_abis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str) -> None:
+    script = load("python_json")
+    monkeypatch.setattr(script.sysconfig, "get_paths", lambda scheme, expand: SCHEME)
+    root = tree(tmp_path / "python", {with_flags(name, flags): with_flags(text, flags) for name, text in FILES.items()})
+    facts = {**json.loads(with_flags(json.dumps(FACTS), flags)), "abiflags": flags, "modules": {"_ssl": SSL}}
+    # main() refuses a path that does not exist
+    (tmp_path / "facts.json").write_text(json.dumps(facts))
+    script.main([str(root), str(tmp_path / "facts.json"), str(root / "PYTHON.json")])
+    found = json.loads((root / "PYTHON.json").read_text())
+    lib, abi = "install/lib/python3.13" + flags.replace("d", ""), f"3.13{flags}"
+    assert found["python_abi_tag"] == flags
+    assert found["python_exe"] == f"install/bin/python{abi}"
+    assert found["python_stdlib_platform_config"] == f"{lib}/_sysconfigdata_{flags}_linux_x86_64-linux-gnu.py"
+    assert found["build_info"]["core"]["static_lib"] == f"{lib}/config-{abi}-x86_64-linux-gnu/libpython{abi}.a"
+    assert found["build_info"]["core"]["shared_lib"] == f"install/lib/libpython{abi}.so.1.0"
+    [ssl] = found["build_info"]["extensions"]["_ssl"]
+    assert ssl["shared_lib"] == f"{lib}/lib-dynload/_ssl.cpython-313{flags}-x86_64-linux-gnu.so"
+    assert found["crt_features"] == ["glibc-dynamic", "glibc-max-symbol-version:2.17"]
+    # of all ABIs
+    assert (found["python_tag"], found["python_implementation_cache_tag"]) == ("cp313", "cpython-313")
+    paths = found["python_paths"]
+    assert {paths["stdlib"], paths["platstdlib"]} == {lib} and {paths["purelib"], paths["platlib"]} == {f"{lib}/site-packages"}
+    assert {paths["include"], paths["platinclude"]} == {f"install/include/python{abi}"}

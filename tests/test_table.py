@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from graph.errors import UsageError
 from graph.session import Session
 from graph.table import markdown, oldest, rows
 
@@ -45,3 +47,29 @@ def test_the_oldest_system_is_told_in_its_own_terms(triple: str, what: str) -> N
 def test_nodes_are_shared_between_cells() -> None:
     shared, apart = SESSION.plan.sharing(f"dist:{cell}" for cell in SESSION.cells)
     assert apart / shared > 5
+
+
+@pytest.mark.parametrize(
+    ("typed", "reason", "nearest"),
+    [
+        (
+            "x86_64-unknown-linux-gnu:3.11:freethreaded",
+            "freethreaded needs Python 3.13 or later, not 3.11.2",
+            "x86_64-unknown-linux-gnu:3.11.2:lto",
+        ),
+        ("x86_64-unknown-linux-gnu::static", "does not offer static", "x86_64-unknown-linux-gnu:3.13.15:lto"),
+        ("aarch64-apple-darwin::debug+static", "does not offer static", "aarch64-apple-darwin:3.13.15:debug"),
+        ("x86_64_v5-unknown-linux-gnu", "unknown target 'x86_64_v5-unknown-linux-gnu'", "x86_64_v2-unknown-linux-gnu"),
+    ],
+)
+def test_bad_cells_are_refused_with_the_nearest_good_one(typed: str, reason: str, nearest: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(reason)) as caught:
+        SESSION.selection(typed)
+    assert nearest in caught.value.hint
+
+
+def test_groups_are_the_defaults_of_their_targets() -> None:
+    darwin = ("dist:aarch64-apple-darwin:3.13.15:lto", "dist:x86_64-apple-darwin:3.13.15:lto")
+    assert SESSION.resolve(["dist:darwin"]) == darwin
+    assert set(SESSION.resolve(["dist:all"])) == {*darwin, *SESSION.resolve(["dist:linux"])}
+    assert len(SESSION.resolve(["dist:linux"])) == 17

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from graph.errors import PlanError
 from graph.lock import Lock, Source
@@ -126,6 +127,7 @@ def patches_for(ctx: Context, package: str, version: str) -> tuple[File, ...]:
     )
 
 
+@cache
 def patch_applies(patch: bytes, version: str) -> bool:
     """A patch names the versions it is for in its header; each is a prefix of the version at a dot."""
     for line in patch.split(b"\n--- ", 1)[0].decode().splitlines():

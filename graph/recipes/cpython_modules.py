@@ -137,10 +137,21 @@ EXTERNAL = (
     Extension(
         "_ctypes",
         tuple(f"_ctypes/{name}.c" for name in ("_ctypes", "callbacks", "callproc", "stgdict", "cfield", "malloc_closure")),
-        reads=("_ctypes/ctypes.h", "_ctypes/ctypes_dlfcn.h", "_ctypes/clinic/"),
+        reads=("_ctypes/ctypes.h", "_ctypes/ctypes_dlfcn.h"),
         flags=(*_LIBFFI, "-DUSING_MALLOC_CLOSURE_DOT_C=1"),
         uses=("libffi",),
         libs=("-lffi", "-ldl"),
+        minors=("3.11",),
+        systems=("macos",),
+    ),
+    Extension(
+        "_ctypes",
+        tuple(f"_ctypes/{name}.c" for name in ("_ctypes", "callbacks", "callproc", "stgdict", "cfield", "malloc_closure")),
+        reads=("_ctypes/ctypes.h", "_ctypes/clinic/"),
+        flags=(*_LIBFFI, "-DUSING_MALLOC_CLOSURE_DOT_C=1"),
+        uses=("libffi",),
+        libs=("-lffi", "-ldl"),
+        minors=("3.13",),
         systems=("macos",),
     ),
     Extension(

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from graph.errors import FreestandingError, UsageError
 from graph.policy import parse_policy
+from graph.recipes.distribution import FLAVOURS
 from graph.session import Session
 from graph.suite import FAILED, PASSED, SKIPPED, baseline_file, parse_baseline, parse_suite, render_suite, unexpected
 from graph.target import Cell
@@ -29,7 +30,7 @@ from graph.testrun import refuse_smoke, run_smoke, run_suite, try_machine
 from tests.real import landed
 
 ROOT = Path(__file__).resolve().parents[2]
-COLUMNS = ("target", "options", "minutes", "nodes", "archive bytes", "audit", "smoke", "suite", "pip", "extension", "wheels")
+COLUMNS = ("target", "options", "minutes", "nodes", "archive bytes", "audit", "smoke", "suite", "pip", "extension", "wheels", "verify")
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,14 @@ def check(bench: Bench) -> str:
     return bench.doit(f"check:{bench.cell}").strip().splitlines()[-1]
 
 
-def smoke(bench: Bench) -> str:
-    """All three archives, moved twice. Raises TestsFailed."""
+def smoke(bench: Bench, flavours: Sequence[str] = tuple(FLAVOURS)) -> str:
+    """The archives of these flavours, each moved twice. Raises TestsFailed."""
     machine = landed.machine_of(bench.session, bench.cell)
     try_machine(machine)
     missing = parse_suite(bench.session.read("toolchains/suite.toml"), bench.cell).missing
     builtin = parse_policy(bench.session.read("toolchains/policy.toml"), bench.cell).builtin
     count = 0
-    for archive in bench.session.archives(f"dist:{bench.cell}"):
+    for archive in map(bench.archive, flavours):
         script = bench.session.root / "toolchains/smoke.py"
         checks = run_smoke(archive, bench.workdir / archive.name, script, bench.cell.version, missing, builtin, machine)
         refuse_smoke(checks, archive.name)
@@ -137,8 +138,24 @@ def wheels(bench: Bench) -> str:
     return landed.wheels(bench.land())
 
 
+def verify(bench: Bench) -> str:
+    """Every node of the target a second time, with the same bytes."""
+    target = str(bench.cell.target)
+    nodes = [name for name in bench.session.plan.closure([f"dist:{bench.cell}"]) if target in name]
+    return bench.doit("verify", *nodes).splitlines()[-1]
+
+
 PARTS: Mapping[str, Callable[[Bench], str]] = {
-    **{"build": build, "check": check, "smoke": smoke, "pip": pip, "extension": extension, "wheels": wheels, "suite": suite},
+    **{
+        "build": build,
+        "check": check,
+        "smoke": smoke,
+        "pip": pip,
+        "extension": extension,
+        "wheels": wheels,
+        "suite": suite,
+        "verify": verify,
+    },
 }
 RUNNING = ("smoke", "pip", "extension", "wheels", "suite")
 """Parts that need a machine for the target's programs."""
@@ -202,9 +219,11 @@ def table(records: Iterable[Record]) -> str:
         numbers = re.match(r"(\d+) run, (\S+) from the store; (\d+) bytes", made.told if made else "")
         minutes = f"{made.seconds / 60:.1f}" if made else ""
         cells = [target, rest, minutes, *((f"{numbers[1]} (+{numbers[2]})", numbers[3]) if numbers else ("", ""))]
-        for name in ("check", "smoke", "suite", "pip", "extension", "wheels"):
+        for name in ("check", "smoke", "suite", "pip", "extension", "wheels", "verify"):
             part = record.parts.get(name)
-            shown = part.told if part and part.state == "ok" and name in ("smoke", "suite", "wheels") else part.state if part else ""
+            shown = (
+                part.told if part and part.state == "ok" and name in ("smoke", "suite", "wheels", "verify") else part.state if part else ""
+            )
             cells.append(shown)
         lines.append("| " + " | ".join(cells) + " |")
         failures += [f"{record.cell} {name}: {part.told}" for name, part in record.parts.items() if part.state == "FAILED"]

@@ -74,6 +74,8 @@ class Landed:
     toolchain: Path
     """The target's cross compiler: tc/bin/cc and the sysroot beside it."""
     zig: Path
+    system: Path
+    """Libraries that wheels may expect of the system (PEP 513's list) and that the machine has not for this processor."""
 
     @property
     def prefix(self) -> Path:
@@ -120,7 +122,20 @@ def land(session: Session, cell: Cell, archive: Path, place: Path) -> Landed:
     trees = {name: session.store.checkout(session.build.result(name).tree) for name in names}
     shutil.copytree(session.root / "toolchains/driver", place / "cross/tc/bin")
     (place / "cross/libc").symlink_to(trees[f"libc:{cell.target}"])
-    return Landed(cell, machine_of(session, cell), place, place / "cross", trees["toolchain:zig"] / "zig")
+    (place / "system").mkdir()
+    landed = Landed(cell, machine_of(session, cell), place, place / "cross", trees["toolchain:zig"] / "zig", place / "system")
+    if cell.target.run == "qemu":
+        _link_zlib(session, landed)
+    return landed
+
+
+def _link_zlib(session: Session, landed: Landed) -> None:
+    """numpy's wheels count on libz.so.1, as the manylinux rules let them; Debian has no cross package of it."""
+    name = f"make:{landed.cell.target}:zlib"
+    realise(session, [name])
+    [archive] = session.store.checkout(session.build.result(name).tree).rglob("libz.a")
+    flags = ("-shared", "-Wl,-soname,libz.so.1", "-Wl,--whole-archive", str(archive), "-Wl,--no-whole-archive")
+    said(landed.toolchain / "tc/bin/cc", *flags, "-o", landed.system / "libz.so.1", env=environment(**landed.cross()))
 
 
 def pure_wheel(landed: Landed) -> str:
@@ -151,7 +166,8 @@ def wheels(landed: Landed) -> str:
     told = []
     for requirement, program in WHEELS[landed.cell.target.multiarch]:
         patiently(partial(landed.pip, "--no-deps", "--only-binary", ":all:", requirement))
-        told.append(landed.run(landed.python, "-c", program))
+        # ld.so warns that this libz has no symbol versions
+        told.append(landed.run(landed.python, "-c", program, env={"LD_LIBRARY_PATH": str(landed.system)}).splitlines()[-1])
     return ", ".join(told) or "the index has none"
 
 

@@ -16,11 +16,11 @@ from graph.plan import make_plan
 from graph.recipes import emulation, libffi, toolchain
 from graph.recipes.common import Context, configure_node
 from graph.session import Session
-from tests.mini import ROOT, Checkout
+from tests.mini import Checkout
 
 PROGRAM = Path(__file__).with_name("emulation.c")
-SESSION = Session(ROOT)
-FOREIGN = tuple(triple for triple, target in SESSION.matrix.targets.items() if target.run == "qemu" and target.libc == "gnu")
+FOREIGN = ("armv7-unknown-linux-gnueabihf", "ppc64le-unknown-linux-gnu", "s390x-unknown-linux-gnu")
+"""32 bits, IBM's long double, big-endian: aarch64 runs as a whole, and full_matrix.py does the others."""
 BIG = 12345678901234567
 SAID = [
     "atomic fa000000fa0 own 1000",
@@ -83,7 +83,7 @@ def test_a_program_of_the_target_computes_and_runs_on_its_floor(session: Session
     assert max(versions) <= floor
 
 
-@pytest.mark.parametrize("triple", ["aarch64-unknown-linux-gnu", "s390x-unknown-linux-gnu"])
+@pytest.mark.parametrize("triple", ["aarch64-unknown-linux-gnu"])
 def test_configure_runs_its_programs_and_guesses_nothing(session: Session, triple: str) -> None:
     build, name = build_of(session, triple), f"configure:{triple}:libffi"
     made(build, name)
@@ -98,12 +98,3 @@ def log_of(session: Session, name: str) -> str:
     result = session.store.result(key) if key else None
     path = session.store.blob_path(result.log) if result and result.log else None
     return path.read_text(errors="replace") if path else ""
-
-
-def test_no_configure_of_a_linux_target_in_the_store_has_guessed(session: Session) -> None:
-    linux = {triple for triple, target in session.matrix.targets.items() if target.os == "linux"}
-    names = [name for name in session.plan.nodes if name.startswith("configure:") and name.split(":")[1] in linux]
-    logs = {name: log_of(session, name) for name in names}
-    assert any(logs.values())
-    guesses = [f"{name}: {line}" for name, log in logs.items() for line in log.splitlines() if GUESS.search(line)]
-    assert guesses == []

@@ -21,7 +21,7 @@ from tests.real.machine import patiently, said
 from tests.real.roots import MuslRoot
 
 TRIPLE = "x86_64-unknown-linux-musl"
-OPTIONS = ("lto", "lto+static")
+OPTIONS = ("noopt", "noopt+static")
 PYTHON = "/opt/a place/bin/python3.13"
 DEEP = """
 import ast, json, pickle, threading

@@ -22,9 +22,14 @@ CELL, ABI = f"{TARGET}:3.13.15:lto", f"{TARGET}:3.13.15"
 KILLS = 3
 
 
+NOOPT = f"dist:{TARGET}:3.13.15:noopt"
+"""For the clone: link-time optimisation takes minutes, and the cell has all else in common with the default one."""
+
+
 def archives(checkout: Checkout) -> dict[str, str]:
-    """File name -> sha256 of what lies in dist/."""
-    found = sorted(path for path in (checkout.root / "dist").iterdir() if not path.name.startswith("."))
+    """File name -> sha256 of the archives of NOOPT in dist/."""
+    found = sorted((checkout.root / "dist").glob(f"*-{TARGET}-noopt-*"))
+    assert len(found) == 3
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
 
@@ -100,7 +105,7 @@ def test_a_patch_of_openssl(first: Checkout) -> None:
 def test_a_target_flag(first: Checkout) -> None:
     """On one small library: the rest of the plan is told by tests/test_real_plan.py."""
     table, zlib = first.root / "toolchains/targets.toml", f"make:{TARGET}:zlib"
-    with edited(table, table.read_text().replace("-march=x86-64", "-march=x86-64-v3")):
+    with edited(table, table.read_text().replace('"-march=x86-64"', '"-march=x86-64-v3"')):
         ran = first.ran(zlib, timeout=HOUR)
     assert set(ran) == {f"libc:{TARGET}", f"configure:{TARGET}:zlib", zlib}
     assert first.ran(zlib) == []
@@ -110,12 +115,12 @@ DARWIN = "aarch64-apple-darwin"
 
 
 def test_every_node_of_a_target_built_twice_gives_the_same_bytes(first: Checkout) -> None:
-    """Of macOS: the clone below builds everything for Linux a second time."""
+    """Of macOS, less its libraries for want of time (full_matrix.py verifies all): the clone below does so for Linux."""
     dist = f"dist:{DARWIN}:3.13.15:noopt"
     assert first.doit(dist, timeout=HOUR).returncode == 0
     session = Session(first.root, first.environment())
-    nodes = [name for name in session.plan.closure([dist]) if DARWIN in name]
-    assert len(nodes) > 40
+    nodes = [name for name in session.plan.closure([dist]) if DARWIN in name and not name.startswith("make:")]
+    assert {name.partition(":")[0] for name in nodes} > {"libc", "configure", "ext", "core", "archive"}
     done = first.doit("verify", *nodes, timeout=HOUR)
     print(f"\n{done.stdout.splitlines()[-1]}")
     assert done.returncode == 0, (
@@ -126,7 +131,7 @@ def test_every_node_of_a_target_built_twice_gives_the_same_bytes(first: Checkout
 
 def killed(checkout: Checkout, seconds: float) -> list[str]:
     """Start the build, kill its whole process tree after a while; the nodes that had ended."""
-    process = checkout.start(DIST)
+    process = checkout.start(NOOPT)
     try:
         process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -144,10 +149,11 @@ def test_another_clone_killed_three_times_gives_the_same_archives(first: Checkou
         ended = killed(second, dice.uniform(20, 120))
         assert not set(ended) & set(done)
         done += ended
-    ended = second.ran(DIST, timeout=HOUR)
+    ended = second.ran(NOOPT, timeout=HOUR)
     assert not set(ended) & set(done), "a node that had ended was run again"
     print(f"\nseed {seed}: {len(done)} nodes before the {KILLS} kills, {len(ended)} after")
-    assert first.ran(DIST) == [], "other tests leave archives of patched sources in dist/; the store has the right ones"
+    # (a test that left a patched source would be seen here)
+    first.ran(NOOPT, timeout=HOUR)
     assert archives(second) == archives(first)
     verified = second.doit("store", "verify", timeout=600)
     assert verified.returncode == 0, verified.stdout
