@@ -23,7 +23,7 @@ CELLS = tuple(f"{triple}:3.13.15:noopt" for triple in ("aarch64-unknown-linux-gn
 """What every run builds, without link-time optimisation for want of time; the script does the rest."""
 FILES = (
     *("test_struct", "test_float", "test_long", "test_array", "test_zlib", "test_sqlite3", "test_sysconfig", "test_codecs", "test_locale"),
-    *("test_dynamic"),
+    "test_dynamic",
 )
 """Of CPython's tests: what depends on the processor, the libc and libraries of our own, and takes at most a minute or two emulated."""
 
