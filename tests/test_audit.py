@@ -213,3 +213,11 @@ def test_an_absent_archive_is_refused(tmp_path: Path) -> None:
 )
 def test_leaks(data: bytes, leaks: list[str]) -> None:
     assert find_leaks(data, [re.compile(b"/build/")]) == leaks
+
+
+def test_an_optional_module_may_be_absent_from_files_and_description_alike(tmp_path: Path) -> None:
+    policy = parse_policy(POLICY, CELL)
+    due = replace(policy, shared=policy.shared | {"_tkinter"})
+    path = write(tmp_path, "full", good("full"))
+    assert {finding.rule for finding in audit_archives([path], due)} == {"modules", "metadata"}
+    assert audit_archives([path], replace(due, optional=frozenset({"_tkinter"}))) == ()

@@ -29,8 +29,10 @@ def metadata(archive: Archive, policy: Policy) -> Findings:
     expected = {"target_triple": target.triple, "python_version": policy.cell.version, "python_platform_tag": target.platform_tag}
     text = archive.texts.get(METADATA, "")
     present = places_of(archive)
+    # of the optional ones those that the archive has, which `modules` looks at
+    absent = policy.optional - {module_of(entry.path) for entry in archive.entries}
     for where, what in chain(
         problems(text, present),
-        differences(text, expected, policy.builtin, policy.shared | policy.test),
+        differences(text, expected, policy.builtin, (policy.shared | policy.test) - absent),
     ):
         yield Finding("metadata", f"python/PYTHON.json {where}", what)

@@ -89,7 +89,7 @@ def build(bench: Bench) -> str:
 
 def check(bench: Bench) -> str:
     """The audit's last words."""
-    return bench.doit(f"check:{bench.cell}").strip().splitlines()[-1]
+    return next(line for line in bench.doit(f"check:{bench.cell}").splitlines() if line.startswith("audit of"))
 
 
 def smoke(bench: Bench, flavours: Sequence[str] = tuple(FLAVOURS)) -> str:

@@ -41,6 +41,7 @@ def shipped(prefix: Path) -> list[Path]:
 def oldest(first: Checkout, tmp_path_factory: pytest.TempPathFactory) -> set[Versioned]:
     """What a libc of the floor's version has."""
     session = Session(first.root, first.environment())
+    assert session.look_up([f"libc:{TARGET}"]) == ()
     tree = tmp_path_factory.mktemp("libc") / "out"
     session.store.copy_tree(session.build.result(f"libc:{TARGET}").tree, tree)
     stubs = [path for path in (tree / "usr/lib").glob("*.so.*") if not path.is_symlink()]

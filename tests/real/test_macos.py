@@ -53,8 +53,9 @@ def triple(request: pytest.FixtureRequest) -> str:
 def made(session: Session, triple: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
     """Trees by node: of the drivers' test, and of configure."""
     cell = session.matrix.default(session.matrix.targets[triple])
-    context = Context(cell, session.host, session.lock, session.files)
-    plan = make_plan([context], [*RECIPES, drivers])
+    # programs that run while building are the build host's
+    cells = (session.matrix.default(session.host.target), cell)
+    plan = make_plan([Context(one, session.host, session.lock, session.files) for one in cells], [*RECIPES, drivers])
     workshop = Workshop(session.store, session.runner, session.fetcher, Jobserver(2), session.reporter, session.lock, session.tools)
     build = Build(plan, workshop)
     names = {"drivers": f"make:{triple}:test", "configure": f"configure:{cell.abi}"}
@@ -67,9 +68,14 @@ def made(session: Session, triple: str, tmp_path_factory: pytest.TempPathFactory
     yield trees
 
 
+ALIVE: list[lief.MachO.FatBinary] = []
+"""A slice that lief gives is freed together with its file."""
+
+
 def macho(path: Path) -> lief.MachO.Binary:
     fat = lief.MachO.parse(path)
     assert fat is not None and fat.size == 1
+    ALIVE.append(fat)
     binary = fat.at(0)
     assert binary is not None
     return binary
@@ -77,9 +83,9 @@ def macho(path: Path) -> lief.MachO.Binary:
 
 def bad_pages(data: bytes) -> list[int]:
     """Pages whose hash in the signature is not theirs. Written from xnu's cs_blobs.h, apart from main_stack.py."""
-    binary = lief.MachO.parse(list(data))
-    assert binary is not None
-    start = binary.at(0).code_signature.data_offset  # type: ignore[union-attr]
+    fat = lief.MachO.parse(list(data))
+    assert fat is not None
+    start = fat.at(0).code_signature.data_offset  # type: ignore[union-attr]
     count = struct.unpack(">I", data[start + 8 : start + 12])[0]
     entries = struct.unpack(f">{2 * count}I", data[start + 12 : start + 12 + 8 * count])
     directory = data[start + dict(zip(entries[::2], entries[1::2], strict=True))[0] :]

@@ -76,14 +76,14 @@ def trees(built: Checkout, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 @pytest.fixture
 def dynamic(trees: dict[str, Path], loader: Path, tmp_path: Path) -> MuslRoot:
     root = MuslRoot(tmp_path / "root", loader)
-    root.tree(trees["lto"], "opt/a place")
+    root.tree(trees[OPTIONS[0]], "opt/a place")
     return root
 
 
 @pytest.fixture
 def static(trees: dict[str, Path], tmp_path: Path) -> MuslRoot:
     root = MuslRoot(tmp_path / "root")
-    root.tree(trees["lto+static"], "opt/a place")
+    root.tree(trees[OPTIONS[1]], "opt/a place")
     return root
 
 
@@ -113,7 +113,7 @@ def broken(root: MuslRoot, options: str) -> dict[str, str]:
 
 
 def test_the_dynamic_build_works_with_nothing_but_musl(dynamic: MuslRoot) -> None:
-    assert broken(dynamic, "lto") == {}
+    assert broken(dynamic, OPTIONS[0]) == {}
 
 
 def test_it_starts_with_the_oldest_musl_that_can_be_had(trees: dict[str, Path], tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_it_starts_with_the_oldest_musl_that_can_be_had(trees: dict[str, Path], 
     [package] = tmp_path.glob("musl_1.2.*.deb")
     said("dpkg-deb", "-x", package, tmp_path / "package")
     root = MuslRoot(tmp_path / "root", tmp_path / "package/lib/ld-musl-x86_64.so.1")
-    root.tree(trees["lto"], "opt/a place")
+    root.tree(trees[OPTIONS[0]], "opt/a place")
     modules = "ssl, sqlite3, ctypes, curses, readline, lzma, zlib, bz2, uuid, dbm.ndbm, hashlib, _tkinter"
     assert root.output(PYTHON, "-c", f"import {modules}; print(ssl.OPENSSL_VERSION[:9])") == "OpenSSL 3"
 
@@ -141,15 +141,15 @@ def test_pip_takes_a_musllinux_wheel_and_it_computes(dynamic: MuslRoot, tmp_path
 
 
 def test_the_static_build_is_one_file_that_needs_nothing(trees: dict[str, Path]) -> None:
-    program = trees["lto+static"] / "bin/python3.13"
+    program = trees[OPTIONS[1]] / "bin/python3.13"
     headers = subprocess.run(["readelf", "-lWd", program], check=True, capture_output=True, text=True).stdout
     assert "INTERP" not in headers and "NEEDED" not in headers
     assert "DYN (" in headers
-    assert [path for path in trees["lto+static"].rglob("*.so*") if path.is_file()] == []
+    assert [path for path in trees[OPTIONS[1]].rglob("*.so*") if path.is_file()] == []
 
 
 def test_the_static_build_works_in_a_root_without_libraries(static: MuslRoot) -> None:
-    assert broken(static, "lto+static") == {}
+    assert broken(static, OPTIONS[1]) == {}
 
 
 def test_the_static_build_takes_pure_wheels_and_refuses_others(static: MuslRoot, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ CELLS = tuple(f"{triple}:3.13.15:noopt" for triple in ("aarch64-unknown-linux-gn
 """What every run builds, without link-time optimisation for want of time; the script does the rest."""
 FILES = (
     *("test_struct", "test_float", "test_long", "test_array", "test_zlib", "test_sqlite3", "test_sysconfig", "test_codecs", "test_locale"),
-    *("test_dynamic", "test_signal"),
+    *("test_dynamic"),
 )
 """Of CPython's tests: what depends on the processor, the libc and libraries of our own, and takes at most a minute or two emulated."""
 
@@ -59,13 +59,9 @@ def test_the_archives_work_after_two_moves(bench: Bench) -> None:
 
 def test_it_is_what_its_name_says(user: landed.Landed) -> None:
     """Seen by the interpreter itself, on the libc that it was built for."""
-    code = "import platform as p, sys, sysconfig as s; print(p.machine(), p.libc_ver()[0], s.get_platform(), sys.implementation._multiarch)"
+    code = "import platform as p, sys, sysconfig as s; print(p.machine(), s.get_platform(), sys.implementation._multiarch)"
     target = user.cell.target
-    libc = {"gnu": "glibc", "musl": "musl"}[target.libc]
-    # platform.libc_ver names musl since 3.14 only
-    assert user.run(user.python, "-c", code).replace(f"{target.arch}  ", f"{target.arch} {libc} ").split() == [
-        *(target.arch, libc, target.platform_tag, target.multiarch)
-    ]
+    assert user.run(user.python, "-c", code).split() == [target.arch, target.platform_tag, target.multiarch]
     loaded = user.run(user.python, "-c", "import ssl, _ctypes; print(open('/proc/self/maps').read())")
     assert ("/lib/ld-musl-" in loaded) == (target.libc == "musl")
 

@@ -56,9 +56,12 @@ $(OUT)/%/lib/$(SONAME): $(MADE_OBJS)
 $(OUT)/%/lib/libpython3.so: $(OUT)/%/lib/$(SONAME)
 	$(CORE_LINK) -shared $(STRIP_$*) -Wl,-soname,libpython3.so '-Wl,-rpath,$$ORIGIN' -o $@ -Wl,--no-as-needed $< -Wl,--as-needed
 
+# after link-time optimisation one object: calls between files are inlined, and a function of the C API whose file nobody names any more would
+# be left out of a program, though a module may look for it there
 $(OUT)/static/$(LIBRARY): $(MADE_OBJS)
 	mkdir -p $(@D)
-	$(AR) rcsD $@ $(LINK_OBJS)
+	$(if $(LTO),ld -r -o lto/libpython.o $(LINK_OBJS))
+	$(AR) rcsD $@ $(if $(LTO),lto/libpython.o,$(LINK_OBJS))
 
 $(OUT)/objects/%.o: %.o
 	mkdir -p $(@D)
