@@ -50,11 +50,12 @@ def make_plan(contexts: Iterable[Context], recipes: Iterable[Recipe]) -> Plan:
     recipes = tuple(recipes)
     for context in contexts:
         for recipe in recipes:
+            plain = _plain(recipe)
             own = recipe.scope(context) if isinstance(recipe, Scoped) else context
-            if (recipe, own.cell) in seen:
+            if (plain, own.cell) in seen:
                 continue
-            seen.add((recipe, own.cell))
-            for node in recipe(own):
+            seen.add((plain, own.cell))
+            for node in plain(own):
                 if nodes.setdefault(node.name, node) != node:
                     raise PlanError(f"two different nodes are named {node.name}", place=_where(recipe))
     for node in nodes.values():
@@ -62,9 +63,12 @@ def make_plan(contexts: Iterable[Context], recipes: Iterable[Recipe]) -> Plan:
     return Plan(_sorted(nodes))
 
 
+def _plain(recipe: Recipe) -> Recipe:
+    return recipe.recipe if isinstance(recipe, Scoped) else recipe
+
+
 def _where(recipe: Recipe) -> str:
-    plain = recipe.recipe if isinstance(recipe, Scoped) else recipe
-    return f"{plain.__module__.replace('.', '/')}.py"
+    return f"{_plain(recipe).__module__.replace('.', '/')}.py"
 
 
 def _check_inputs(node: Node, nodes: Mapping[str, Node]) -> None:

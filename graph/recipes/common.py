@@ -98,18 +98,14 @@ def of_target(ctx: Context) -> Context:
 
 def of_abi(ctx: Context) -> Context:
     """Extension modules: target, version and the options that they see."""
-    return replace(ctx, cell=abi_cell(ctx.cell))
+    kept = tuple(name for name in ctx.cell.options if name in ABI_OPTIONS)
+    return replace(ctx, cell=replace(ctx.cell, options=kept))
 
 
 def of_version(ctx: Context) -> Context:
     """The standard library: version, and whether it is the free-threaded one's."""
     kept = tuple(name for name in ctx.cell.options if name == "freethreaded")
     return replace(ctx, cell=Cell(ctx.host.target, ctx.cell.version, kept))
-
-
-def abi_cell(cell: Cell) -> Cell:
-    """The cell less the options that extension modules do not see."""
-    return replace(cell, options=tuple(name for name in cell.options if name in ABI_OPTIONS))
 
 
 def fetch_node(ctx: Context, name: str) -> Node:

@@ -140,7 +140,7 @@ def _link_zlib(session: Session, landed: Landed) -> None:
 
 def pure_wheel(landed: Landed) -> str:
     """A wheel of Python alone, installed by pip as shipped, and its command run."""
-    landed.pip("--no-index", str(_wheel(landed.place)))
+    landed.pip("--no-index", str(command_wheel(landed.place)))
     return landed.run(str(landed.prefix / "bin/small"))
 
 
@@ -171,7 +171,7 @@ def wheels(landed: Landed) -> str:
     return ", ".join(told) or "the index has none"
 
 
-def _wheel(folder: Path) -> Path:
+def command_wheel(folder: Path) -> Path:
     """A pure wheel with a command."""
     info = "small-1.0.dist-info"
     files = {

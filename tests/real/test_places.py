@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from graph.testrun import prefix_of, unpack_archive
 from tests.mini import Checkout
 from tests.real.conftest import DEEP, archive
+from tests.real.landed import command_wheel
 from tests.real.version import MINOR
 
 FOREIGN = re.compile(rb"(?<![\w.})/-])/(?:build|install)(?![\w.-])")
@@ -159,23 +159,6 @@ def test_a_pth_file_beside_the_interpreter(moved: Path, tmp_path: Path) -> None:
     assert shown == ["1", *map(str, places)]
 
 
-def wheel(folder: Path) -> Path:
-    """A pure wheel with a command."""
-    info = "small-1.0.dist-info"
-    files = {
-        "small.py": "def main():\n    print('small indeed')\n",
-        f"{info}/METADATA": "Metadata-Version: 2.1\nName: small\nVersion: 1.0\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/entry_points.txt": "[console_scripts]\nsmall = small:main\n",
-    }
-    rows = "".join(f"{name},,\n" for name in (*files, f"{info}/RECORD"))
-    path = folder / "small-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, text in {**files, f"{info}/RECORD": rows}.items():
-            archive.writestr(name, text)
-    return path
-
-
 def said(*argv: str | Path, **env: str) -> str:
     env = {"PATH": "/usr/bin:/bin", "HOME": "/h", **env}
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
@@ -189,7 +172,7 @@ def test_pip_as_shipped_works_after_the_move(moved: Path, tmp_path: Path) -> Non
     prefix.parent.mkdir()
     subprocess.run(["cp", "-a", moved, prefix], check=True)
     (tmp_path / "pip-link").symlink_to(prefix / "bin/pip3")
-    said(tmp_path / "pip-link", "install", "--no-index", "--disable-pip-version-check", wheel(tmp_path))
+    said(tmp_path / "pip-link", "install", "--no-index", "--disable-pip-version-check", command_wheel(tmp_path))
     assert said(prefix / "bin/small") == "small indeed\n"
     assert f"from {prefix}/lib/python{MINOR}/site-packages/pip (python {MINOR})" in said(prefix / "bin/pip", "--version")
     assert "Uninstalling small-1.0" in said(prefix / "bin/python3", "-m", "pip", "uninstall", "-y", "--root-user-action=ignore", "small")
