@@ -15,7 +15,7 @@ from graph.suite import baseline_file, parse_baseline, parse_suite, render_suite
 from graph.target import Cell
 from graph.testrun import render_smoke, run_smoke, run_suite
 from tests.mini import Checkout
-from tests.real.conftest import TARGET, archive
+from tests.real.conftest import HOUR, TARGET, archive
 from tests.real.version import VERSION
 
 FLAVOURS = ("full", "install_only", "install_only_stripped")
@@ -66,3 +66,10 @@ def test_cpythons_own_tests_pass_as_they_do_with_debians_python(first: Checkout,
     print("\n" + render_suite(result, suite, baseline))
     assert result.cases >= baseline.cases * 0.99
     assert unexpected(result, suite, baseline) == (), (tmp_path / "all.log").read_text()[-5000:]
+
+
+def test_the_patches_of_every_version_apply(first: Checkout) -> None:
+    versions = parse_matrix(text(first, "targets.toml")).versions
+    assert len(versions) > 1
+    done = first.doit(*(f"source:cpython-{version}" for version in versions), timeout=HOUR)
+    assert done.returncode == 0, done.stdout + done.stderr
