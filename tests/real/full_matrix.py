@@ -1,6 +1,6 @@
 """Builds, audits and runs cells of the matrix, and writes what came out as JSON and as a table.
 
-    python tests/real/full_matrix.py [CELL...] [--options] [--parts build,check,...] [--out FOLDER] [--again]
+    python -m tests.real.full_matrix [CELL...] [--options] [--parts build,check,...] [--out FOLDER] [--again]
 
 CELL is dist:linux, a target, or TARGET:VERSION:OPTIONS; without any, the default cell of every target. With --options every option that
 the targets offer. What FOLDER (matrix/) has of the same archives is not done again, so a run that was stopped goes on where it was.
