@@ -43,7 +43,7 @@ class Plan:
         return len({node for closure in closures for node in closure}), sum(map(len, closures))
 
 
-def make_plan(contexts: Iterable[Context], recipes: Iterable[Recipe]) -> Plan:
+def make_plan(contexts: Iterable[Context], recipes: Iterable[Recipe | Scoped]) -> Plan:
     """Cross contexts with recipes. Raises PlanError on two unlike nodes of one name, an input that no node makes, or a cycle."""
     nodes: dict[str, Node] = {}
     seen: set[tuple[Recipe, Cell]] = set()
@@ -63,11 +63,11 @@ def make_plan(contexts: Iterable[Context], recipes: Iterable[Recipe]) -> Plan:
     return Plan(_sorted(nodes))
 
 
-def _plain(recipe: Recipe) -> Recipe:
+def _plain(recipe: Recipe | Scoped) -> Recipe:
     return recipe.recipe if isinstance(recipe, Scoped) else recipe
 
 
-def _where(recipe: Recipe) -> str:
+def _where(recipe: Recipe | Scoped) -> str:
     return f"{_plain(recipe).__module__.replace('.', '/')}.py"
 
 

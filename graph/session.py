@@ -28,7 +28,7 @@ from graph.machine import Emulated, Machine, Native
 from graph.matrix import Matrix, parse_cell, parse_matrix, parse_selection
 from graph.node import File
 from graph.plan import Plan, check_patches, make_plan
-from graph.recipes.common import Context, Host, Recipe
+from graph.recipes.common import Context, Host, Recipe, Scoped
 from graph.report import PlainReporter, make_reporter
 from graph.result import ActionResult
 from graph.sandbox import PlainRunner, Runner, select_runner
@@ -131,7 +131,7 @@ class Session:
         check_patches(plan, self.files, self.lock)
         return plan
 
-    def recipes(self) -> tuple[Recipe, ...]:
+    def recipes(self) -> tuple[Recipe | Scoped, ...]:
         """[tool.freestanding] recipes = "module:ATTRIBUTE" in pyproject.toml; without it the project's own."""
         place = "pyproject.toml: [tool.freestanding] recipes"
         named = toml.loads(self.read("pyproject.toml")).get("tool", {}).get("freestanding", {}).get("recipes", RECIPES)

@@ -87,9 +87,6 @@ class Scoped:
     scope: Callable[[Context], Context]
     recipe: Recipe
 
-    def __call__(self, ctx: Context) -> tuple[Node, ...]:
-        return self.recipe(self.scope(ctx))
-
 
 def of_target(ctx: Context) -> Context:
     """Packages: neither Python nor options; steps that need a Python run one of their own version."""

@@ -53,7 +53,7 @@ PACKAGES = (
     zstd,
 )
 
-RECIPES: tuple[Recipe, ...] = (
+RECIPES: tuple[Recipe | Scoped, ...] = (
     *(Scoped(of_target, package.nodes) for package in PACKAGES),
     Scoped(of_target, cpython.package_python_nodes),
     *(Scoped(of_version, recipe) for recipe in (cpython.python_nodes, pip.nodes, distribution.stdlib_nodes)),
