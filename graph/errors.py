@@ -115,7 +115,7 @@ class NotReproducible(FreestandingError):
 
 
 class SandboxError(FreestandingError):
-    """The sandbox could not be set up."""
+    """The sandbox, or the machine that runs a target's programs, could not be had."""
 
     exit_code = 24
 

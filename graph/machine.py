@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -16,6 +18,15 @@ HEADER = 20
 """Bytes of an ELF header that tell what machine a program is for: e_ident, e_type, e_machine."""
 NAME = "freestanding"
 """The emulator's entry in the namespace's own binfmt_misc."""
+CPUINFO = Path("/proc/cpuinfo")
+_V2 = frozenset({"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"})
+_V3 = _V2 | {"abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "xsave"}
+_V4 = _V3 | {"avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"}
+LEVELS: Mapping[str, frozenset[str]] = {"-march=x86-64-v2": _V2, "-march=x86-64-v3": _V3, "-march=x86-64-v4": _V4}
+"""A target's flag -> the features that its programs may use beyond the architecture's first processors, as Linux names them.
+
+Levels of the x86-64 psABI, table 3.1. Linux says pni for SSE3, abm for LZCNT, and xsave only where it is on (OSXSAVE).
+"""
 
 
 class Machine(Protocol):
@@ -70,6 +81,22 @@ def registration(header: bytes, emulator: str) -> str:
     mask = b"\xff" * 6 + b"\0" * 10 + kind + b"\xff\xff"
     magic = header[:16] + (2).to_bytes(2, order) + header[18:20]
     return f":{NAME}:M:0:{_escaped(magic)}:{_escaped(mask)}:{emulator}:FP"
+
+
+def processor(cpuinfo: Path = CPUINFO) -> frozenset[str]:
+    """Features of this machine's x86 processor, as Linux names them; empty where no such file tells them."""
+    with suppress(OSError):
+        for line in cpuinfo.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "flags":
+                return frozenset(value.split())
+    return frozenset()
+
+
+def lacking(cpu_flags: Iterable[str], features: frozenset[str]) -> tuple[str, ...]:
+    """What programs compiled with these flags need of a processor and one with these features has not; () where nobody knows."""
+    needed = frozenset[str]().union(*(LEVELS.get(flag, ()) for flag in cpu_flags))
+    return tuple(sorted(needed - features)) if features else ()
 
 
 def _escaped(data: bytes) -> str:

@@ -18,13 +18,13 @@ from typing import Any
 from graph import toml
 from graph.build import Build, Workshop
 from graph.digest import Digest
-from graph.errors import FreestandingError, LockError, MissingBlob, PlanError, StoreError, UsageError, did_you_mean
+from graph.errors import FreestandingError, LockError, MissingBlob, PlanError, SandboxError, StoreError, UsageError, did_you_mean
 from graph.fetch import Fetcher
 from graph.hosttools import HostTools, ToolTable, parse_tools
 from graph.jobserver import Jobserver
 from graph.local import SDK, Local, mirror_of, parse_local, with_local, with_sdk
 from graph.lock import Lock, parse_lock
-from graph.machine import Emulated, Machine, Native
+from graph.machine import Emulated, Machine, Native, lacking, processor
 from graph.matrix import Matrix, parse_cell, parse_matrix, parse_selection
 from graph.node import File
 from graph.plan import Plan, check_patches, make_plan
@@ -312,13 +312,17 @@ class Session:
         return tuple(name for name in (f"runtime:{target}", f"qemu:{target.qemu}") if name in self.plan.nodes)
 
     def check_runs(self, target: Target) -> None:
-        """Raises UsageError when nothing runs its programs here: before anything is built for that."""
+        """Before anything is built to be run. Raises UsageError if nothing here runs its programs, SandboxError on too old a processor."""
         if target.run not in RUNS:
             what = f"nothing here runs programs of {target} (run = {target.run!r} in toolchains/targets.toml)"
             raise UsageError(what, hint=f"doit check:{target} audits its archives")
+        lacks = lacking(target.cpu_flags, processor()) if target.run == "native" else ()
+        if lacks:
+            what = f"this processor cannot run programs of {target}: it lacks {', '.join(lacks)}"
+            raise SandboxError(what, hint=f"doit check:{target} audits its archives; run them on a newer processor")
 
     def machine(self, target: Target) -> Machine:
-        """Where its programs run; `machine_nodes` are realised. Raises UsageError when nowhere here."""
+        """Where its programs run; `machine_nodes` are realised. Raises UsageError or SandboxError when nowhere here."""
         self.check_runs(target)
         trees = [self.store.checkout(self.build.result(name).tree) for name in self.machine_nodes(target)]
         if not trees:

@@ -100,6 +100,15 @@ def test_programs_that_nothing_runs_here_are_not_run(bench: Bench) -> None:
     assert calls(bench) == ["check"]
 
 
+def test_on_a_processor_below_the_cells_nothing_is_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graph.session.processor", lambda: frozenset({"fpu"}))
+    old = replace(bench, cell=SESSION.matrix.default(SESSION.matrix.targets["x86_64_v3-unknown-linux-gnu"]))
+    part = attempt("smoke", old)
+    assert (part.state, "lacks abm, avx, avx2" in part.told) == ("FAILED", True)
+    assert attempt("check", old).state == "ok"
+    assert calls(bench) == ["check"]
+
+
 def test_parts_are_due_until_they_went_well_with_these_archives() -> None:
     parts = {
         "a": Part("ok", 1, "", "x"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from graph.errors import SandboxError, UsageError
-from graph.machine import ENTER, HEADER, Emulated, Machine, Native, registration
+from graph.machine import ENTER, HEADER, LEVELS, Emulated, Machine, Native, lacking, processor, registration
 from graph.session import Session
 from graph.testrun import try_machine
 from tests.mini import ROOT
@@ -137,3 +138,49 @@ def test_tests_that_nothing_can_run_are_refused_before_anything_is_built() -> No
         session.task_names(["test:aarch64-apple-darwin"])
     with pytest.raises(UsageError, match="run = 'none'"):
         session.machine(session.matrix.targets["x86_64-apple-darwin"])
+
+
+LOADER = Path("/lib64/ld-linux-x86-64.so.2")
+
+
+@pytest.fixture
+def haswell(tmp_path: Path) -> frozenset[str]:
+    """A processor of 2013, as Linux tells of it: level 3, and not 4."""
+    names = "fpu sse sse2 ht lm pni ssse3 fma cx16 sse4_1 sse4_2 movbe popcnt xsave avx f16c lahf_lm abm bmi1 avx2 bmi2"
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {names}\nvmx flags\t: ept\n\nprocessor\t: 1\nflags\t\t: avx512f\n")
+    return processor(cpuinfo)
+
+
+@pytest.mark.skipif(not LOADER.exists(), reason="only glibc's loader on x86-64 tells levels")
+def test_the_levels_of_this_processor_are_those_that_its_loader_finds() -> None:
+    told = subprocess.run([LOADER, "--help"], capture_output=True, text=True, check=True).stdout
+    found = re.findall(r"^  (x86-64-v[234]) *(\(supported.*)?$", told, re.MULTILINE)
+    assert len(found) == 3
+    assert {f"-march={level}": bool(supported) for level, supported in found} == {flag: not lacking([flag], processor()) for flag in LEVELS}
+
+
+def test_what_a_processor_lacks_is_named(haswell: frozenset[str], tmp_path: Path) -> None:
+    assert lacking(["-march=x86-64-v3"], haswell) == ()
+    assert lacking(["-march=x86-64-v4"], haswell) == ("avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl")
+    assert lacking(["-O2", "-march=x86-64-v3"], haswell - {"sse4_2", "avx2"}) == ("avx2", "sse4_2")
+    # nothing is asked beyond the architecture, and nobody knows
+    assert lacking(["-march=x86-64"], frozenset({"fpu"})) == lacking(["-march=x86-64-v4"], frozenset()) == ()
+    assert processor(tmp_path / "none") == frozenset()
+
+
+def test_every_level_of_the_platform_table_is_known() -> None:
+    levels = {flag for target in Session(ROOT).matrix.targets.values() for flag in target.cpu_flags if re.search(r"-v\d$", flag)}
+    assert levels == set(LEVELS)
+
+
+def test_tests_on_a_processor_below_the_targets_are_refused(haswell: frozenset[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graph.session.processor", lambda: haswell)
+    session = Session(ROOT)
+    assert session.task_names(["test:x86_64_v3-unknown-linux-gnu", "test:aarch64-unknown-linux-gnu"])
+    for triple in ("x86_64_v4-unknown-linux-gnu", "x86_64_v4-unknown-linux-musl"):
+        with pytest.raises(SandboxError, match=f"cannot run programs of {triple}: it lacks avx512bw") as caught:
+            session.task_names([f"test:{triple}"])
+        assert (caught.value.exit_code, f"doit check:{triple}" in caught.value.hint) == (24, True)
+        with pytest.raises(SandboxError):
+            session.machine(session.matrix.targets[triple])

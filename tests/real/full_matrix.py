@@ -182,6 +182,8 @@ def attempt(part: str, bench: Bench) -> Part:
         return Part(f"run = {bench.cell.target.run}", 0)
     start = time.monotonic()
     try:
+        if part in RUNNING:
+            bench.session.check_runs(bench.cell.target)
         state, told = "ok", PARTS[part](bench)
     except (AssertionError, FreestandingError, OSError, subprocess.SubprocessError) as error:
         state, told = "FAILED", str(error)
