@@ -308,7 +308,7 @@ class StoreCommand(Own):
     doc_usage = "gc|verify|size"
     doc_description = None
     cmd_options = (
-        _flag("keep_days", "gc: drop results not used for this many days", 30),
+        _flag("keep_days", "gc: drop results, and packed folders of --source, not used for this many days", 30),
         _flag("max_size", "gc: then drop the oldest until the store is at most this large, e.g. 20G", ""),
     )
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -141,7 +143,7 @@ def _versions(version: str, matrix: Matrix) -> tuple[str, ...]:
 
 
 def _packed(local: Local, folder: Path) -> Path:
-    """The tarball of a folder: made again only when a name, size or time in it changed."""
+    """The tarball of a folder: made again only when a name, size or time in it changed. Using it makes it young for `doit store gc`."""
     folder.mkdir(parents=True, exist_ok=True)
     files = sorted(_files(local.path))
     stamps = [(name, status.st_size, status.st_mtime_ns, status.st_mode) for name in files for status in [(local.path / name).lstat()]]
@@ -153,6 +155,9 @@ def _packed(local: Local, folder: Path) -> Path:
             for name in files:
                 tar.add(local.path / name, f"{local.name}/{name}", recursive=False, filter=_plain)
         part.replace(path)
+    # a store that cannot be written is of use all the same
+    with suppress(OSError):
+        os.utime(path)
     return path
 
 

@@ -34,6 +34,7 @@ from graph.result import ActionResult
 from graph.sandbox import PlainRunner, Runner, select_runner
 from graph.store import Store
 from graph.target import Addon, Cell, Target
+from graph.upkeep import LOCAL
 
 RECIPES = "graph.recipes.registry:RECIPES"
 
@@ -90,7 +91,7 @@ class Session:
 
     @property
     def _local_folder(self) -> Path:
-        return self._store_root / "local"
+        return self._store_root / LOCAL
 
     @cached_property
     def files(self) -> Mapping[str, File]:

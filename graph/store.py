@@ -1,7 +1,8 @@
 """The local store: trees and results on disk, each kept only when it is whole.
 
 Layout under the root: cas/ and tmp/ (graph/cas.py); ac/ab/<key>.json results; last/<node> the key a node had last; trees/<hash> read-only
-checkouts (hard links to blobs) and filtered/ab/<hash>.json, both memos that can be made again; locks/, logs/, runs/, downloads/.
+checkouts (hard links to blobs) and filtered/ab/<hash>.json, both memos that can be made again; locks/, logs/, runs/, downloads/;
+local/, folders that --source and SDKROOT named, packed (graph/local.py).
 Every method may be called from many threads and processes.
 """
 
@@ -86,7 +87,9 @@ class Store:
         return upkeep.size(self.cas)
 
     def gc(self, keep_days: float, max_size: int | None = None) -> Cleaned:
-        """Drop results not used for `keep_days`, then the oldest until the store has at most `max_size` bytes, and what only they needed.
+        """Drop results not used for `keep_days`, then the oldest until blobs have at most `max_size` bytes, and what only they needed.
+
+        Packed local sources not used for as long go, too.
 
         Raises StoreError if another process uses the store.
         """

@@ -23,6 +23,8 @@ from graph.trees import Entry, flatten
 
 DAY = 86400
 """Seconds."""
+LOCAL = "local"
+"""Folder with packed local sources."""
 _BLOB = re.compile(r"([0-9a-f]{64})(\.x)?")
 
 Blob = tuple[str, bool]
@@ -37,9 +39,12 @@ class Size:
     bytes: int
     results: int
     checkouts: int
+    packed: int
+    """Bytes of folders that --source and SDKROOT named, packed (graph/local.py)."""
 
     def __str__(self) -> str:
-        return f"{self.bytes / 1024**2:.1f} MiB in {self.blobs} blobs, {self.results} results, {self.checkouts} checkouts"
+        packed = f", {_mib(self.packed)} of packed local sources" if self.packed else ""
+        return f"{_mib(self.bytes)} in {self.blobs} blobs, {self.results} results, {self.checkouts} checkouts{packed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +54,17 @@ class Cleaned:
     blobs: int
     bytes: int
     results: int
+    packed: int
+    """Bytes of packed local sources, which `bytes` does not count."""
     left: Size
 
     def __str__(self) -> str:
-        return f"freed {self.bytes / 1024**2:.1f} MiB: {self.blobs} blobs, {self.results} results; left: {self.left}"
+        packed = f", {_mib(self.packed)} of packed local sources" if self.packed else ""
+        return f"freed {_mib(self.bytes)}: {self.blobs} blobs, {self.results} results{packed}; left: {self.left}"
+
+
+def _mib(count: int) -> str:
+    return f"{count / 1024**2:.1f} MiB"
 
 
 def size(cas: Cas) -> Size:
@@ -60,12 +72,15 @@ def size(cas: Cas) -> Size:
     with guarded(cas.root):
         sizes = [path.stat().st_size for path in _files(cas.cas)]
         checkouts = len(list(_children(cas.root / "trees")))
-        return Size(len(sizes), sum(sizes), len(list(_files(cas.root / "ac"))), checkouts)
+        packed = sum(path.stat().st_size for path in _files(cas.root / LOCAL))
+        return Size(len(sizes), sum(sizes), len(list(_files(cas.root / "ac"))), checkouts, packed)
 
 
 def gc(cas: Cas, keep_days: float, max_size: int | None) -> Cleaned:
     """Drop results not used for `keep_days`, then the least recently used until the rest fits `max_size` bytes, then all that only they
-    needed. Raises StoreError if another process uses the store.
+    needed. Local sources were packed from folders that are still theirs: a packed one goes with its age alone.
+
+    Raises StoreError if another process uses the store.
     """
     with cas.exclusive(), guarded(cas.root):
         cas.forget_directories()
@@ -81,8 +96,9 @@ def gc(cas: Cas, keep_days: float, max_size: int | None) -> Cleaned:
         blobs, freed = _remove(path for path in _files(cas.cas) if _blob(path) not in live.blobs)
         for name in ("logs", "runs", "downloads", "quarantine"):
             _remove(path for path in _files(cas.root / name) if path.stat().st_mtime < oldest)
+        packed = _remove(path for path in _files(cas.root / LOCAL) if path.stat().st_mtime < oldest)[1]
         _remove(path for path in _children(cas.root / "locks") if path.name != "store")
-    return Cleaned(blobs, freed, results, size(cas))
+    return Cleaned(blobs, freed, results, packed, size(cas))
 
 
 def verify(cas: Cas) -> list[str]:

@@ -14,6 +14,8 @@ from graph.digest import Digest, Directory
 from graph.errors import StoreError
 from graph.result import ActionResult
 from graph.store import Store
+from graph.upkeep import LOCAL
+from tests.test_local import taken
 from tests.test_store import built, damage, files_below, result_file
 from tests.test_store_contract import make
 
@@ -56,6 +58,26 @@ def test_gc_drops_what_was_not_used_and_keeps_what_is_shared(store: Store, tmp_p
     assert len(files_below(store.root / "filtered")) == 1
     store.copy_tree(new.tree, tmp_path / "copy")
     assert store.verify() == []
+
+
+def test_gc_drops_packed_local_sources_that_were_not_used(store: Store, tmp_path: Path) -> None:
+    folder, other = tmp_path / "zlib", tmp_path / "other"
+    for tree in (folder, other):
+        tree.mkdir()
+        (tree / "a.c").write_text("x")
+        taken(tree, store.root / LOCAL, "zlib")
+    assert store.size().packed == sum(path.stat().st_size for path in (store.root / LOCAL).iterdir()) > 0
+    for path in (store.root / LOCAL).iterdir():
+        os.utime(path, (1, 1))
+    # used once more, and so it is young
+    lock, _ = taken(folder, store.root / LOCAL, "zlib")
+    found = store.gc(30)
+    assert files_below(store.root / LOCAL) == {lock.sources["zlib"].filename}
+    assert found.packed == found.left.packed == lock.sources["zlib"].size
+    assert str(found) == (
+        "freed 0.0 MiB: 0 blobs, 0 results, 0.0 MiB of packed local sources; "
+        "left: 0.0 MiB in 0 blobs, 0 results, 0 checkouts, 0.0 MiB of packed local sources"
+    )
 
 
 def test_gc_down_to_a_size_drops_the_oldest_first(store: Store, tmp_path: Path) -> None:
