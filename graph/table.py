@@ -28,7 +28,7 @@ def oldest(target: Target) -> str:
     """The oldest libc or system that it runs on."""
     if target.os == "macos":
         return f"macOS {target.deployment_target}"
-    return f"{ {'gnu': 'glibc', 'musl': 'musl 1.2'}[target.libc] } {target.libc_floor}".strip()
+    return f"{ {'gnu': 'glibc', 'musl': 'musl'}[target.libc] } {target.libc_floor}"
 
 
 def columns(table: Sequence[Sequence[str]]) -> list[str]:

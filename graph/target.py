@@ -38,7 +38,7 @@ class Target:
     libc: str
     """gnu, musl, none (libSystem)."""
     libc_floor: str
-    """Oldest libc the archive runs on, e.g. 2.17; empty where there is none."""
+    """Oldest libc the archive runs on, e.g. 2.17 (glibc) or 1.2 (musl); empty where it is the system's own."""
     zig: str
     """zig's -target, libc version included."""
     clang: str

@@ -22,6 +22,7 @@ TARGETS = SESSION.matrix.targets
 MUSL = tuple(triple for triple, target in TARGETS.items() if target.libc == "musl")
 HOST = Host("linux-x86_64", TARGETS["x86_64-unknown-linux-gnu"])
 STATIC = parse_cell("x86_64-unknown-linux-musl:3.13.15:lto+static", SESSION.matrix)
+FLOOR = "1.2"
 NEWER = dict(re.findall(r"^(\w+) ([\d.]+)$", SESSION.files["toolchains/sysroot/musl-newer.txt"].data.decode(), re.M))
 
 
@@ -49,9 +50,12 @@ def test_the_sysroot_is_one_for_all_levels_of_a_processor() -> None:
     assert len(set(keys.values())) == 2
 
 
-def test_the_floor_names_releases_after_1_2_0() -> None:
+def test_the_floor_names_releases_after_it() -> None:
+    assert {TARGETS[triple].libc_floor for triple in MUSL} == {FLOOR}
     assert NEWER["statx"] == "1.2.5"
-    assert set(NEWER.values()) <= {"1.2.1", "1.2.2", "1.2.3", "1.2.4", "1.2.5"}
+    assert set(NEWER.values()) <= {f"{FLOOR}.{number}" for number in range(1, 6)}
+    # zig has one musl: no version stands in its target
+    assert all(TARGETS[triple].zig.endswith("-linux-musl") for triple in MUSL)
 
 
 def test_the_audit_bans_what_the_floor_lacks() -> None:

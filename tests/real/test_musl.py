@@ -21,6 +21,9 @@ from tests.real.machine import patiently, said
 from tests.real.roots import MuslRoot
 
 TRIPLE = "x86_64-unknown-linux-musl"
+FLOOR = parse_matrix((ROOT / "toolchains/targets.toml").read_text()).targets[TRIPLE].libc_floor
+PLATFORM = f"musllinux_{FLOOR.replace('.', '_')}_x86_64"
+"""The floor as PEP 656 writes it."""
 OPTIONS = ("noopt", "noopt+static")
 PYTHON = "/opt/a place/bin/python3.13"
 DEEP = """
@@ -89,7 +92,7 @@ def static(trees: dict[str, Path], tmp_path: Path) -> MuslRoot:
 
 def wheel(name: str, folder: Path) -> Path:
     """The newest musllinux wheel of the index."""
-    options = ("--no-deps", "--only-binary", ":all:", "--platform", "musllinux_1_2_x86_64", "--python-version", "3.13")
+    options = ("--no-deps", "--only-binary", ":all:", "--platform", PLATFORM, "--python-version", "3.13")
     patiently(lambda: said(sys.executable, "-m", "pip", "download", "-q", *options, "-d", folder, name))
     [found] = folder.iterdir()
     return found
