@@ -54,8 +54,12 @@ class Target:
     """CPython's platform triplet (PEP 3149 suffix part), e.g. x86_64-linux-gnu."""
     platform_tag: str
     """sysconfig.get_platform(), e.g. linux-x86_64."""
+    debian: str
+    """Debian's name of the architecture, e.g. arm64: its cross packages have the target's libc. Empty where there are none."""
     openssl: str
     """OpenSSL's Configure target."""
+    openssl_options: tuple[str, ...]
+    """More of its options. Little-endian targets with __int128 have faster P-224, P-256 and P-521 (enable-ec_nistp_64_gcc_128)."""
     zig_wheel: str
     """The entry of sources.lock whose zig runs on the target: the compiler of its toolchain add-on. Empty: no add-on."""
     run: str

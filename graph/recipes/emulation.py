@@ -9,19 +9,8 @@ from graph.node import Input, Node, Run, Step, Unpack
 from graph.recipes.common import Context, emulator, environment, fetch_node, source_node
 
 QEMU = "qemu-user"
-DEBIAN = {
-    "aarch64-unknown-linux-gnu": "arm64",
-    "i686-unknown-linux-gnu": "i386",
-    "armv7-unknown-linux-gnueabihf": "armhf",
-    "armv7-unknown-linux-gnueabi": "armel",
-    "ppc64le-unknown-linux-gnu": "ppc64el",
-    "riscv64-unknown-linux-gnu": "riscv64",
-    "s390x-unknown-linux-gnu": "s390x",
-    "loongarch64-unknown-linux-gnu": "loong64",
-}
-"""Debian's names of architectures, for its cross packages."""
 PACKAGES = ("libc6-{}-cross", "libgcc-s1-{}-cross", "libstdc++6-{}-cross")
-"""libc, and what wheels of the package index need beside it."""
+"""Debian's packages of libc, and of what wheels of the package index need beside it."""
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
@@ -40,7 +29,8 @@ def _qemu(ctx: Context) -> tuple[Node, ...]:
 
 def _glibc(ctx: Context) -> tuple[Node, ...]:
     """lib/ (and lib64/) as programs of the target name them: ld.so, libc, libm, libgcc_s, libstdc++."""
-    packages = tuple(package.format(DEBIAN[ctx.triple]) for package in PACKAGES)
+    target = ctx.cell.target
+    packages = tuple(package.format(target.debian) for package in PACKAGES)
     # folders of inputs are read-only, and so are their copies
     writable = Step(("chmod", "-R", "u+w", "/build/out"))
     copies = tuple(step for name in packages for step in (Step(("cp", "-R", f"/build/{name}/.", "/build/out")), writable))

@@ -19,8 +19,6 @@ FEATURES = (
     "no-makedepend",
     "no-zlib",
 )
-# little-endian machines with 128-bit integers, for which OpenSSL has faster P-224, P-256 and P-521
-WITH_INT128 = ("x86_64", "aarch64", "ppc64le", "riscv64", "loongarch64")
 NAMES = ("crypto", "ssl")
 # OpenSSL's install names on macOS begin with its libdir
 LIBDIR = {"linux": (), "macos": ("libdir=@rpath",)}
@@ -36,8 +34,9 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
 
 def _configure(ctx: Context) -> Node:
     places = ("--prefix=/usr", "--libdir=lib", "--openssldir=/etc/ssl")
-    fast = ("enable-ec_nistp_64_gcc_128",) if ctx.cell.target.arch in WITH_INT128 else ()
-    argv = ("perl", "/build/src/Configure", "--config=/build/freestanding.conf", f"fs-{ctx.cell.target.openssl}", *places, *FEATURES, *fast)
+    target = ctx.cell.target
+    options = (*places, *FEATURES, *target.openssl_options)
+    argv = ("perl", "/build/src/Configure", "--config=/build/freestanding.conf", f"fs-{target.openssl}", *options)
     return configure_node(ctx, "openssl", argv, files=_conf(ctx), tools=TOOLS, env=_env(ctx))
 
 
