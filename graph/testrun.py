@@ -30,6 +30,11 @@ from graph.suite import Suite, SuiteResult, again, arguments, failed_files, pars
 LAUNCH = Path(__file__).with_name("launch.py")
 NATIVE = Native()
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+WHERE = """
+import os, sys
+print('.'.join(map(str, sys.version_info[:3])), *map(os.path.realpath, (sys.prefix, os.__file__)), sep='|')
+"""
+"""X.Y.Z, as a cell has it: platform.python_version() of a checkout is 3.15.0a1+."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +172,8 @@ def _interpreter(prefix: Path, version: str) -> tuple[str, ...]:
 def _starts(place: Path, version: str, machine: Machine) -> Check:
     """Does the interpreter start at this place, as the version it is, with its own standard library."""
     prefix = prefix_of(place)
-    code = "import os, platform as p, sys; print(p.python_version(), *map(os.path.realpath, (sys.prefix, os.__file__)), sep='|')"
     with _scratch() as scratch:
-        argv = machine.argv(*_interpreter(prefix, version), "-I", "-c", code)
+        argv = machine.argv(*_interpreter(prefix, version), "-I", "-c", WHERE)
         status, output = _run(argv, scratch, scratch, limit=60 * machine.patience)
     fields = output.strip().split("|")
     root = str(prefix.resolve())

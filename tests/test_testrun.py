@@ -72,6 +72,25 @@ def test_the_interpreter_is_tried_after_each_move(tmp_path: Path, monkeypatch: p
     assert not (tmp_path / "run/fresh place").exists()
 
 
+DEVELOPMENT = f"""#!{sys.executable}
+# the interpreter of a git checkout (or, where the version is another, of another): this very Python with its version and place
+import os, sys
+prefix = os.path.dirname(os.path.dirname(os.path.abspath(sys.argv[0])))
+sys.version = "VERSIONa1+ (heads/main:0123456789, Nov 28 2026, 00:00:00) [Clang 22.1.8 ]"
+sys.version_info = (*map(int, "VERSION".split(".")), "alpha", 1)
+sys.prefix, os.__file__ = prefix, prefix + "/lib/python3.13/os.py"
+exec(sys.argv[-1]) if sys.argv[2] == "-c" else print('{{"version": ""}}')
+"""
+
+
+@pytest.mark.parametrize(("version", "broken"), [(VERSION, 0), ("3.13.0", 3)])
+def test_a_version_under_development_is_the_one_that_it_will_be(tmp_path: Path, version: str, broken: int) -> None:
+    archive = write(tmp_path, "install_only", with_python("install_only", DEVELOPMENT.replace("VERSION", version)))
+    checks = run_smoke(archive, tmp_path / "run", SMOKE, VERSION, [], None)
+    assert len(checks) == 4
+    assert [check.name for check in checks if check.error] == [check.name for check in checks[:broken]]
+
+
 @pytest.mark.parametrize(
     ("script", "said"),
     [
