@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from graph.recipes.common import Context
+from graph.recipes.distribution import FLAVOURS, archive_name
+from graph.session import Session
 from graph.testrun import prefix_of, unpack_archive
 from tests.mini import ROOT, Checkout
-from tests.real.version import VERSION
+from tests.real.version import CELL, TARGET
 
-TARGET = "x86_64-unknown-linux-gnu"
-DIST = f"dist:{TARGET}:{VERSION}"
+DIST = f"dist:{CELL}"
 HOUR = 3600.0
-BEST = {"full": "lto-"}
-"""What stands before the flavour in the name of the default option set's archives."""
 
 
 def clone(place: Path) -> Checkout:
@@ -51,11 +51,10 @@ def first(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def archive(first: Checkout, flavour: str) -> Path:
-    """The archive of this flavour in dist/, where those of other targets and options may lie, too: of TARGET, VERSION and its default."""
-    pattern = (
-        f"toolchain+*-{TARGET}.*" if flavour == "toolchain" else f"cpython-{VERSION}+*-{TARGET}-{BEST.get(flavour, '')}{flavour}.tar.*"
-    )
-    [found] = (first.root / "dist").glob(pattern)
+    """The archive of this flavour in dist/, where those of other cells may lie, too; "toolchain" is the target's add-on."""
+    session = Session(first.root, {})
+    named = archive_name(Context(CELL, session.host, session.lock, {}), flavour) if flavour in FLAVOURS else f"{flavour}+*-{TARGET}.*"
+    [found] = (first.root / "dist").glob(named)
     return found
 
 

@@ -15,8 +15,8 @@ from graph.suite import baseline_file, parse_baseline, parse_suite, render_suite
 from graph.target import Cell
 from graph.testrun import render_smoke, run_smoke, run_suite
 from tests.mini import Checkout
-from tests.real.conftest import HOUR, TARGET, archive
-from tests.real.version import VERSION
+from tests.real.conftest import HOUR, archive
+from tests.real.version import CELL, VERSION
 
 FLAVOURS = ("full", "install_only", "install_only_stripped")
 
@@ -26,7 +26,7 @@ def text(first: Checkout, name: str) -> str:
 
 
 def cell(first: Checkout) -> Cell:
-    return parse_cell(f"{TARGET}:{VERSION}", parse_matrix(text(first, "targets.toml")))
+    return parse_cell(str(CELL), parse_matrix(text(first, "targets.toml")))
 
 
 def limits(first: Checkout) -> Policy:

@@ -14,7 +14,7 @@ import pytest
 
 from graph.session import Session
 from tests.mini import Checkout
-from tests.real.conftest import TARGET
+from tests.real.version import TARGET
 
 Versioned = tuple[str, str]
 

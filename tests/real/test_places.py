@@ -14,7 +14,7 @@ from graph.testrun import prefix_of, unpack_archive
 from tests.mini import Checkout
 from tests.real.conftest import DEEP, archive
 from tests.real.landed import command_wheel
-from tests.real.version import MINOR
+from tests.real.version import CELL, MINOR
 
 FOREIGN = re.compile(rb"(?<![\w.})/-])/(?:build|install)(?![\w.-])")
 """The sandbox, and the prefix of configure, as absolute paths (.../operations/install is neither)."""
@@ -117,7 +117,7 @@ def test_with_any_first_argument(moved: Path, argv0: str) -> None:
     found = probe(argv0, program=moved / "bin/python3")
     belongs(found, moved)
     if "no" in argv0 or "null" in argv0:
-        assert found["executable"] == str(moved / f"bin/python{MINOR}")
+        assert found["executable"] == str(moved / f"bin/python{CELL.ldversion}")
 
 
 @pytest.mark.parametrize("options", [(), ("--copies",), ("--system-site-packages", "--symlinks")], ids=["links", "copies", "system-site"])
@@ -150,12 +150,12 @@ def test_a_pth_file_beside_the_interpreter(moved: Path, tmp_path: Path) -> None:
     prefix = tmp_path / "own/python"
     prefix.parent.mkdir()
     subprocess.run(["cp", "-al", moved, prefix], check=True)
-    (prefix / f"bin/python{MINOR}._pth").write_text(f"../lib/python{MINOR}\n../lib/python{MINOR}/lib-dynload\n../../more\n")
+    (prefix / f"bin/python{CELL.ldversion}._pth").write_text(f"../{CELL.lib}\n../{CELL.lib}/lib-dynload\n../../more\n")
     code = "import ssl, sys; print(sys.flags.isolated, *sys.path, sep='\\n')"
     shown = subprocess.run(
-        [prefix / f"bin/python{MINOR}", "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": "/elsewhere"}
+        [prefix / f"bin/python{CELL.ldversion}", "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": "/elsewhere"}
     ).stdout.splitlines()
-    places = [prefix / f"lib/python{MINOR}", prefix / f"lib/python{MINOR}/lib-dynload", tmp_path / "own/more"]
+    places = [prefix / CELL.lib, prefix / CELL.lib / "lib-dynload", tmp_path / "own/more"]
     assert shown == ["1", *map(str, places)]
 
 
@@ -174,7 +174,7 @@ def test_pip_as_shipped_works_after_the_move(moved: Path, tmp_path: Path) -> Non
     (tmp_path / "pip-link").symlink_to(prefix / "bin/pip3")
     said(tmp_path / "pip-link", "install", "--no-index", "--disable-pip-version-check", command_wheel(tmp_path))
     assert said(prefix / "bin/small") == "small indeed\n"
-    assert f"from {prefix}/lib/python{MINOR}/site-packages/pip (python {MINOR})" in said(prefix / "bin/pip", "--version")
+    assert f"from {prefix}/{CELL.lib}/site-packages/pip (python {MINOR})" in said(prefix / "bin/pip", "--version")
     assert "Uninstalling small-1.0" in said(prefix / "bin/python3", "-m", "pip", "uninstall", "-y", "--root-user-action=ignore", "small")
     assert list(prefix.rglob("EXTERNALLY-MANAGED")) == []
 
@@ -187,23 +187,25 @@ def test_scripts_run_after_the_move(moved: Path, script: str) -> None:
 def test_every_script_finds_the_interpreter_beside_it(moved: Path) -> None:
     heads = {path.name: path.read_bytes()[:64] for path in (moved / "bin").iterdir() if path.is_file()}
     scripts = {name: head for name, head in heads.items() if head.startswith(b"#!")}
-    assert {"pip3", f"idle{MINOR}", f"pydoc{MINOR}", f"python{MINOR}-config"} <= set(scripts)
+    assert {"pip3", f"idle{MINOR}", f"pydoc{MINOR}", f"python{CELL.ldversion}-config"} <= set(scripts)
     assert {head.splitlines()[0] for head in scripts.values()} == {b"#!/bin/sh"}
-    assert {str((moved / "bin" / name).readlink()) for name in ("python", "python3")} == {f"python{MINOR}"}
+    assert {str((moved / "bin" / name).readlink()) for name in ("python", "python3")} == {f"python{CELL.ldversion}"}
 
 
 def test_the_makefile_of_the_config_folder(moved: Path, tmp_path: Path) -> None:
     (tmp_path / "own.mk").write_text("show:\n\t@echo '$(LIBPL)'\n")
-    [folder] = (moved / f"lib/python{MINOR}").glob(f"config-{MINOR}-*")
+    [folder] = (moved / CELL.lib).glob(f"config-{CELL.ldversion}-*")
     assert said("make", "-s", "-f", folder / "Makefile", "-f", tmp_path / "own.mk", "show") == f"{folder}\n"
 
 
 def test_build_details_lead_to_files(moved: Path) -> None:
-    folder = moved / f"lib/python{MINOR}"
+    folder = moved / CELL.lib
     details = json.loads((folder / "build-details.json").read_text())
     prefix = (folder / details["base_prefix"]).resolve()
     assert prefix == moved.resolve()
     paths = [details["base_interpreter"], *details["c_api"].values()]
-    paths += [details["libpython"]["dynamic"], details["libpython"]["dynamic_stableabi"]]
+    # the debug ABI has no libpython3.so
+    shared = ("dynamic", *(() if "d" in CELL.abiflags else ("dynamic_stableabi",)))
+    paths += [details["libpython"][name] for name in shared]
     assert [path for path in paths if path.startswith("/") or not (prefix / path).exists()] == []
     assert f'"{details["abi"]["extension_suffix"]}"' in said(moved / "bin/python3", "-m", "sysconfig")

@@ -16,7 +16,8 @@ import pytest
 
 from graph.session import Session
 from tests.mini import Checkout, nodes_done
-from tests.real.conftest import DIST, HOUR, TARGET, clone
+from tests.real.conftest import DIST, HOUR, clone
+from tests.real.version import TARGET
 
 CELL, ABI = f"{TARGET}:3.13.15:lto", f"{TARGET}:3.13.15"
 KILLS = 3

@@ -16,7 +16,7 @@ from graph.recipes import toolchain
 from graph.recipes.common import Context, compile_node
 from graph.session import Session
 from tests.mini import Checkout
-from tests.real.conftest import TARGET
+from tests.real.version import TARGET
 
 SCRIPT = Path(__file__).with_name("toolchain.sh")
 NODE = "make:test:toolchain"

@@ -1,13 +1,15 @@
-"""The Python that the real tests are run on: the default version, or what FREESTANDING_PYTHON names (a full version of the matrix)."""
+"""The distribution that the real tests are run on: the default cell, or what FREESTANDING_PYTHON names (VERSION or VERSION:OPTIONS)."""
 
 from __future__ import annotations
 
 import os
 
-from graph.matrix import parse_matrix
+from graph.matrix import parse_cell, parse_matrix
 from tests.mini import ROOT
 
-VERSION = os.environ.get("FREESTANDING_PYTHON") or parse_matrix((ROOT / "toolchains/targets.toml").read_text()).versions[0]
-MINOR = ".".join(VERSION.split(".")[:2])
+TARGET = "x86_64-unknown-linux-gnu"
+CELL = parse_cell(f"{TARGET}:{os.environ.get('FREESTANDING_PYTHON', '')}", parse_matrix((ROOT / "toolchains/targets.toml").read_text()))
+VERSION = CELL.version
+MINOR = CELL.minor
 TAG = MINOR.replace(".", "")
 """As in file names: 313."""
