@@ -45,11 +45,13 @@ FACTS = {
 
 
 def load(name: str) -> ModuleType:
-    """A script as a module."""
+    """A script as a module, which finds others of its folder as when it is run."""
     spec = importlib.util.spec_from_file_location(name, STEPS / f"{name}.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(STEPS)
+        spec.loader.exec_module(module)
     return module
 
 

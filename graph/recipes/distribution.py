@@ -123,7 +123,7 @@ def _build_files(ctx: Context) -> Node:
         ),
         inputs=(source_input(ctx, only=BUILD_FILES_READ), Input(f"configure:{ctx.cell.abi}", "configured")),
         files=(_json("facts.json", facts), *(ctx.file(f"graph/runtime/{name}", f"runtime/{name}") for name in RUNTIME)),
-        scripts=("build_files.py", "compile_tree.py"),
+        scripts=("build_files.py", "start.py", "compile_tree.py"),
     )
 
 

@@ -28,6 +28,6 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
                 python_step(ctx, *tree, "--record"),
             ),
             inputs=(Input("fetch:pip", "wheel"),),
-            scripts=("pip_tree.py", "compile_tree.py"),
+            scripts=("pip_tree.py", "start.py", "compile_tree.py"),
         ),
     )

@@ -13,6 +13,8 @@ from pathlib import Path
 from sysconfig import parse_config_h
 from typing import TypedDict
 
+from start import command
+
 try:
     from sysconfig.__main__ import _parse_makefile  # type: ignore[import-not-found]
 except ImportError:
@@ -278,18 +280,6 @@ def python_config(template: str, values: dict[str, object], facts: Facts, folder
         (folder / other).symlink_to(path.name)
 
 
-START = """#!/bin/sh
-'''':
-self=$0
-case $self in */*) ;; *) self=./$self ;; esac
-while [ -h "$self" ]; do
-    to=$(readlink "$self")
-    case $to in /*) self=$to ;; *) self=${{self%/*}}/$to ;; esac
-done
-exec "${{self%/*}}/python{minor}" "$0" "$@"
-'''
-"""
-"""For sh, which follows links to the command (without realpath, which macOS 11 lacks) and starts Python; to that it is a string."""
 COMMANDS = (
     ("idle", "idle3", "from idlelib.pyshell import main\n\nmain()\n", ()),
     ("pydoc", "pydoc3", "import pydoc\n\npydoc.cli()\n", ()),
@@ -303,7 +293,7 @@ def commands(minor: str, folder: Path) -> None:
     for name, link, body, minors in COMMANDS:
         if not minors or minor in minors:
             path = folder / f"{name}{minor}"
-            path.write_text(START.format(minor=minor) + body)
+            path.write_text(command(minor, body))
             path.chmod(0o755)
             (folder / link).symlink_to(path.name)
 

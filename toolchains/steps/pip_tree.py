@@ -9,23 +9,15 @@ import zipfile
 from email.parser import HeaderParser
 from pathlib import Path
 
-SCRIPT = """#!/bin/sh
-'''':
-self=$0
-case $self in */*) ;; *) self=./$self ;; esac
-while [ -h "$self" ]; do
-    to=$(readlink "$self")
-    case $to in /*) self=$to ;; *) self=${{self%/*}}/$to ;; esac
-done
-exec "${{self%/*}}/python{minor}" "$0" "$@"
-'''
+from start import command
+
+PIP = """\
 import sys
 from pip._internal.cli.main import main
 if __name__ == "__main__":
     sys.argv[0] = sys.argv[0].removesuffix(".exe")
     sys.exit(main())
 """
-"""For sh and Python alike: a path with a space cannot stand in a #! line, and the place is not known before it is unpacked."""
 
 
 def unpack(wheel: Path, site: Path) -> list[str]:
@@ -89,7 +81,7 @@ def main(argv: list[str]) -> None:
     (out / "bin").mkdir()
     for name in ("pip", "pip3", f"pip{minor}"):
         path = out / "bin" / name
-        path.write_text(SCRIPT.format(minor=minor))
+        path.write_text(command(minor, PIP))
         path.chmod(0o755)
 
 
