@@ -62,6 +62,8 @@ def _elf(path: str, data: bytes) -> tuple[Binary, ...]:
 
 _TAG = lief.ELF.DynamicEntry.TAG
 _SEGMENT = lief.ELF.Segment.TYPE
+_UNDEFINED = 0
+"""SHN_UNDEF of the ELF specification: another file defines it."""
 
 
 def _dynamic(elf: lief.ELF.Binary) -> tuple[int, int, frozenset[lief.ELF.DynamicEntry.TAG]]:
@@ -107,7 +109,8 @@ def _symbols(elf: lief.ELF.Binary, *, imported: bool) -> Iterator[Symbol]:
         for version in requirement.get_auxiliary_symbols()
     }
     for symbol in elf.dynamic_symbols:
-        if symbol.name and (symbol.imported if imported else symbol.exported):
+        # (not lief's `imported`: it wants a type, and a name that no library gave to the linker has none)
+        if symbol.name and (symbol.shndx == _UNDEFINED if imported else symbol.exported):
             version = symbol.symbol_version if symbol.has_version else None
             named = version.symbol_version_auxiliary if version is not None and version.has_auxiliary_version else None
             library = libraries.get(version.value, "") if version is not None and imported else ""

@@ -54,6 +54,11 @@ def test_a_program_and_its_library() -> None:
     assert library.kind is Kind.SHARED
 
 
+def test_an_import_that_no_library_gives_is_one() -> None:
+    """Functions that are newer than the sysroot look so: the audit bans some."""
+    assert facts("lone.so").imports == (Symbol("of_nobody"),)
+
+
 def test_symbol_versions_name_their_library() -> None:
     assert {symbol.version for symbol in facts("good-private.so").exports} == {"OWN_1"}
     assert facts("uses-private.so").imports == (Symbol("own_length", "OWN_1", "libown.so.1"),)

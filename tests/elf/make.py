@@ -23,6 +23,7 @@ PROGRAM = "extern void *Py_Answer(void *, const void *, unsigned long); int main
 MODULE = "#include <string.h>\nsize_t PyInit_fix(const char *s) { return strlen(s); }"
 LEAKY = MODULE + "\nsize_t inflate(const char *s) { return PyInit_fix(s); }"
 PRIVATE = '#include <string.h>\nsize_t own_length(const char *s) { return strlen(s); }\nconst char *own_name(void) { return "own"; }'
+LONE = "extern int of_nobody(void); int PyInit_fix(void) { return of_nobody(); }"
 ABSOLUTE = r"""__asm__(".text\n.globl PyInit_fix\nPyInit_fix: movabs $place, %rax\nret\n.data\n.globl place\nplace: .byte 0");"""
 
 SAFE = "-Wl,-z,relro,-z,now,-z,noexecstack -fPIC -fvisibility=default"
@@ -43,6 +44,8 @@ FILES: dict[str, tuple[str, str]] = {
     "leaky-module.so": (LEAKY, f"-shared {SAFE}"),
     "lazy.so": (MODULE, "-shared -fPIC -Wl,-z,lazy,-z,norelro"),
     "textrel.so": (ABSOLUTE, f"-shared {SAFE} -Wl,-z,notext"),
+    # of a name that no library gives, a linker knows no type
+    "lone.so": (LONE, f"-shared {SAFE} -Wl,-z,undefs"),
     "rpath.so": (MODULE, f"-shared {SAFE} -Wl,-rpath,/opt/lib:$ORIGIN/../../../../..:$ORIGIN"),
     "fixed.bin": (PROGRAM.replace("Py_Answer(v, v, n) == 0", "0"), "-no-pie -fno-PIE"),
     "module.o": (MODULE, "-c -fPIC"),
