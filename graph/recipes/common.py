@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import TYPE_CHECKING, TypedDict
 
 from graph.errors import PlanError
 from graph.lock import Lock, Source
 from graph.node import Fetch, File, Input, Node, Run, Step, Unpack
 from graph.target import ABI_OPTIONS, Cell, Target
+
+if TYPE_CHECKING:
+    # (Unpack of graph.node is another)
+    import typing_extensions
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +222,14 @@ def toolchain_inputs(ctx: Context) -> tuple[Input, ...]:
     return (Input("toolchain:zig", "zig", only=("zig",)), Input(f"libc:{ctx.triple}", "libc"), *lld)
 
 
+class More(TypedDict, total=False):
+    """Arguments of `compile_node` that those who call it hand on."""
+
+    files: tuple[File, ...]
+    tools: tuple[str, ...]
+    build_cc: bool
+
+
 def compile_node(
     ctx: Context,
     name: str,
@@ -250,10 +263,8 @@ def configure_node(
     steps: tuple[Step, ...],
     *,
     inputs: tuple[Input, ...] = (),
-    files: tuple[File, ...] = (),
-    tools: tuple[str, ...] = ("posix", "make"),
     env: Mapping[str, str] | None = None,
-    build_cc: bool = False,
+    **more: typing_extensions.Unpack[More],
 ) -> Node:
     """A compile node whose programs run: by themselves, or with `emulator`. Its output is the build tree.
 
@@ -267,9 +278,7 @@ def configure_node(
         name,
         steps,
         inputs=(*emulation_inputs(ctx), *inputs),
-        files=files,
-        tools=tools,
         output="work",
         env={**flags, **emulation, **(env or {})},
-        build_cc=build_cc,
+        **more,
     )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from graph.node import File, Input, Node, Step
 from graph.recipes import common
-from graph.recipes.common import Context, compile_node
+from graph.recipes.common import Context, More, compile_node
+
+if TYPE_CHECKING:
+    import typing_extensions
 
 CFLAGS = "-O2 -fPIC -fvisibility=hidden -D_FORTIFY_SOURCE=2"
 """Static libraries end in one extension module or in libpython: position-independent, and none of their symbols exported."""
@@ -33,10 +37,8 @@ def configure_node(
     source: str = "",
     reads: tuple[str, ...] = (),
     inputs: tuple[Input, ...] = (),
-    files: tuple[File, ...] = (),
-    tools: tuple[str, ...] = ("posix", "make"),
     env: Mapping[str, str] | None = None,
-    build_cc: bool = False,
+    **more: typing_extensions.Unpack[More],
 ) -> Node:
     """configure:TRIPLE:NAME. Runs `argv` in /build/work with the source at /build/src, of which it sees `reads`; gives the build tree."""
     return common.configure_node(
@@ -44,10 +46,8 @@ def configure_node(
         f"configure:{ctx.triple}:{name}",
         (Step(argv), NO_LOGS),
         inputs=(Input(f"source:{source or name}", "src", only=reads), *inputs),
-        files=files,
-        tools=tools,
         env={"CFLAGS": CFLAGS, **(env or {})},
-        build_cc=build_cc,
+        **more,
     )
 
 
@@ -59,10 +59,8 @@ def make_node(
     source: str = "",
     configured: bool = True,
     inputs: tuple[Input, ...] = (),
-    files: tuple[File, ...] = (),
-    tools: tuple[str, ...] = ("posix", "make"),
     env: Mapping[str, str] | None = None,
-    build_cc: bool = False,
+    **more: typing_extensions.Unpack[More],
 ) -> Node:
     """make:TRIPLE:NAME. The source at /build/src, and at /build/work the tree that the configure node left."""
     built = (Input(f"configure:{ctx.triple}:{name}", "work", writable=True),) if configured else ()
@@ -71,10 +69,8 @@ def make_node(
         f"make:{ctx.triple}:{name}",
         steps,
         inputs=(Input(f"source:{source or name}", "src"), *built, *inputs),
-        files=files,
-        tools=tools,
         env={"CFLAGS": CFLAGS, **(env or {})},
-        build_cc=build_cc,
+        **more,
     )
 
 
