@@ -46,6 +46,8 @@ class Target:
     autoconf: str
     """--host of configure scripts: a name that config.sub knows."""
     cpu_flags: tuple[str, ...]
+    lto_flags: tuple[str, ...]
+    """More for the link that optimises: what lld does not find in bitcode for the architecture."""
     page_size: int
     """Largest page size of the architecture in bytes: segments are aligned to it."""
     deployment_target: str

@@ -24,6 +24,7 @@ TARGET = Target(
     debian="amd64",
     openssl="linux-x86_64",
     openssl_options=(),
+    lto_flags=(),
     zig_wheel="zig-linux-x86_64",
     run="native",
     qemu="",

@@ -26,6 +26,7 @@ platform_tag = "linux-x86_64"
 debian = "amd64"
 openssl = "linux-x86_64"
 openssl_options = []
+lto_flags = []
 zig_wheel = "zig-linux-x86_64"
 run = "native"
 qemu = ""

@@ -165,7 +165,7 @@ def _core(ctx: Context) -> Node:
         *(f"PYTHON={python_name(ctx)}", f"SONAME={soname(ctx)}", "OUT=../out"),
         # the stable ABI is that of release builds
         f"STABLE_ABI={'' if 'debug' in ctx.cell.options or macos else 'libpython3.so'}",
-        f"LTO={'-flto=thin' if 'lto' in ctx.cell.options else ''}",
+        f"LTO={' '.join(('-flto=thin', *ctx.cell.target.lto_flags)) if 'lto' in ctx.cell.options else ''}",
         # frozen modules are there already; on the command line, as rules are read before core.mk is
         *("FREEZE_MODULE_DEPS=", "FREEZE_MODULE_BOOTSTRAP_DEPS=", "DEEPFREEZE_DEPS="),
     )

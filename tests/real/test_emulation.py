@@ -19,8 +19,10 @@ from graph.session import Session
 from tests.mini import Checkout
 
 PROGRAM = Path(__file__).with_name("emulation.c")
-FOREIGN = ("armv7-unknown-linux-gnueabihf", "ppc64le-unknown-linux-gnu", "s390x-unknown-linux-gnu")
-"""32 bits, IBM's long double, big-endian: aarch64 runs as a whole, and full_matrix.py does the others."""
+FOREIGN = tuple(
+    f"{row}-unknown-linux-{libc}" for row, libc in (("armv7", "gnueabihf"), ("ppc64le", "gnu"), ("riscv64", "gnu"), ("s390x", "gnu"))
+)
+"""32 bits, IBM's long double, an ABI that flags name, big-endian: aarch64 runs as a whole, and full_matrix.py does the others."""
 BIG = 12345678901234567
 SAID = [
     "atomic fa000000fa0 own 1000",
@@ -34,14 +36,23 @@ GUESS = re.compile(r"guess|cross.compil\w*\.\.\. yes|cross.compiling$|\bassum(ed
 
 
 def programs(ctx: Context) -> tuple[Node, ...]:
-    """A configure node that compiles the program without and with optimisation, and runs both."""
+    """A configure node that compiles the program without and with optimisation, and with that of the link, and runs them."""
     compiles = (
         Step(("cc", *flags, "-o", name, "/build/emulation.c", "-lm", "-lpthread"))
         for name, flags in (("plain", ("-O0",)), ("fast", ("-O2",)))
     )
-    runs = Step(("sh", "-c", "mkdir out && ./plain >out/plain && ./fast >out/fast && cp fast.bin out/program"))
-    files = (File("emulation.c", PROGRAM.read_bytes()),)
-    return (configure_node(ctx, f"configure:{ctx.triple}:emulation", (*compiles, runs), files=files, tools=("posix",)),)
+    # as core.mk links: a library, and the machine code that lld leaves
+    lto = ("-flto=thin", *ctx.cell.target.lto_flags)
+    library = (
+        Step(("cc", "-O2", "-fPIC", *lto, "-Dmain=program", "-c", "-o", "library.o", "/build/emulation.c")),
+        Step(("cc", "-shared", *lto, "-Wl,--lto-obj-path=whole.o", "-o", "whole.so", "library.o", "-lm", "-lpthread")),
+        Step(("sh", "-c", "cc -o linked /build/main.c whole.o* -lm -lpthread")),
+    )
+    runs = Step(
+        ("sh", "-c", "mkdir out && for kind in plain fast linked; do ./$kind >out/$kind || exit 1; done && cp fast.bin out/program")
+    )
+    files = (File("emulation.c", PROGRAM.read_bytes()), File("main.c", b"int program(void);\nint main(void) { return program(); }\n"))
+    return (configure_node(ctx, f"configure:{ctx.triple}:emulation", (*compiles, *library, runs), files=files, tools=("posix",)),)
 
 
 def build_of(session: Session, triple: str) -> Build:
@@ -67,7 +78,7 @@ def test_a_program_of_the_target_computes_and_runs_on_its_floor(session: Session
     build, name = build_of(session, triple), f"configure:{triple}:emulation"
     made(build, name)
     session.store.copy_tree(build.result(name).tree, tmp_path / "work")
-    for kind in ("plain", "fast"):
+    for kind in ("plain", "fast", "linked"):
         said = (tmp_path / "work/out" / kind).read_text().splitlines()
         *computed, size = said
         narrow = size.startswith("size 4 ")
