@@ -26,4 +26,14 @@ cc -dynamiclib -install_name @rpath/libone.dylib -Wl,-force_load,libone.a -o "$o
 echo 'int one(void); int absent(void); int main(void) { return one() + absent(); }' > needs.c
 if cc needs.c -L"$out" -lone -o needs 2> message.txt; then exit 1; fi
 grep 'undefined symbol: absent' message.txt
+cat > numbers.c << 'END'
+#include <complex.h>
+#include <math.h>
+int main(int argc, char **argv) {
+    double complex quotient = CMPLX(argc, 2) / CMPLX(3, argc);
+    float complex small = CMPLXF(argc, 2) / CMPLXF(3, argc);
+    return (int)(fmax(creal(quotient), argc) + crealf(small) + exp(argc) + (double)((unsigned __int128)argc << 70));
+}
+END
+cc -O2 -fno-builtin numbers.c -o "$out/numbers"
 cp "$out/plain" "$out/stacked"

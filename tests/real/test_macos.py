@@ -127,6 +127,14 @@ def test_newer_functions_are_weak(made: dict[str, Path]) -> None:
         assert symbol.description & 0x40, "N_WEAK_REF"
 
 
+def test_the_systems_own_functions_stay_beside_the_compilers_builtins(made: dict[str, Path]) -> None:
+    """exp and fmax are libSystem's; a complex quotient, which libSystem has for one processor of two, is ours."""
+    binary = macho(made["drivers"] / "numbers")
+    imported = {str(symbol.name) for symbol in binary.imported_symbols}
+    assert {"_exp", "_fmax"} <= imported
+    assert not {name for name in imported if name.startswith("___div") or "f128" in name}
+
+
 def test_nothing_names_the_build_folder(made: dict[str, Path]) -> None:
     for path in made["drivers"].iterdir():
         assert b"/build" not in path.read_bytes(), path.name
