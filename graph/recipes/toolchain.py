@@ -25,7 +25,8 @@ WITHOUT = (
 
 SDK = "macos-sdk"
 """The source that SDKROOT brings (graph/local.py)."""
-OF_SDK = ("SDKSettings.json", "usr/include/", "usr/lib/", "System/Library/Frameworks/")
+OF_SDK = ("SDKSettings.json", "usr/include/", "usr/lib/", "System/Library/*Frameworks/")
+NOT_OF_SDK = ("System/Library/PrivateFrameworks/",)
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
@@ -59,7 +60,7 @@ def _stubs(ctx: Context) -> tuple[Node, ...]:
 
 def _macos(ctx: Context) -> tuple[Node, ...]:
     """A sysroot laid out as an SDK: from zig's headers and ours, or Apple's own, which SDKROOT brings (docs/macos.md)."""
-    of_sdk = (fetch_node(ctx, SDK), source_node(ctx, SDK, only=OF_SDK)) if SDK in ctx.lock.sources else ()
+    of_sdk = (fetch_node(ctx, SDK), source_node(ctx, SDK, only=OF_SDK, without=NOT_OF_SDK)) if SDK in ctx.lock.sources else ()
     sdk = (Input(f"source:{SDK}", "sdk"),) if of_sdk else ()
     target = ctx.cell.target
     places = ("/build/ours", "/build/out", *(f"/build/{given.at}" for given in sdk))

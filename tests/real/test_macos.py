@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from graph.recipes.registry import RECIPES
 from graph.session import Session
 from tests.mini import Checkout
 from tests.real.conftest import HOUR
+from tests.test_recipes_aqua import argvs, fake_sdk, planned
 from tests.test_steps import load
 
 main_stack = load("main_stack")
@@ -148,6 +150,26 @@ def test_a_stack_is_set_and_signed_anew(made: dict[str, Path]) -> None:
     assert binary.main_command is not None and binary.main_command.stack_size == 16 * 1024 * 1024
     assert path.read_bytes() != (made["drivers"] / "plain").read_bytes()
     assert bad_pages(path.read_bytes()) == []
+
+
+def test_tk_is_compiled_from_the_files_that_upstream_compiles(session: Session, tmp_path: Path) -> None:
+    """The recipe's list, as make reads it, against the object lists of Tk's own Makefile."""
+    environ = {**session.environ, "SDKROOT": str(fake_sdk(tmp_path / "sdk"))}
+    given = Session(session.root, environ)
+    context, plan = planned(given, TARGETS[0])
+    workshop = Workshop(given.store, given.runner, given.fetcher, Jobserver(1), given.reporter, given.lock, given.tools)
+    build = Build(plan, workshop)
+    for name in plan.closure(["source:tk-macos"]):
+        build.realise(name)
+    given.store.copy_tree(build.result("source:tk-macos").tree, tmp_path / "src")
+    [argv] = [argv for argv in argvs(plan[f"make:{context.triple}:tk-objects"]) if "LIB=libtk.a" in argv]
+    [names] = [word.replace("/build/src", str(tmp_path / "src")) for word in argv if word.startswith("NAMES=")]
+    (tmp_path / "show.mk").write_text("show:\n\t@echo $(NAMES)\n")
+    done = subprocess.run(["make", "-s", "-f", tmp_path / "show.mk", names], capture_output=True, text=True, check=True)
+    text = (tmp_path / "src/unix/Makefile.in").read_text().replace("\\\n", " ")
+    lists = ("GENERIC", "WIDG", "CANV", "IMAGE", "TEXT", "STUB", "TTK", "AQUA")
+    objects = [name for one in lists for name in re.findall(rf"(?m)^{one}_OBJS\s*=(.*)$", text)[0].split()]
+    assert sorted(Path(name).stem for name in done.stdout.split()) == sorted(name.removesuffix(".o") for name in objects)
 
 
 def defines(text: str) -> dict[str, str]:
