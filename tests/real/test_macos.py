@@ -26,7 +26,7 @@ from tests.real.conftest import HOUR
 from tests.test_recipes_aqua import argvs, fake_sdk, planned
 from tests.test_steps import load
 
-main_stack = load("main_stack")
+main_stack, references = load("main_stack"), load("references")
 TARGETS = ("aarch64-apple-darwin", "x86_64-apple-darwin")
 MACHINES = {"aarch64-apple-darwin": ("ARM64", "11.0"), "x86_64-apple-darwin": ("X86_64", "10.15")}
 SCRIPT = Path(__file__).with_name("macos.sh")
@@ -38,7 +38,8 @@ def drivers(ctx: Context) -> tuple[Node, ...]:
     if ctx.cell.target.os != "macos":
         return ()
     file = File("test.sh", SCRIPT.read_bytes())
-    return (compile_node(ctx, f"make:{ctx.triple}:test", (Step(("sh", "/build/test.sh")),), files=(file,), tools=("posix",)),)
+    files = (file, File("references.h", references.header(["_lone"]).encode()))
+    return (compile_node(ctx, f"make:{ctx.triple}:test", (Step(("sh", "/build/test.sh")),), files=files, tools=("posix",)),)
 
 
 @pytest.fixture(scope="module")
@@ -129,17 +130,28 @@ def test_newer_functions_are_weak(made: dict[str, Path]) -> None:
         assert symbol.description & 0x40, "N_WEAK_REF"
 
 
-def test_the_systems_own_functions_stay_beside_the_compilers_builtins(made: dict[str, Path]) -> None:
-    """exp and fmax are libSystem's; a complex quotient, which libSystem has for one processor of two, is ours."""
+def test_the_systems_own_functions_stay_beside_the_compilers_builtins(made: dict[str, Path], triple: str) -> None:
+    """exp and fmax are libSystem's; so is a complex quotient where libSystem has it: on Intel's."""
     binary = macho(made["drivers"] / "numbers")
     imported = {str(symbol.name) for symbol in binary.imported_symbols}
     assert {"_exp", "_fmax"} <= imported
-    assert not {name for name in imported if name.startswith("___div") or "f128" in name}
+    assert {name for name in imported if name.startswith("___div")} == (
+        {"___divdc3", "___divsc3"} if triple.startswith("x86_64") else set()
+    )
+    assert not [name for name in imported if "f128" in name]
 
 
 def test_nothing_names_the_build_folder(made: dict[str, Path]) -> None:
-    for path in made["drivers"].iterdir():
+    for path in (path for path in made["drivers"].rglob("*") if path.is_file()):
         assert b"/build" not in path.read_bytes(), path.name
+
+
+def test_a_program_takes_every_object_that_the_table_refers_to(made: dict[str, Path]) -> None:
+    shown = {name: {str(symbol.name) for symbol in macho(made["drivers"] / name).exported_symbols} for name in ("table", "referring")}
+    assert "_api" in shown["table"] and "_lone" not in shown["table"]
+    assert {"_api", "_lone"} <= shown["referring"]
+    objects = sorted((made["drivers"] / "objects").iterdir())
+    assert sorted(name for path in objects for name in references.exported(path.read_bytes())) == ["_api", "_lone"]
 
 
 def test_a_stack_is_set_and_signed_anew(made: dict[str, Path]) -> None:

@@ -49,7 +49,7 @@ find "$out" -name '*.tbd' -type f -exec grep -l 'arm64e\.x1-mac' {} + | while re
 done
 
 # compiler-rt as elsewhere, but for what has a long double of 128 bits in it, which macOS has not: zig's complex quotient asks for its fmaxf128.
-# Of complex numbers libSystem has a part, by processor; so these are ours.
+# Of complex numbers libSystem has a part, by processor; ours stand behind it.
 sh "$own/builtins.sh" "$zig_target" "$out/clang/lib/darwin/libclang_rt.osx.a" '\|mulc3\|divc3' -lc
 "$ZIG" clang --target="$clang_target" -O2 -fPIC -fvisibility=hidden -c "$own/complex.c" -o complex.o
 "$ZIG" ar rsD "$out/clang/lib/darwin/libclang_rt.osx.a" complex.o
