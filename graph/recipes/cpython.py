@@ -49,8 +49,6 @@ STRIP = {"linux": ("-Wl,-s",), "macos": ("-Wl,-x",)}
 """Per system: without symbols that nothing is linked by."""
 MAIN_STACK = "0x1000000"
 """16 MiB: configure's -stack_size for macOS."""
-SCRIPTS = ("steps/main_stack.py", "steps/references.py")
-"""Files of toolchains/ that a core of macOS needs: they do what lld cannot."""
 CORE_MAKEFILE = {"linux": "core.mk", "macos": "darwin.mk"}
 SITE = {"linux": "linux.site", "macos": "macos.site"}
 """Per system: files of toolchains/cpython."""
@@ -172,8 +170,10 @@ def _core(ctx: Context) -> Node:
         *("FREEZE_MODULE_DEPS=", "FREEZE_MODULE_BOOTSTRAP_DEPS=", "DEEPFREEZE_DEPS="),
     )
     makefile = CORE_MAKEFILE[ctx.cell.target.os]
-    after, scripts = (_main_stack(ctx), SCRIPTS) if macos else ((), ())
-    references = (f"REFERENCES={' '.join(_scripted(ctx, 'references.py').argv)}",) if macos else ()
+    # what lld cannot do for macOS
+    after, stack = (_main_stack(ctx), ("main_stack.py",)) if macos else ((), ())
+    script = ("references.py",) if macos and "lto" in ctx.cell.options else ()
+    references = tuple(f"REFERENCES={' '.join(_scripted(ctx, name).argv)}" for name in script)
     return compile_node(
         ctx,
         f"core:{ctx.cell}",
@@ -188,7 +188,10 @@ def _core(ctx: Context) -> Node:
             Input(f"python:{ctx.cell.version}", "frozen", subdir="Python"),
             *(build_python(ctx) if macos else ()),
         ),
-        files=(ctx.file(f"toolchains/cpython/{makefile}", makefile), *(ctx.file(f"toolchains/{name}", name) for name in scripts)),
+        files=(
+            ctx.file(f"toolchains/cpython/{makefile}", makefile),
+            *(ctx.file(f"toolchains/steps/{name}", f"steps/{name}") for name in (*stack, *script)),
+        ),
         tools=("posix", "make", *(run_tools(host_context(ctx)) if macos else ())),
     )
 
@@ -200,7 +203,7 @@ def _main_stack(ctx: Context) -> tuple[Step, ...]:
 
 
 def _scripted(ctx: Context, script: str, *args: str) -> Step:
-    """Run one of SCRIPTS with what `build_python` gives."""
+    """Run a script of toolchains/steps/ with what `build_python` gives."""
     env = ("env", "PYTHONHOME=/build/py", "PYTHONPATH=/build/py/modules", "PYTHONDONTWRITEBYTECODE=1")
     return Step((*env, *python_step(ctx, script, *args).argv))
 
