@@ -20,9 +20,12 @@ from graph.errors import UnpackError
 from graph.facts import Archive, Binary, Entry, Finding
 from graph.policy import Policy
 from graph.rules import METADATA, check
+from graph.staticlib import names_of
 
 READ = (METADATA, "*/_sysconfigdata_*.py", "*/config-*/Makefile", "*/include/python*/pyconfig.h")
 """Members whose text is judged."""
+INDEXED = "*/libpython*.a"
+"""Static libraries whose index is judged."""
 HEAD = 64
 """Bytes of each file that its Entry keeps: object file magic, #! line, header of a .pyc."""
 
@@ -50,6 +53,7 @@ def read_archive(path: Path, policy: Policy) -> Archive:
     entries: list[Entry] = []
     binaries: list[Binary] = []
     texts: dict[str, str] = {}
+    indexes: dict[str, frozenset[str]] = {}
     try:
         with members(path) as stream:
             for member, data in stream:
@@ -57,10 +61,12 @@ def read_archive(path: Path, policy: Policy) -> Archive:
                 binaries.extend(read_binaries(member.name, data))
                 if any(fnmatchcase(member.name, glob) for glob in READ):
                     texts[member.name] = data.decode("utf-8", "replace")
+                if fnmatchcase(member.name, INDEXED):
+                    indexes[member.name] = names_of(data) or frozenset()
         stamp = _stamp(path)
     except (tarfile.TarError, EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
         raise UnpackError(str(error), place=str(path), hint="build it again: doit dist:TARGET") from error
-    return Archive(path.name, tuple(entries), tuple(binaries), texts, stamp)
+    return Archive(path.name, tuple(entries), tuple(binaries), texts, indexes, stamp)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from doit.cmd_run import Run as DoitRun
 from graph import picture, relock, table, trace
 from graph.errors import FreestandingError, Interrupted, NotReproducible, StoreError, UsageError, os_error
 from graph.explain import diff
+from graph.recipes.cpython_modules import remarks
 from graph.session import Session, checked_root, session
 from graph.verify import verify_nodes
 
@@ -149,6 +150,7 @@ class Matrix(Own):
         print("\n".join(table.columns([list(rows[0]), *(list(row.values()) for row in rows)])))
         shared, apart = current.plan.sharing(f"dist:{cell}" for cell in current.cells)
         print(f"{len(current.cells)} distributions: {shared} nodes; by a job each {apart}, {apart / shared:.1f} times as many")
+        print("".join(f"{line}\n" for line in remarks(current.cells)), end="")
         return 0
 
 
@@ -192,7 +194,8 @@ class Explain(Own):
         current = here()
         for name in _named(current, pos_args):
             missing = current.look_up([name])
-            for line in explanation(current, name, missing):
+            dists = (cell for cell in current.cells if name == f"dist:{cell}")
+            for line in (*explanation(current, name, missing), *remarks(dists)):
                 print(line)
         return 0
 

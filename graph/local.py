@@ -74,8 +74,8 @@ def with_local(lock: Lock, matrix: Matrix, local: Local, folder: Path) -> tuple[
     return marked, replace(matrix, versions=_versions(version, matrix) if version else matrix.versions)
 
 
-def with_sdk(lock: Lock, matrix: Matrix, sdk: Local, folder: Path) -> Lock:
-    """The lock with Apple's SDK, which macOS targets are then built with: a source like any other, so that its content is in their keys.
+def with_sdk(lock: Lock, matrix: Matrix, sdk: Local, folder: Path) -> tuple[Lock, Matrix]:
+    """Lock and matrix with Apple's SDK, which macOS targets are then built with: a source like any other, with its content in their keys.
 
     Raises UsageError when the folder is no SDK of macOS, or one that is older than what a target is to run on.
     """
@@ -87,7 +87,8 @@ def with_sdk(lock: Lock, matrix: Matrix, sdk: Local, folder: Path) -> Lock:
     path = _packed(sdk, folder)
     digest = hash_file(path)
     source = Source(SDK, version, path.name, digest.hash, digest.size, "LicenseRef-Apple-Xcode", ())
-    return replace(lock, sources={**lock.sources, SDK: source})
+    targets = {triple: replace(target, sdk=version) if target.os == "macos" else target for triple, target in matrix.targets.items()}
+    return replace(lock, sources={**lock.sources, SDK: source}), replace(matrix, targets=targets)
 
 
 def sdk_version(tree: Path) -> str:

@@ -18,6 +18,8 @@ CHOICES = {
     "run": ("native", "qemu", "wine", "none"),
 }
 """Fields of a row that have one of a few values."""
+NO_COLUMN = ("triple", "sdk")
+"""Fields of Target that no row of the table gives."""
 TOOLCHAIN = "toolchain"
 """Name of the add-on with a compiler."""
 FREETHREADED_SINCE = (3, 13)
@@ -129,7 +131,7 @@ def _whole(triple: str, rows: Mapping[str, Any], *users: str) -> dict[str, Any]:
 
 def _target(triple: str, row: dict[str, Any]) -> Target:
     place = f"{PLACE}: [targets.{triple}]"
-    kinds = {field.name: str(field.type) for field in fields(Target) if field.name != "triple"}
+    kinds = {field.name: str(field.type) for field in fields(Target) if field.name not in NO_COLUMN}
     for name in sorted(set(row) - set(kinds)):
         raise LockError(f"unknown key {name!r}", place=place, hint=did_you_mean(name, kinds))
     for name in sorted(set(kinds) - set(row)):

@@ -140,6 +140,7 @@ def _policy(merged: dict[str, Any], cell: Cell) -> Policy:
         values = {key: READERS[key](value) for key, value in merged.items()}
         versions = values.get("versions", {})
         values["versions"] = {family: cell.target.libc_floor if limit == "floor" else limit for family, limit in versions.items()}
-        return Policy(cell, **values)
+        # what an SDK of Apple's is needed for is due where one was given
+        return Policy(cell, **{**values, **({"optional": frozenset()} if cell.target.sdk else {})})
     except (TypeError, ValueError, AttributeError) as error:
         raise LockError(f"bad value: {error}", place="policy.toml") from None

@@ -76,7 +76,7 @@ class Session:
         for local in self._locals:
             lock, matrix = with_local(lock, matrix, local, self._local_folder)
         if self._sdk:
-            lock = with_sdk(lock, matrix, self._sdk, self._local_folder)
+            lock, matrix = with_sdk(lock, matrix, self._sdk, self._local_folder)
         return lock, matrix
 
     @cached_property

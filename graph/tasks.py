@@ -12,6 +12,7 @@ from doit.task import Task
 
 from graph.checks import check_dist, test_cell
 from graph.errors import FreestandingError, os_error
+from graph.recipes.cpython_modules import remarks
 from graph.session import Session
 from graph.target import Addon
 
@@ -129,6 +130,9 @@ class Reporter:
     def initialize(self, tasks: dict[str, Task], selected_tasks: list[str]) -> None:
         nodes = [name for name in selected_tasks if name in self._session.plan.nodes]
         groups = [member for name in selected_tasks for member in tasks[name].task_dep if member in self._session.plan.nodes]
+        wanted = {*nodes, *groups}
+        for line in remarks(cell for cell in self._session.cells if f"dist:{cell}" in wanted):
+            self._session.reporter.line(f"note {line}")
         self._session.reporter.begin(len(self._session.plan.closure([*nodes, *groups])))
 
     def add_failure(self, task: Task, fail: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+from graph.matrix import NO_COLUMN
 from graph.target import Target
 
 TARGET = Target(
@@ -34,6 +35,6 @@ TARGET = Target(
 
 def table_of(target: Target, version: str = "3.13.15") -> str:
     """targets.toml with one row, which is also the build host's."""
-    row = "".join(f"{name} = {json.dumps(value)}\n" for name, value in asdict(target).items() if name != "triple")
+    row = "".join(f"{name} = {json.dumps(value)}\n" for name, value in asdict(target).items() if name not in NO_COLUMN)
     hosts = f'linux-x86_64 = "{target}"\n'
     return f'[python]\nversions = ["{version}"]\n\n[hosts]\n{hosts}\n[targets.{target}]\n{row}'

@@ -17,6 +17,7 @@ from graph.facts import Finding
 from graph.policy import parse_policy
 from tests.fake_archive import CELL, NAMES, POLICY, Member, Tree, changed, document, elf, good, write
 from tests.test_binaries import PT_GNU_STACK, PT_LOAD, with_flags
+from tests.test_staticlib import gnu
 
 PYTHON = "python/bin/python3.13"
 LIBPYTHON = "python/lib/libpython3.13.so.1.0"
@@ -118,6 +119,15 @@ def test_good_bytecode_is_no_finding(tmp_path: Path) -> None:
         assert audit(tmp_path, "install_only", {**tree, f"{CACHE}/{name}.pyc": member}) == ()
     two = {f"{CACHE}/os.cpython-313.pyc": pyc(1, 0, 0), f"{CACHE}/os.cpython-312.pyc": pyc(1, 0, 0, b"\xcb\r\r\n")}
     assert [f.rule for f in audit(tmp_path, "install_only", {**tree, **two})] == ["pycache"]
+
+
+def test_a_static_library_has_what_the_shared_one_has(tmp_path: Path) -> None:
+    path = "python/install/lib/python3.13/config-3.13-x86_64-linux-gnu/libpython3.13.a"
+    assert audit(tmp_path, "full", {**good("full"), path: Member(gnu(["Py_Answer", "Py_More"]))}) == ()
+    for library in (gnu(["Py_More"]), gnu([]), b"!<arch>\n"):
+        [found] = audit(tmp_path, "full", {**good("full"), path: Member(library)})
+        assert (found.rule, found.path) == ("static-library", path)
+        assert found.message == "lacks Py_Answer, which python/install/lib/libpython3.13.so.1.0 has"
 
 
 def test_debug_sections_in_a_stripped_archive(tmp_path: Path) -> None:

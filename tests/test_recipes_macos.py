@@ -89,6 +89,16 @@ def test_modules_of_the_system_stand_for_packages() -> None:
     assert "-Wl,-exported_symbol,_PyInit_*" in words(modules["_ssl"])
 
 
+def test_only_lto_needs_a_table_of_references() -> None:
+    given = context(TARGETS[0], "linux-x86_64")
+    for options in (("lto",), ("noopt",)):
+        cell = replace(given.cell, options=options)
+        core = closure(replace(given, cell=cell))[f"core:{cell}"]
+        told = [word for word in words(core) if word.startswith("REFERENCES=")]
+        assert [word.endswith("python3.13 /build/steps/references.py") for word in told] == ([True] if "lto" in options else [])
+        assert ("steps/references.py" in {file.path for file in core.files}) == ("lto" in options)
+
+
 def test_an_sdk_is_a_source_of_the_sysroot() -> None:
     given = context(TARGETS[0], "linux-x86_64")
     sdk = Source("macos-sdk", "15.2", "macos-sdk.tar", "a" * 64, 1, "LicenseRef-Apple", ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from pathlib import Path
 
@@ -66,3 +67,44 @@ def test_other_files_are_refused(tmp_path: Path, data: bytes, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         main_stack.main(["0x1000000", str(path)])
     assert path.read_bytes() == data
+
+
+references = load("references")
+LOCAL, SHOWN, HIDDEN, ABSENT = 0x0E, 0x0F, 0x1F, 0x01
+"""n_type: of the file, for all, for the library alone (private extern), undefined."""
+
+
+def objects(*symbols: tuple[str, int], kind: int = 1) -> bytes:
+    """A relocatable file with these symbols and no code."""
+    names = b"\0" + b"".join(name.encode() + b"\0" for name, _ in symbols)
+    start = references.HEADER + 24
+    command = struct.pack("<IIIIII", references.LC_SYMTAB, 24, start, len(symbols), start + references.NLIST * len(symbols), len(names))
+    rows = b"".join(struct.pack("<IBBHQ", names.index(b"\0" + name.encode() + b"\0") + 1, form, 1, 0, 0) for name, form in symbols)
+    return struct.pack("<IIIIIIII", references.MAGIC_64, 0x0100000C, 0, kind, 1, len(command), 0, 0) + command + rows + names
+
+
+def test_a_header_names_one_symbol_of_each_object(tmp_path: Path) -> None:
+    files = {
+        "a.o": objects(("_PyB", SHOWN), ("_PyA", SHOWN), ("_static", LOCAL), ("_Py0", HIDDEN), ("_Py1", ABSENT)),
+        "hidden.o": objects(("_own", HIDDEN), ("_elsewhere", ABSENT)),
+        "c.o": objects(("_PyC.llvm.17", SHOWN)),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    references.main([str(tmp_path / "out.h"), *(str(tmp_path / name) for name in files)])
+    text = (tmp_path / "out.h").read_text()
+    assert re.findall(r'__asm__\("(.*?)"\)', text) == ["_PyA", "_PyC.llvm.17"]
+    assert text.count("&_reference_") == 2 and "__attribute__((used))" in text
+
+
+@pytest.mark.parametrize("data", [b"", b"BC\xc0\xde" + bytes(60), objects(("_PyA", SHOWN), kind=6)])
+def test_references_take_object_files_only(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "x.o").write_bytes(data)
+    with pytest.raises(ValueError, match="no thin 64-bit Mach-O object file"):
+        references.main([str(tmp_path / "out.h"), str(tmp_path / "x.o")])
+
+
+def test_a_library_that_exports_nothing_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.o").write_bytes(objects(("_own", HIDDEN)))
+    with pytest.raises(ValueError, match="exports a name"):
+        references.main([str(tmp_path / "out.h"), str(tmp_path / "x.o")])

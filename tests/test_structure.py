@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "digest", "target", "facts", "metadata", "toml"}),
-    frozenset({"node", "lock", "matrix", "policy", "globs", "patch", "suite", "tbd", "codesign"}),
+    frozenset({"node", "lock", "matrix", "policy", "globs", "patch", "suite", "staticlib", "tbd", "codesign"}),
     frozenset({"recipes", "rules", "result", "trees", "ways"}),
     frozenset({"plan", "explain", "picture", "trace", "table"}),
     frozenset({"disk", "machine"}),

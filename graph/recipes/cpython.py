@@ -170,33 +170,42 @@ def _core(ctx: Context) -> Node:
         *("FREEZE_MODULE_DEPS=", "FREEZE_MODULE_BOOTSTRAP_DEPS=", "DEEPFREEZE_DEPS="),
     )
     makefile = CORE_MAKEFILE[ctx.cell.target.os]
-    stack, stack_inputs, stack_files = _main_stack(ctx) if macos else ((), (), ())
+    # what lld cannot do for macOS
+    after, stack = (_main_stack(ctx), ("main_stack.py",)) if macos else ((), ())
+    script = ("references.py",) if macos and "lto" in ctx.cell.options else ()
+    references = tuple(f"REFERENCES={' '.join(_scripted(ctx, name).argv)}" for name in script)
     return compile_node(
         ctx,
         f"core:{ctx.cell}",
         (
             Step(("cp", "-R", "/build/frozen/.", "Python/")),
-            Step(("make", "-f", "Makefile", "-f", f"/build/{makefile}", *settings, "core")),
-            *stack,
+            Step(("make", "-f", "Makefile", "-f", f"/build/{makefile}", *settings, *references, "core")),
+            *after,
         ),
         inputs=(
             source_input(ctx, only=globs(CORE, ctx.cell.minor), without=_files_of(extensions(ctx.cell))),
             Input(f"configure:{ctx.cell.abi}", "work", writable=True),
             Input(f"python:{ctx.cell.version}", "frozen", subdir="Python"),
-            *stack_inputs,
+            *(build_python(ctx) if macos else ()),
         ),
-        files=(ctx.file(f"toolchains/cpython/{makefile}", makefile), *stack_files),
+        files=(
+            ctx.file(f"toolchains/cpython/{makefile}", makefile),
+            *(ctx.file(f"toolchains/steps/{name}", f"steps/{name}") for name in (*stack, *script)),
+        ),
         tools=("posix", "make", *(run_tools(host_context(ctx)) if macos else ())),
     )
 
 
-def _main_stack(ctx: Context) -> tuple[tuple[Step, ...], tuple[Input, ...], tuple[File, ...]]:
-    """Steps, inputs and files that give programs the main thread's stack which CPython asks Apple's linker for; lld cannot."""
+def _main_stack(ctx: Context) -> tuple[Step, ...]:
+    """Give programs the main thread's stack which CPython asks Apple's linker for; lld cannot."""
     programs = tuple(f"/build/out/{variant}/bin/{python_name(ctx)}" for variant in ("full", "stripped"))
+    return (_scripted(ctx, "main_stack.py", MAIN_STACK, *programs),)
+
+
+def _scripted(ctx: Context, script: str, *args: str) -> Step:
+    """Run a script of toolchains/steps/ with what `build_python` gives."""
     env = ("env", "PYTHONHOME=/build/py", "PYTHONPATH=/build/py/modules", "PYTHONDONTWRITEBYTECODE=1")
-    step = python_step(ctx, "main_stack.py", MAIN_STACK, *programs)
-    script = ctx.file("toolchains/steps/main_stack.py", "steps/main_stack.py")
-    return (Step((*env, *step.argv)),), build_python(ctx), (script,)
+    return Step((*env, *python_step(ctx, script, *args).argv))
 
 
 @cache

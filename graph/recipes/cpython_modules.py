@@ -6,6 +6,7 @@ a row that differs between versions stands once for each, with `minors`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -33,6 +34,8 @@ class Extension:
     """Python versions (major.minor) that have this row; empty for all."""
     systems: tuple[str, ...] = ()
     """Operating systems that have it (Target.os); empty for all."""
+    sdk: bool = False
+    """It needs Apple's SDK (Target.sdk)."""
 
     @property
     def object_names(self) -> tuple[str, ...]:
@@ -50,11 +53,19 @@ class Absent:
     """Python versions (major.minor) that have it; empty for all."""
     libcs: tuple[str, ...] = ()
     """C libraries (Target.libc) with which it is left out; empty for all."""
+    without_sdk: str = ""
+    """How to get it: it is left out of macOS where no SDK of Apple's was given."""
 
 
 ABSENT = (
     Absent("_gdbm", "GNU dbm is under GPL-3.0-or-later, which an interpreter that is linked with it would inherit; dbm.ndbm serves"),
     Absent("_crypt", "crypt() has left glibc: some systems have it in libcrypt.so.1, others in libcrypt.so.2 or not", ("3.11",), ("gnu",)),
+    Absent(
+        "_tkinter",
+        "Tk for macOS is written for Cocoa, whose headers are in Apple's SDK only",
+        libcs=("none",),
+        without_sdk="set SDKROOT to an SDK of macOS (docs/macos.md)",
+    ),
     Absent("nis", "needs libnsl and libtirpc, which few systems have; NIS is out of use", ("3.11",)),
 )
 
@@ -68,6 +79,7 @@ SHARED_LIBS = {
     "ncurses": ("libncursesw-fs.so.6",),
     "tcl": ("libtcl9.0-fs.so",),
     "tk": ("libtcl9tk9.0-fs.so",),
+    "tk-aqua": ("libtcl9tk9.0-fs.so",),
 }
 """Packages that several modules use: one shared copy each, in lib/ of the distribution, found by a relative run path.
 
@@ -225,6 +237,16 @@ EXTERNAL = (
         libs=("-ltcl9tk9.0", "-ltcl9.0"),
         systems=("linux",),
     ),
+    Extension(
+        "_tkinter",
+        ("_tkinter.c", "tkappinit.c"),
+        reads=("tkinter.h", "clinic/_tkinter.c.h"),
+        flags=("-DWITH_APPINIT=1",),
+        uses=("tcl", "tk-aqua"),
+        libs=("-ltcl9tk9.0", "-ltcl9.0"),
+        systems=("macos",),
+        sdk=True,
+    ),
     Extension("_scproxy", ("_scproxy.c",), libs=("-framework", "SystemConfiguration", "-framework", "CoreFoundation"), systems=("macos",)),
     Extension(
         "_uuid",
@@ -314,19 +336,31 @@ TEST_PACKAGES = ("test", "idlelib.idle_test")
 
 def extensions(cell: Cell) -> tuple[Extension, ...]:
     """Every module of a cell that is built apart from the core, the test modules last."""
-    rows = _rows(cell.minor, cell.target.os)
+    rows = _rows(cell.minor, cell.target.os, bool(cell.target.sdk))
     return tuple(ext for ext in rows if not ext.test and ext.name not in NOT_STATIC) if cell.static else rows
 
 
 @cache
-def _rows(minor: str, system: str) -> tuple[Extension, ...]:
-    return tuple(ext for ext in EXTERNAL + TESTS if minor in (ext.minors or (minor,)) and system in (ext.systems or (system,)))
+def _rows(minor: str, system: str, sdk: bool) -> tuple[Extension, ...]:
+    found = (ext for ext in EXTERNAL + TESTS if minor in (ext.minors or (minor,)) and system in (ext.systems or (system,)))
+    return tuple(ext for ext in found if sdk or not ext.sdk)
 
 
 def absent(cell: Cell) -> tuple[Absent, ...]:
     """What is left out of a cell."""
     minor, libc = cell.minor, cell.target.libc
-    return tuple(row for row in ABSENT if minor in (row.minors or (minor,)) and libc in (row.libcs or (libc,)))
+    found = (row for row in ABSENT if minor in (row.minors or (minor,)) and libc in (row.libcs or (libc,)))
+    return tuple(row for row in found if not (row.without_sdk and cell.target.sdk))
+
+
+def remarks(cells: Iterable[Cell]) -> tuple[str, ...]:
+    """A line on each module that the cells are without, and could be with."""
+    lacking: dict[Absent, dict[str, None]] = {}
+    for cell in cells:
+        for row in absent(cell):
+            if row.without_sdk:
+                lacking.setdefault(row, {})[str(cell.target)] = None
+    return tuple(f"{', '.join(targets)}: no {row.name}. {row.reason}: {row.without_sdk}" for row, targets in lacking.items())
 
 
 def modules_built_apart(cell: Cell) -> tuple[str, ...]:

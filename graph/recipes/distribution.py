@@ -256,7 +256,7 @@ def _module_facts(ctx: Context, ext: Extension) -> dict[str, Any]:
     }
 
 
-SOURCES = {"bdb": "db5.3", "libuuid": "util-linux"}
+SOURCES = {"bdb": "db5.3", "libuuid": "util-linux", "tk-aqua": "tk"}
 """Packages whose entry in sources.lock has another name."""
 SYSTEM_LIBS = frozenset({"m", "dl", "pthread", "rt", "util"})
 

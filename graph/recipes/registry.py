@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from graph.recipes import (
+    aqua,
     bdb,
     bzip2,
     certificates,
@@ -47,6 +48,7 @@ PACKAGES = (
     openssl,
     sqlite,
     tcl,
+    aqua,
     x11,
     xz,
     zlib,

@@ -25,31 +25,46 @@ TK_UNUSED = (
     *("generic/ttk/ttkStubLib.c", "unix/tkAppInit.c", "unix/tkUnixFont.c"),
 )
 XLIB_NEEDS = ("X", "Xfuncproto", "Xosdefs")
+MODULE_SCOPE = "MODULE_SCOPE='extern __attribute__((__visibility__(\"hidden\")))'"
 TK_DEFINES = (
     *("NDEBUG", "BUILD_tk", "USE_TCL_STUBS", "TCL_CFG_OPTIMIZED", "TK_NO_ICU"),
     *(f"HAVE_{fact}" for fact in ("XFT", "PW_GECOS", "SYS_SELECT_H", "SYS_TIME_H", "SYS_TYPES_H", "SYS_PARAM_H")),
-    *("MODULE_SCOPE='extern __attribute__((__visibility__(\"hidden\")))'", "TCL_CFGVAL_ENCODING='\"utf-8\"'"),
+    *(MODULE_SCOPE, "TCL_CFGVAL_ENCODING='\"utf-8\"'"),
     "FONTS_FROM_LIBRARY='\"../share/fonts/tk\"'",
 )
 
 
+TK_UUID = Step(("sh", "-c", "(printf '#define TK_VERSION_UUID '; cat /build/src/manifest.uuid) >tkUuid.h"))
+
+
 def nodes(ctx: Context) -> tuple[Node, ...]:
+    """For Linux; of macOS in aqua.py."""
+    if ctx.cell.target.os != "linux":
+        return ()
     return (
         fetch_node(ctx, "tcl"),
-        source_node(ctx, "tcl", without=TCL_WITHOUT),
         _configure(ctx),
         _tcl_objects(ctx),
-        _scripts(ctx, "tcl", TCL_SCRIPTS_WITHOUT, "tcl_library/manifest.txt=tcl_library/pkgIndex.tcl"),
         _tcl(ctx),
         fetch_node(ctx, "tk"),
-        source_node(ctx, "tk", without=TK_WITHOUT),
         _tk_objects(ctx),
-        _scripts(ctx, "tk", ("demos/",)),
         _tk(ctx),
+        *script_nodes(ctx),
     )
 
 
-def _zlib(ctx: Context, *parts: str) -> Input:
+def script_nodes(ctx: Context) -> tuple[Node, ...]:
+    """source:tcl and source:tk, and of these scripts:tcl and scripts:tk, the same for every target."""
+    return (
+        source_node(ctx, "tcl", without=TCL_WITHOUT),
+        _scripts(ctx, "tcl", TCL_SCRIPTS_WITHOUT, "tcl_library/manifest.txt=tcl_library/pkgIndex.tcl"),
+        source_node(ctx, "tk", without=TK_WITHOUT),
+        _scripts(ctx, "tk", ("demos/",)),
+    )
+
+
+def zlib(ctx: Context, *parts: str) -> Input:
+    """Parts of the one zlib that everything is linked with, at /build/deps/zlib."""
     return Input(f"make:{ctx.triple}:zlib", "deps/zlib", only=parts)
 
 
@@ -61,15 +76,27 @@ def _configure(ctx: Context) -> Node:
         "LDFLAGS": "-L/build/deps/zlib/lib",
         "TCL_LIBRARY": f"{TCL_PREFIX}/tcl_library",
     }
-    return configure_node(ctx, "tcl", (*argv, "--disable-zipfs"), inputs=(_zlib(ctx, "include/", "lib/"),), source="tcl", env=env)
+    return configure_node(ctx, "tcl", (*argv, "--disable-zipfs"), inputs=(zlib(ctx, "include/", "lib/"),), source="tcl", env=env)
 
 
 def _tcl_objects(ctx: Context) -> Node:
     """lib/libtcl.a and libtclstub.a, and headers: private ones too, which Tk includes."""
+    built = Input(f"configure:{ctx.triple}:tcl", "work", writable=True)
+    inputs = (built, zlib(ctx, "include/"))
+    # headers that musl lacks
+    musl = ctx.cell.target.libc == "musl"
+    files, env = (ctx.folder("toolchains/musl", "musl"), {"CPATH": "/build/musl"}) if musl else ((), {})
+    return make_node(
+        ctx, "tcl-objects", tcl_objects_steps(), source="tcl", configured=False, inputs=inputs, files=files, env={"CFLAGS": CFLAGS, **env}
+    )
+
+
+def tcl_objects_steps() -> tuple[Step, ...]:
+    """In the configured tree at /build/work."""
     headers = (
         "install -D -m 644 -t /build/out/include /build/src/generic/*.h /build/src/unix/*.h && cp -R /build/src/libtommath /build/out/"
     )
-    steps = (
+    return (
         # no folder of the machine is searched for packages unasked: TCLLIBPATH, auto_path and lib/ of the distribution are
         Step(("make", "TCL_PACKAGE_PATH=", "objs")),
         Step(("sh", "-c", "ar rcsD libtcl.a *.o")),
@@ -78,12 +105,6 @@ def _tcl_objects(ctx: Context) -> Node:
         Step(("sh", "-c", headers)),
         licence("tcl", "/build/src/license.terms"),
     )
-    built = Input(f"configure:{ctx.triple}:tcl", "work", writable=True)
-    inputs = (built, _zlib(ctx, "include/"))
-    # headers that musl lacks
-    musl = ctx.cell.target.libc == "musl"
-    files, env = (ctx.folder("toolchains/musl", "musl"), {"CPATH": "/build/musl"}) if musl else ((), {})
-    return make_node(ctx, "tcl-objects", steps, source="tcl", configured=False, inputs=inputs, files=files, env={"CFLAGS": CFLAGS, **env})
 
 
 def _scripts(ctx: Context, name: str, without: tuple[str, ...], *renamed: str) -> Node:
@@ -101,20 +122,17 @@ def _scripts(ctx: Context, name: str, without: tuple[str, ...], *renamed: str) -
 def _tcl(ctx: Context) -> Node:
     objects = Input(f"make:{ctx.triple}:tcl-objects", "objects")
     link = ("objects/lib/libtcl.a", "-Wl,--no-whole-archive", "-Ldeps/zlib/lib", "-lz", "-lm", "-ldl", "-lpthread")
-    return _shared(ctx, "tcl", TCL, link, (objects, _zlib(ctx, "lib/")))
+    return _shared(ctx, "tcl", TCL, link, (objects, zlib(ctx, "lib/")))
 
 
 def _tk_objects(ctx: Context) -> Node:
     """lib/libtk.a; include/: Tk's public headers, and those of Xlib that they include."""
-    places = {"LIBDIR": TK_PREFIX, "BINDIR": TK_PREFIX, "SCRDIR": f"{TK_PREFIX}/tk_library", "INCDIR": TK_PREFIX, "DOCDIR": TK_PREFIX}
-    paths = {f"CFG_{when}_{name}": place for when in ("INSTALL", "RUNTIME") for name, place in {**places, "DEMODIR": TK_PREFIX}.items()}
-    defines = (*TK_DEFINES, *(f"{name}='\"{place}\"'" for name, place in {**paths, "CFG_RUNTIME_DLLFILE": TK}.items()))
+    defines = (*TK_DEFINES, *tk_paths(TK))
     search = ("tcl/include", "xorgproto/include", *(f"{name}/include" for name in PARTS["tk"]))
     include = " ".join((*(f"-I/build/src/{name}" for name in ("generic", "unix", "bitmaps")), *(f"-I/build/deps/{at}" for at in search)))
     sources = every("/build/src", ("generic", "generic/ttk", "unix"), without=TK_UNUSED)
-    uuid = "(printf '#define TK_VERSION_UUID '; cat /build/src/manifest.uuid) >tkUuid.h"
     steps = (
-        Step(("sh", "-c", uuid)),
+        TK_UUID,
         archive_step(
             "libtk.a", "/build/src", (sources,), cflags=f"{CFLAGS} -D_GNU_SOURCE -I. {include} {' '.join(f'-D{d}' for d in defines)}"
         ),
@@ -127,6 +145,13 @@ def _tk_objects(ctx: Context) -> Node:
     )
     inputs = (*x_inputs(ctx, *PARTS["tk"]), Input(f"make:{ctx.triple}:tcl-objects", "deps/tcl", only=("include/",)))
     return make_node(ctx, "tk-objects", steps, source="tk", configured=False, inputs=inputs, files=(archive_file(ctx),))
+
+
+def tk_paths(library: str) -> tuple[str, ...]:
+    """Defines of the places that Tk tells in `tk::pkgconfig`: all inside the library, but its own file."""
+    places = {"LIBDIR": TK_PREFIX, "BINDIR": TK_PREFIX, "SCRDIR": f"{TK_PREFIX}/tk_library", "INCDIR": TK_PREFIX, "DOCDIR": TK_PREFIX}
+    paths = {f"CFG_{when}_{name}": place for when in ("INSTALL", "RUNTIME") for name, place in {**places, "DEMODIR": TK_PREFIX}.items()}
+    return tuple(f"{name}='\"{place}\"'" for name, place in {**paths, "CFG_RUNTIME_DLLFILE": library}.items())
 
 
 def _tk(ctx: Context) -> Node:

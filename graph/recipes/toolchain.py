@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graph.node import Input, Node, Run, Step, Unpack
+from graph.node import File, Input, Node, Run, Step, Unpack
 from graph.recipes import musl
 from graph.recipes.common import Context, environment, fetch_node, source_node
 
@@ -25,7 +25,8 @@ WITHOUT = (
 
 SDK = "macos-sdk"
 """The source that SDKROOT brings (graph/local.py)."""
-OF_SDK = ("SDKSettings.json", "usr/include/", "usr/lib/", "System/Library/Frameworks/")
+OF_SDK = ("SDKSettings.json", "usr/include/", "usr/lib/", "System/Library/*Frameworks/")
+NOT_OF_SDK = ("System/Library/PrivateFrameworks/",)
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
@@ -38,6 +39,10 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
     )
 
 
+def _scripts(ctx: Context, *names: str) -> tuple[File, ...]:
+    return tuple(ctx.file(f"toolchains/sysroot/{name}", name) for name in names)
+
+
 def _stubs(ctx: Context) -> tuple[Node, ...]:
     """libc:TRIPLE where zig has stub libraries of the system's own."""
     target = ctx.cell.target
@@ -47,7 +52,7 @@ def _stubs(ctx: Context) -> tuple[Node, ...]:
             f"libc:{ctx.triple}",
             Run((step,), environment(ctx), tools=("posix",)),
             inputs=(Input("toolchain:zig", "zig"),),
-            files=tuple(ctx.file(f"toolchains/sysroot/{name}", name) for name in ("make.sh", "builtins.sh", "complex.c", "doubledouble.c")),
+            files=_scripts(ctx, "make.sh", "builtins.sh", "complex.c", "doubledouble.c"),
             platform=ctx.host.platform,
         ),
     )
@@ -55,18 +60,19 @@ def _stubs(ctx: Context) -> tuple[Node, ...]:
 
 def _macos(ctx: Context) -> tuple[Node, ...]:
     """A sysroot laid out as an SDK: from zig's headers and ours, or Apple's own, which SDKROOT brings (docs/macos.md)."""
-    of_sdk = (fetch_node(ctx, SDK), source_node(ctx, SDK, only=OF_SDK)) if SDK in ctx.lock.sources else ()
+    of_sdk = (fetch_node(ctx, SDK), source_node(ctx, SDK, only=OF_SDK, without=NOT_OF_SDK)) if SDK in ctx.lock.sources else ()
     sdk = (Input(f"source:{SDK}", "sdk"),) if of_sdk else ()
-    step = Step(("sh", "/build/macos.sh", ctx.cell.target.zig, "/build/ours", "/build/out", *(f"/build/{given.at}" for given in sdk)))
+    target = ctx.cell.target
+    places = ("/build/ours", "/build/out", *(f"/build/{given.at}" for given in sdk))
     ours = (file for part in ("include", "frameworks") for file in ctx.folder(f"toolchains/macos/{part}", f"ours/{part}"))
     settings = ctx.file("toolchains/macos/SDKSettings.json", "ours/SDKSettings.json")
     return (
         *of_sdk,
         Node(
             f"libc:{ctx.triple}",
-            Run((step,), environment(ctx), tools=("posix",)),
+            Run((Step(("sh", "/build/macos.sh", target.zig, target.clang, *places)),), environment(ctx), tools=("posix",)),
             inputs=(Input("toolchain:zig", "zig"), *sdk),
-            files=(ctx.file("toolchains/sysroot/macos.sh", "macos.sh"), settings, *ours),
+            files=(*_scripts(ctx, "macos.sh", "builtins.sh", "complex.c"), settings, *ours),
             platform=ctx.host.platform,
         ),
     )

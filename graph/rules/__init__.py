@@ -33,6 +33,7 @@ OF_DISTRIBUTIONS: tuple[Rule, ...] = (
     linking.exports,
     linking.private,
     linking.undefined,
+    linking.static,
     hardening.hardening,
     hardening.segments,
     hardening.interpreter,

@@ -98,6 +98,16 @@ def private(archive: Archive, policy: Policy) -> Findings:
             yield Finding("soname", binary.path, f"{len(bare)} symbols without a version, e.g. {min(bare)}")
 
 
+def static(archive: Archive, policy: Policy) -> Findings:
+    """The static libpython has every name that the shared one beside it offers."""
+    prefix = "_" if policy.format is Format.MACHO else ""
+    for path, names in archive.indexes.items():
+        shared = [b for b in archive.binaries if is_core(b) and b.kind is Kind.SHARED and root_of(b.path) == root_of(path)]
+        lacking = sorted({symbol.name for binary in shared for symbol in binary.exports if prefix + symbol.name not in names})
+        if lacking:
+            yield Finding("static-library", path, f"lacks {some(lacking)}, which {shared[0].path} has")
+
+
 def undefined(archive: Archive, policy: Policy) -> Findings:
     """Mach-O: every import is in the library that the file names; one that names none (-undefined dynamic_lookup) in any that is loaded."""
     binaries = [binary for binary in shipped(archive) if binary.macho]

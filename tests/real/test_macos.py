@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,10 @@ from graph.recipes.registry import RECIPES
 from graph.session import Session
 from tests.mini import Checkout
 from tests.real.conftest import HOUR
+from tests.test_recipes_aqua import argvs, fake_sdk, planned
 from tests.test_steps import load
 
-main_stack = load("main_stack")
+main_stack, references = load("main_stack"), load("references")
 TARGETS = ("aarch64-apple-darwin", "x86_64-apple-darwin")
 MACHINES = {"aarch64-apple-darwin": ("ARM64", "11.0"), "x86_64-apple-darwin": ("X86_64", "10.15")}
 SCRIPT = Path(__file__).with_name("macos.sh")
@@ -36,7 +38,8 @@ def drivers(ctx: Context) -> tuple[Node, ...]:
     if ctx.cell.target.os != "macos":
         return ()
     file = File("test.sh", SCRIPT.read_bytes())
-    return (compile_node(ctx, f"make:{ctx.triple}:test", (Step(("sh", "/build/test.sh")),), files=(file,), tools=("posix",)),)
+    files = (file, File("references.h", references.header(["_lone"]).encode()))
+    return (compile_node(ctx, f"make:{ctx.triple}:test", (Step(("sh", "/build/test.sh")),), files=files, tools=("posix",)),)
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +130,28 @@ def test_newer_functions_are_weak(made: dict[str, Path]) -> None:
         assert symbol.description & 0x40, "N_WEAK_REF"
 
 
+def test_the_systems_own_functions_stay_beside_the_compilers_builtins(made: dict[str, Path], triple: str) -> None:
+    """exp and fmax are libSystem's; so is a complex quotient where libSystem has it: on Intel's."""
+    binary = macho(made["drivers"] / "numbers")
+    imported = {str(symbol.name) for symbol in binary.imported_symbols}
+    assert {"_exp", "_fmax"} <= imported
+    assert {name for name in imported if name.startswith("___div")} == (
+        {"___divdc3", "___divsc3"} if triple.startswith("x86_64") else set()
+    )
+    assert not [name for name in imported if "f128" in name]
+
+
 def test_nothing_names_the_build_folder(made: dict[str, Path]) -> None:
-    for path in made["drivers"].iterdir():
+    for path in (path for path in made["drivers"].rglob("*") if path.is_file()):
         assert b"/build" not in path.read_bytes(), path.name
+
+
+def test_a_program_takes_every_object_that_the_table_refers_to(made: dict[str, Path]) -> None:
+    shown = {name: {str(symbol.name) for symbol in macho(made["drivers"] / name).exported_symbols} for name in ("table", "referring")}
+    assert "_api" in shown["table"] and "_lone" not in shown["table"]
+    assert {"_api", "_lone"} <= shown["referring"]
+    objects = sorted((made["drivers"] / "objects").iterdir())
+    assert sorted(name for path in objects for name in references.exported(path.read_bytes())) == ["_api", "_lone"]
 
 
 def test_a_stack_is_set_and_signed_anew(made: dict[str, Path]) -> None:
@@ -140,6 +162,26 @@ def test_a_stack_is_set_and_signed_anew(made: dict[str, Path]) -> None:
     assert binary.main_command is not None and binary.main_command.stack_size == 16 * 1024 * 1024
     assert path.read_bytes() != (made["drivers"] / "plain").read_bytes()
     assert bad_pages(path.read_bytes()) == []
+
+
+def test_tk_is_compiled_from_the_files_that_upstream_compiles(session: Session, tmp_path: Path) -> None:
+    """The recipe's list, as make reads it, against the object lists of Tk's own Makefile."""
+    environ = {**session.environ, "SDKROOT": str(fake_sdk(tmp_path / "sdk"))}
+    given = Session(session.root, environ)
+    context, plan = planned(given, TARGETS[0])
+    workshop = Workshop(given.store, given.runner, given.fetcher, Jobserver(1), given.reporter, given.lock, given.tools)
+    build = Build(plan, workshop)
+    for name in plan.closure(["source:tk-macos"]):
+        build.realise(name)
+    given.store.copy_tree(build.result("source:tk-macos").tree, tmp_path / "src")
+    [argv] = [argv for argv in argvs(plan[f"make:{context.triple}:tk-objects"]) if "LIB=libtk.a" in argv]
+    [names] = [word.replace("/build/src", str(tmp_path / "src")) for word in argv if word.startswith("NAMES=")]
+    (tmp_path / "show.mk").write_text("show:\n\t@echo $(NAMES)\n")
+    done = subprocess.run(["make", "-s", "-f", tmp_path / "show.mk", names], capture_output=True, text=True, check=True)
+    text = (tmp_path / "src/unix/Makefile.in").read_text().replace("\\\n", " ")
+    lists = ("GENERIC", "WIDG", "CANV", "IMAGE", "TEXT", "STUB", "TTK", "AQUA")
+    objects = [name for one in lists for name in re.findall(rf"(?m)^{one}_OBJS\s*=(.*)$", text)[0].split()]
+    assert sorted(Path(name).stem for name in done.stdout.split()) == sorted(name.removesuffix(".o") for name in objects)
 
 
 def defines(text: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 # The core's links for macOS, read after CPython's own Makefile (make -f Makefile -f darwin.mk core), whose variables it uses. What core.mk says
 # of one set of objects, of LTO and of bin/python holds here, too.
-# PYTHON is python3.13, SONAME libpython3.13.dylib, STABLE_ABI nothing, OUT the output folder; all are given on the command line.
+# PYTHON is python3.13, SONAME libpython3.13.dylib, STABLE_ABI nothing, OUT the output folder, REFERENCES the command that runs references.py; all are
+# given on the command line.
 #
 # Both variants are linked without debug map (-S): it would name object files of the sandbox. The full one keeps the names of local functions.
 
@@ -10,7 +11,9 @@ CORE_LINK = $(CC) $(PY_CORE_LDFLAGS) -Wl,-S
 KEPT_OBJS = $(addprefix $(OUT)/objects/,$(CORE_OBJS) Programs/python.o)
 # what is linked: lld leaves the machine code of each bitcode object in the folder lto/core, known once MADE_OBJS is
 MADE_OBJS = $(if $(LTO),lto/core.dylib,$(CORE_OBJS))
-LINK_OBJS = $(if $(LTO),lto/core/*.o,$(CORE_OBJS))
+# (the table of modules is no bitcode, and goes in as it is)
+TABLE = Modules/config.o
+LINK_OBJS = $(if $(LTO),lto/core/*.o $(TABLE),$(CORE_OBJS))
 CFLAGS_NODIST += $(LTO)
 
 STRIP_full =
@@ -39,8 +42,8 @@ lto/core.dylib: $(CORE_OBJS)
 	mkdir -p lto/core
 	$(SHARED) $(LTO) -Wl,-object_path_lto,lto/core -o $@ $(CORE_OBJS) $(CORE_LIBS)
 
-# the one object of the program itself has nothing to optimise across
-Programs/python.o: override LTO =
+# the one object of the program itself has nothing to optimise across, nor has a table of data
+Programs/python.o $(TABLE) lto/config.o: override LTO =
 
 # extension modules look up functions of Python in the program: none of them is dead
 $(OUT)/%/bin/$(PYTHON): Programs/python.o $(MADE_OBJS)
@@ -51,9 +54,18 @@ $(OUT)/%/lib/$(SONAME): $(MADE_OBJS)
 	mkdir -p $(@D)
 	$(SHARED) $(STRIP_$*) -o $@ $(LINK_OBJS) $(CORE_LIBS)
 
-$(OUT)/static/$(LIBRARY): $(MADE_OBJS)
+# After link-time optimisation calls between files are inlined, and a function of the C API whose file nobody names any more would be left out of a
+# program, though a module may look for it there. core.mk makes one object of them all, which lld cannot for macOS: here the table of modules, which
+# every interpreter needs, names an object each.
+lto/references.h: $(MADE_OBJS)
+	$(REFERENCES) $@ lto/core/*.o
+
+lto/config.o: lto/references.h
+	$(CC) -c $(PY_CORE_CFLAGS) -include $< -o $@ Modules/config.c
+
+$(OUT)/static/$(LIBRARY): $(MADE_OBJS) $(if $(LTO),lto/config.o)
 	mkdir -p $(@D)
-	$(AR) rcsD $@ $(LINK_OBJS)
+	$(AR) rcsD $@ $(if $(LTO),lto/core/*.o lto/config.o,$(LINK_OBJS))
 
 $(OUT)/objects/%.o: %.o
 	mkdir -p $(@D)

@@ -1,10 +1,12 @@
 #!/bin/sh
 # Makes a sysroot laid out as a macOS SDK out of zig's Darwin headers and libSystem.tbd, and of ours (toolchains/macos) for what these lack.
 # With an SDK of Apple's, the sysroot is that.
-# usage: macos.sh ZIG_TARGET OURS OUT [SDK]   (ZIG names the zig program; the current folder is scratch space)
+# usage: macos.sh ZIG_TARGET CLANG_TARGET OURS OUT [SDK]   (ZIG names the zig program; builtins.sh and complex.c lie beside; the current folder is
+# scratch space)
 # gives: OUT/usr, OUT/System/Library/Frameworks, OUT/SDKSettings.json, OUT/clang (resource folder: builtin headers, libclang_rt.osx.a)
 set -eu
-zig_target=$1 ours=$2 out=$3 sdk=${4-}
+zig_target=$1 clang_target=$2 ours=$3 out=$4 sdk=${5-}
+own=$(cd "$(dirname "$0")" && pwd)
 zig_lib=${ZIG%/*}/lib
 export ZIG_GLOBAL_CACHE_DIR="$PWD/global" ZIG_LOCAL_CACHE_DIR="$PWD/local"
 frameworks=$out/System/Library/Frameworks
@@ -46,13 +48,9 @@ find "$out" -name '*.tbd' -type f -exec grep -l 'arm64e\.x1-mac' {} + | while re
     chmod u+w "$stub" && cp stub.tbd "$stub"
 done
 
-# compiler-rt less what is libSystem's: names without an underscore, and 128-bit long double, which macOS has not.
-mkdir -p rt
-cp -R "$zig_lib/compiler_rt" rt/ && chmod -R u+w rt
-sed -e '/compiler_rt\/\(cos\|exp\|exp2\|fabs\|floor_ceil\|fma\|fmin\|fmod\|log\|log10\|log2\|round\|sin\|sincos\|sqrt\|tan\|trunc\)\.zig/d' \
-    -e '/compiler_rt\/\(memcpy\|memmove\|ssp\)\.zig/d' \
-    -e 's/if (!builtin.is_test) @export/if (!builtin.is_test and name[0] == 0x5f) @export/' "$zig_lib/compiler_rt.zig" > rt/compiler_rt.zig
-sed -i '/symbol(&__divtc3/d' rt/compiler_rt/divc3.zig
-"$ZIG" build-obj -target "$zig_target" -O ReleaseFast -fPIC -lc -fstrip --name builtins -femit-bin=builtins.o rt/compiler_rt.zig
-"$ZIG" ar rcsD "$out/clang/lib/darwin/libclang_rt.osx.a" builtins.o
+# compiler-rt as elsewhere, but for what has a long double of 128 bits in it, which macOS has not: zig's complex quotient asks for its fmaxf128.
+# Of complex numbers libSystem has a part, by processor; ours stand behind it.
+sh "$own/builtins.sh" "$zig_target" "$out/clang/lib/darwin/libclang_rt.osx.a" '\|mulc3\|divc3' -lc
+"$ZIG" clang --target="$clang_target" -O2 -fPIC -fvisibility=hidden -c "$own/complex.c" -o complex.o
+"$ZIG" ar rsD "$out/clang/lib/darwin/libclang_rt.osx.a" complex.o
 cp "${ZIG%/*}/LICENSE" "$out/licenses/LICENSE.zig.txt"
