@@ -11,6 +11,7 @@ from pathlib import Path
 from graph.errors import AuditFailed
 from graph.facts import Format
 from graph.machine import Machine
+from graph.policy import Policy, parse_policy
 from graph.session import Session
 from graph.suite import baseline_file, parse_baseline, parse_suite, refuse_suite, render_suite
 from graph.target import Addon, Cell, Target
@@ -23,18 +24,24 @@ SHOWN = 20
 def check_dist(session: Session, chosen: Cell | Addon) -> None:
     """Audit the archives of a cell or an add-on in dist/. Raises AuditFailed with the first findings."""
     from graph.audit import audit_archives
-    from graph.policy import parse_policy
 
     paths = session.archives(f"dist:{chosen}")
     # no limit of an add-on depends on the version or options
     cell = chosen if isinstance(chosen, Cell) else Cell(chosen.target, session.matrix.versions[0], ())
     policy = parse_policy(session.read("toolchains/policy.toml"), cell)
-    findings = audit_archives(paths, replace(policy, stubs=_stubs(session, cell.target, policy.format)))
+    findings = audit_archives(paths, _with_stubs(session, policy))
     if findings:
         more = [f"  and {len(findings) - SHOWN} more"] if len(findings) > SHOWN else []
         what = "\n".join([f"{len(findings)} findings", *(f"  {finding}" for finding in findings[:SHOWN]), *more])
         raise AuditFailed(what, place=f"check:{chosen}", hint="docs/audit.md says what each limit is for")
     session.reporter.line(f"audit of {len(paths)} archives: nothing found")
+
+
+def _with_stubs(session: Session, policy: Policy) -> Policy:
+    """The limits with what the system's libraries offer, to each slice of its own sysroot."""
+    slices = tuple(_with_stubs(session, one) for one in policy.slices)
+    stubs = {} if slices else _stubs(session, policy.target, policy.format)
+    return replace(policy, stubs=stubs, slices=slices)
 
 
 def _stubs(session: Session, target: Target, form: Format) -> Mapping[str, frozenset[str]]:
@@ -62,7 +69,6 @@ def test_cell(session: Session, cell: Cell) -> None:
 
 
 def _smoke(session: Session, cell: Cell, machine: Machine, archive: Path, workdir: Path) -> None:
-    from graph.policy import parse_policy
     from graph.testrun import refuse_smoke, render_smoke, run_smoke
 
     missing = parse_suite(session.read("toolchains/suite.toml"), cell).missing

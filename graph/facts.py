@@ -19,7 +19,7 @@ class Format(Enum):
 
 
 class Kind(Enum):
-    """What a binary is for; OBJECT is a relocatable file (ET_REL, MH_OBJECT) that is only ever linked; BUNDLE is Mach-O's alone."""
+    """What a binary is for; OBJECT is only ever linked (ET_REL, MH_OBJECT; of a fat file bitcode and archives, too); BUNDLE is Mach-O's."""
 
     EXECUTABLE = "executable"
     SHARED = "shared"
@@ -116,6 +116,8 @@ class Macho:
     """Of its own install name."""
     padding: int = 0
     """Bytes between the load commands and the first section."""
+    offset: int = 0
+    """Where it lies in its file: a slice of a fat one."""
     signature: Signature | None = None
 
 

@@ -22,6 +22,7 @@ from graph.disk import hash_file
 from graph.errors import UsageError, did_you_mean
 from graph.lock import Lock, Source
 from graph.matrix import Matrix
+from graph.target import Target
 
 CPYTHON = "cpython"
 SDK = "macos-sdk"
@@ -87,8 +88,12 @@ def with_sdk(lock: Lock, matrix: Matrix, sdk: Local, folder: Path) -> tuple[Lock
     path = _packed(sdk, folder)
     digest = hash_file(path)
     source = Source(SDK, version, path.name, digest.hash, digest.size, "LicenseRef-Apple-Xcode", ())
-    targets = {triple: replace(target, sdk=version) if target.os == "macos" else target for triple, target in matrix.targets.items()}
+    targets = {triple: _with_sdk(target, version) if target.os == "macos" else target for triple, target in matrix.targets.items()}
     return replace(lock, sources={**lock.sources, SDK: source}), replace(matrix, targets=targets)
+
+
+def _with_sdk(target: Target, version: str) -> Target:
+    return replace(target, sdk=version, slices=tuple(replace(one, sdk=version) for one in target.slices))
 
 
 def sdk_version(tree: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 
 import lief
@@ -30,6 +31,9 @@ _LOADS = frozenset(
 
 def read_macho(path: str, data: bytes) -> tuple[Binary, ...]:
     """Facts of each architecture in the file; none when it is broken."""
+    table = list(_fat_table(data))
+    if table and all(data[offset : offset + 8].startswith(_LINKED) for _, offset in table):
+        return tuple(Binary(path, Format.MACHO, Kind.OBJECT, _word(lief.MachO.Header.CPU_TYPE(cpu))) for cpu, _ in table)
     config = lief.MachO.ParserConfig()
     config.parse_dyld_bindings = config.parse_dyld_rebases = False
     config.parse_dyld_exports = True
@@ -40,9 +44,23 @@ def read_macho(path: str, data: bytes) -> tuple[Binary, ...]:
     return tuple(_slice(path, binary, data) for binary in known) if len(known) == _count(data) else ()
 
 
+_LINKED = (b"!<arch>\n", b"BC\xc0\xde", b"\xde\xc0\x17\x0b")
+"""Starts of slices that are no Mach-O files: archives, and LLVM's bitcode (bare, and in a wrapper). lief reads neither."""
+_FAT = {b"\xca\xfe\xba\xbe": ">I4xI8x", b"\xca\xfe\xba\xbf": ">I4xQ16x"}
+"""FAT_MAGIC and FAT_MAGIC_64 (mach-o/fat.h): fat_arch and fat_arch_64, of which the processor and the offset matter here."""
+
+
 def _count(data: bytes) -> int:
-    """Architectures in the file (mach-o/fat.h: FAT_MAGIC, FAT_MAGIC_64)."""
-    return int.from_bytes(data[4:8], "big") if data[:3] == b"\xca\xfe\xba" else 1
+    """Architectures in the file."""
+    return int.from_bytes(data[4:8], "big") if data[:4] in _FAT else 1
+
+
+def _fat_table(data: bytes) -> Iterator[tuple[int, int]]:
+    """cputype and offset of each slice of a fat file; none of a thin file, nor of one that ends within its table."""
+    form = _FAT.get(data[:4])
+    end = 8 + _count(data) * struct.calcsize(form) if form else 0
+    if form and end <= len(data):
+        yield from struct.iter_unpack(form, data[8:end])
 
 
 def _slice(path: str, binary: lief.MachO.Binary, file: bytes) -> Binary:
@@ -91,6 +109,7 @@ def _macho(
         libraries=tuple(Library(str(load.name), tuple(map(int, load.compatibility_version))) for load in loads),
         compatibility=tuple(map(int, own.compatibility_version)) if own else (),
         padding=max(0, first - _HEADER - binary.header.sizeof_cmds),
+        offset=int(binary.fat_offset),
         signature=read_signature(data, signed.data_offset, signed.data_size) if signed else None,
     )
 

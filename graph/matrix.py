@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from graph import toml
@@ -18,8 +18,10 @@ CHOICES = {
     "run": ("native", "qemu", "wine", "none"),
 }
 """Fields of a row that have one of a few values."""
-NO_COLUMN = ("triple", "sdk")
-"""Fields of Target that no row of the table gives."""
+SLICES = "slices"
+"""Field of a row that names other rows, and that most rows lack."""
+NO_COLUMN = ("triple", "sdk", SLICES)
+"""Fields of Target that no row of the table gives as they are."""
 TOOLCHAIN = "toolchain"
 """Name of the add-on with a compiler."""
 FREETHREADED_SINCE = (3, 13)
@@ -77,7 +79,9 @@ def parse_matrix(text: str) -> Matrix:
     except toml.TOMLDecodeError as error:
         raise LockError(f"not TOML: {error}", place=PLACE, hint=f"git diff {PLACE}") from error
     rows = _table(data, "targets")
-    targets = {triple: _target(triple, _whole(triple, rows)) for triple in rows}
+    whole = {triple: _whole(triple, rows) for triple in rows}
+    plain = {triple: _target(triple, {key: value for key, value in row.items() if key != SLICES}) for triple, row in whole.items()}
+    targets = {triple: replace(target, slices=_slices(target, whole, plain)) for triple, target in plain.items()}
     python, hosts = _table(data, "python"), _table(data, "hosts")
     versions = python.get("versions", [])
     if not targets or not versions:
@@ -147,6 +151,44 @@ def _target(triple: str, row: dict[str, Any]) -> Target:
         raise LockError(f"options: {name!r} is unknown", place=place, hint=did_you_mean(name, OPTIONS))
     values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
     return Target(triple=triple, **values)
+
+
+def _slices(target: Target, rows: Mapping[str, Mapping[str, Any]], targets: Mapping[str, Target]) -> tuple[Target, ...]:
+    """The targets that a row is merged of. Raises LockError where their distributions could not be one."""
+    named = rows[target.triple].get(SLICES, [])
+    _check(f"[targets.{target}]", SLICES, "tuple[str, ...]", named)
+    place = f"{PLACE}: [targets.{target}]"
+    for name in named:
+        if name not in targets:
+            raise LockError(f"{SLICES}: no row {name!r}", place=place, hint=did_you_mean(name, targets))
+        if rows[name].get(SLICES):
+            raise LockError(f"{SLICES}: {name!r} is merged of others itself", place=place, hint="name targets that are compiled")
+    slices = tuple(targets[name] for name in named)
+    reason = _unlike(target, slices) if slices else ""
+    if reason:
+        raise LockError(f"{SLICES}: {reason}", place=place, hint="a slice offers what the whole does, for another processor")
+    return slices
+
+
+ALIKE = ("os", "libc", "multiarch", "run")
+"""Fields that all slices have as the whole: names of files, and what they are run by."""
+
+
+def _unlike(target: Target, slices: tuple[Target, ...]) -> str:
+    """Why no distribution can be merged of these targets'; empty if one can."""
+    if len({one.arch for one in slices}) < max(2, len(slices)):
+        return "two processors or more are due, each once"
+    for one in slices:
+        for name in (name for name in ALIKE if getattr(one, name) != getattr(target, name)):
+            return f"{one} has {name} = {getattr(one, name)!r}, not {getattr(target, name)!r}"
+        for choice in (choice for choice in target.options if options(choice) not in map(options, one.options)):
+            return f"{one} does not offer {choice}"
+    oldest = min((one.deployment_target for one in slices), key=_numbers)
+    return "" if target.deployment_target == oldest else f"deployment_target is {target.deployment_target!r}, not {oldest!r}, the oldest"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())
 
 
 def parse_selection(text: str, matrix: Matrix) -> Cell | Addon:

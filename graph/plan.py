@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -46,21 +46,25 @@ class Plan:
 def make_plan(contexts: Iterable[Context], recipes: Iterable[Recipe | Scoped]) -> Plan:
     """Cross contexts with recipes. Raises PlanError on two unlike nodes of one name, an input that no node makes, or a cycle."""
     nodes: dict[str, Node] = {}
-    seen: set[tuple[Recipe, Cell]] = set()
-    recipes = tuple(recipes)
-    for context in contexts:
-        for recipe in recipes:
-            plain = _plain(recipe)
-            own = recipe.scope(context) if isinstance(recipe, Scoped) else context
-            if (plain, own.cell) in seen:
-                continue
-            seen.add((plain, own.cell))
-            for node in plain(own):
-                if nodes.setdefault(node.name, node) != node:
-                    raise PlanError(f"two different nodes are named {node.name}", place=_where(recipe))
+    for recipe, context in _calls(contexts, tuple(recipes)):
+        for node in _plain(recipe)(context):
+            if nodes.setdefault(node.name, node) != node:
+                raise PlanError(f"two different nodes are named {node.name}", place=_where(recipe))
     for node in nodes.values():
         _check_inputs(node, nodes)
     return Plan(_sorted(nodes))
+
+
+def _calls(contexts: Iterable[Context], recipes: tuple[Recipe | Scoped, ...]) -> Iterator[tuple[Recipe | Scoped, Context]]:
+    """Each recipe with each context of its scope, once."""
+    seen: set[tuple[Recipe, Cell]] = set()
+    for context in contexts:
+        for recipe in recipes:
+            plain = _plain(recipe)
+            for own in recipe.scope(context) if isinstance(recipe, Scoped) else (context,):
+                if (plain, own.cell) not in seen:
+                    seen.add((plain, own.cell))
+                    yield recipe, own
 
 
 def _plain(recipe: Recipe | Scoped) -> Recipe:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -67,11 +67,18 @@ class Policy:
     """Of these, those that may be missing: what they need is not always there."""
     stubs: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """What each system library offers, by install name, from the sysroot; no key of policy.toml."""
+    slices: tuple[Policy, ...] = ()
+    """Of a target with slices, the limits of each: those that code is judged by. No key of policy.toml either."""
 
     @property
     def target(self) -> Target:
         """The cell's."""
         return self.cell.target
+
+    @property
+    def machines(self) -> frozenset[str]:
+        """What a file's code is for: one machine, or each slice's."""
+        return frozenset(one.machine for one in self.slices or (self,))
 
     @property
     def libraries(self) -> frozenset[str]:
@@ -96,7 +103,8 @@ def parse_policy(text: str, cell: Cell) -> Policy:
                     merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
     if "shared" not in merged:
         raise LockError(f"no [[modules]] table for Python {cell.minor} on {target.os}", place="policy.toml")
-    return _policy(merged, cell)
+    slices = tuple(parse_policy(text, replace(cell, target=one)) for one in target.slices)
+    return replace(_policy(merged, cell), slices=slices)
 
 
 def _applies(table: Mapping[str, Any], where: Mapping[str, tuple[str, ...]]) -> bool:

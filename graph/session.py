@@ -144,11 +144,12 @@ class Session:
 
     @cached_property
     def groups(self) -> Mapping[str, tuple[str, ...]]:
-        """Short names -> the dist nodes they stand for: dist:TRIPLE, dist:linux, dist:all."""
+        """Short names -> the dist nodes they stand for: dist:TRIPLE, dist:linux, dist:all. (What is merged of others: dist:TRIPLE only.)"""
         groups: dict[str, tuple[str, ...]] = {}
         for target in self.matrix.targets.values():
             node = f"dist:{self.matrix.default(target)}"
-            for name in (f"dist:{target}", f"dist:{OS_GROUPS[target.os]}", "dist:all"):
+            shared = () if target.slices else (f"dist:{OS_GROUPS[target.os]}", "dist:all")
+            for name in (f"dist:{target}", *shared):
                 groups[name] = (*groups.get(name, ()), node)
         return groups
 

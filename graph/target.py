@@ -72,6 +72,13 @@ class Target:
     """Option sets offered, best (the default) first; within one, options joined by +. See OPTIONS."""
     sdk: str = ""
     """Version of Apple's SDK that it is built with, e.g. 15.2; empty where none was given. No column of the table: SDKROOT names it."""
+    slices: tuple[Target, ...] = ()
+    """The targets whose distributions are merged into this one's, a slice of each in every file; none where it is compiled."""
+
+    @property
+    def compiled(self) -> tuple[Target, ...]:
+        """The targets that code is compiled for: this one, or those of its slices."""
+        return self.slices or (self,)
 
     def __str__(self) -> str:
         return self.triple

@@ -93,11 +93,24 @@ def test_each_slice_of_a_fat_file_is_read_and_its_signature_checked() -> None:
     found = read_binaries("x", fat("good-module.so", "arm64-module.so"))
     assert [binary.machine for binary in found] == ["x86_64", "arm64"]
     for binary, name in zip(found, ("good-module.so", "arm64-module.so"), strict=True):
-        assert replace(binary, path=name) == facts(name)
+        assert mach(binary).offset % (1 << 14) == 0 and mach(binary).offset
+        assert replace(binary, path=name, macho=replace(mach(binary), offset=0)) == facts(name)
         assert signed(binary).wrong == ()
     damaged = bytearray(fat("good-module.so", "arm64-module.so"))
     damaged[(1 << 14) + (2 << 14)] ^= 0xFF
     assert read_binaries("x", bytes(damaged)) == ()
+
+
+@pytest.mark.parametrize("start", [b"!<arch>\n", b"BC\xc0\xde", b"\xde\xc0\x17\x0b"])
+@pytest.mark.parametrize(("magic", "form"), [(0xCAFEBABE, ">5I"), (0xCAFEBABF, ">2I2Q2I")])
+def test_slices_that_are_only_linked_say_for_which_processor(start: bytes, magic: int, form: str) -> None:
+    """Archives and bitcode, which the full archive of a universal distribution has."""
+    spare = (0,) if magic == 0xCAFEBABF else ()
+    table = b"".join(struct.pack(form, cpu, 0, at, 16, 2, *spare) for cpu, at in ((0x01000007, 128), (0x0100000C, 144)))
+    data = (struct.pack(">2I", magic, 2) + table).ljust(128, b"\0") + 2 * start.ljust(16, b"\0")
+    assert [(binary.kind, binary.machine) for binary in read_binaries("x", data)] == [(Kind.OBJECT, "x86_64"), (Kind.OBJECT, "arm64")]
+    # the second is cut off
+    assert read_binaries("x", data[:144]) == () and read_binaries("x", data[:30]) == ()
 
 
 @pytest.mark.parametrize("data", [b"\xcf\xfa\xed\xfe", b"\xcf\xfa\xed\xfe" + b"\0" * 100, b"\xca\xfe\xba\xbe\0\0\0\1", b"\xca\xfe\xba\xbe"])

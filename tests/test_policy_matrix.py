@@ -51,7 +51,7 @@ def test_every_key_of_the_policy_is_used_and_known() -> None:
     tables = tomli.loads(TEXT)
     used = {key for table in tables["limits"] + tables["modules"] for key in table} - set(KEYS)
     assert used == set(READERS)
-    assert set(READERS) | {"cell", "stubs"} == {field.name for field in fields(Policy)}
+    assert set(READERS) | {"cell", "stubs", "slices"} == {field.name for field in fields(Policy)}
 
 
 def test_the_list_of_modules_is_what_the_recipes_build(matrix: Matrix) -> None:
@@ -77,6 +77,7 @@ TRIPLETS = {
     "ppc64le-unknown-linux-gnu": ("powerpc64le-linux-gnu", "powerpc64le-linux-gnu"),
     "riscv64-unknown-linux-gnu": ("riscv64-linux-gnu", "riscv64-linux-gnu"),
     "s390x-unknown-linux-gnu": ("s390x-linux-gnu", "s390x-linux-gnu"),
+    "universal2-apple-darwin": ("darwin", "darwin"),
     "x86_64-apple-darwin": ("darwin", "darwin"),
     **{f"x86_64{level}-unknown-linux-gnu": ("x86_64-linux-gnu",) * 2 for level in ("", "_v2", "_v3", "_v4")},
     **{f"x86_64{level}-unknown-linux-musl": ("x86_64-linux-musl",) * 2 for level in ("", "_v2", "_v3", "_v4")},

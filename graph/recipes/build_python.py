@@ -58,9 +58,10 @@ def python_node(
     inputs: tuple[Input, ...] = (),
     files: tuple[File, ...] = (),
     scripts: tuple[str, ...],
+    tools: tuple[str, ...] = (),
     env: Mapping[str, str] | None = None,
 ) -> Node:
-    """A node whose steps are scripts of toolchains/steps, run by `build_python`."""
+    """A node whose steps are scripts of toolchains/steps, run by `build_python`; `tools`: programs of the host that they run."""
     environment = {
         "PATH": "/usr/bin",
         "HOME": "/build/tmp",
@@ -76,7 +77,7 @@ def python_node(
     }
     return Node(
         name,
-        Run(steps, tuple(sorted(environment.items())), tools=run_tools(host_context(ctx))),
+        Run(steps, tuple(sorted(environment.items())), tools=(*run_tools(host_context(ctx)), *tools)),
         inputs=(*build_python(ctx), *inputs),
         files=(*(ctx.file(f"{SCRIPTS}/{script}", f"steps/{script}") for script in scripts), *files),
         platform=ctx.host.platform,

@@ -87,27 +87,51 @@ Recipe = Callable[[Context], tuple[Node, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Scoped:
-    """A recipe whose nodes depend on no more of a cell than `scope` leaves: it is called once for all cells that are the same to it."""
+    """A recipe whose nodes depend on no more of a cell than `scope` leaves: it is called once for all cells that are the same to it.
 
-    scope: Callable[[Context], Context]
+    A scope of a cell may be several, or none: of a target with slices each of them is compiled, and the whole is merged.
+    """
+
+    scope: Callable[[Context], tuple[Context, ...]]
     recipe: Recipe
 
 
-def of_target(ctx: Context) -> Context:
+def of_target(ctx: Context) -> tuple[Context, ...]:
     """Packages: neither Python nor options; steps that need a Python run one of their own version."""
-    return replace(ctx, cell=Cell(ctx.cell.target, "", ()), steps_version=ctx.steps_version or ctx.cell.version)
+    version = ctx.steps_version or ctx.cell.version
+    return tuple(replace(ctx, cell=Cell(target, "", ()), steps_version=version) for target in ctx.cell.target.compiled)
 
 
-def of_abi(ctx: Context) -> Context:
+def of_abi(ctx: Context) -> tuple[Context, ...]:
     """Extension modules: target, version and the options that they see."""
-    kept = tuple(name for name in ctx.cell.options if name in ABI_OPTIONS)
-    return replace(ctx, cell=replace(ctx.cell, options=kept))
+    return tuple(map(_abi, of_cell(ctx)))
 
 
-def of_version(ctx: Context) -> Context:
+def of_version(ctx: Context) -> tuple[Context, ...]:
     """The standard library: version, and whether it is the free-threaded one's."""
     kept = tuple(name for name in ctx.cell.options if name == "freethreaded")
-    return replace(ctx, cell=Cell(ctx.host.target, ctx.cell.version, kept))
+    return (replace(ctx, cell=Cell(ctx.host.target, ctx.cell.version, kept)),)
+
+
+def of_cell(ctx: Context) -> tuple[Context, ...]:
+    """All that is compiled: the cell, or those of its slices."""
+    target = ctx.cell.target
+    return tuple(replace(ctx, cell=replace(ctx.cell, target=one)) for one in target.slices) if target.slices else (ctx,)
+
+
+def of_merged(ctx: Context) -> tuple[Context, ...]:
+    """What is merged of slices: the cell, if it has any."""
+    return (ctx,) if ctx.cell.target.slices else ()
+
+
+def of_merged_abi(ctx: Context) -> tuple[Context, ...]:
+    """The same of what depends on no more than extension modules do."""
+    return tuple(map(_abi, of_merged(ctx)))
+
+
+def _abi(ctx: Context) -> Context:
+    kept = tuple(name for name in ctx.cell.options if name in ABI_OPTIONS)
+    return replace(ctx, cell=replace(ctx.cell, options=kept))
 
 
 def fetch_node(ctx: Context, name: str) -> Node:

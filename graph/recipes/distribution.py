@@ -42,14 +42,20 @@ RUNTIME = ("_relocatable_sysconfig.py", "python-config.sh")
 """Files of graph/runtime/ that build_files.py puts into a distribution."""
 
 
+Part = tuple[Input, str]
+"""A tree and the folder it goes to."""
+
+
 def nodes(ctx: Context) -> tuple[Node, ...]:
     """files, assemble (full and stripped), metadata, archive (three) and dist of the cell."""
+    return (build_files(ctx), _assemble(ctx, "full"), _assemble(ctx, "stripped"), *packed(ctx, full_parts(ctx)))
+
+
+def packed(ctx: Context, full: tuple[Part, ...]) -> tuple[Node, ...]:
+    """metadata, archive (three) and dist; `full` is all of the full archive's python/ folder but PYTHON.json."""
     return (
-        _build_files(ctx),
-        _assemble(ctx, "full"),
-        _assemble(ctx, "stripped"),
-        _metadata(ctx),
-        _full_archive(ctx),
+        _metadata(ctx, full),
+        _archive(ctx, "full", (*full, (Input(f"metadata:{ctx.cell}", "metadata"), "."))),
         _install_archive(ctx, "install_only", "full"),
         _install_archive(ctx, "install_only_stripped", "stripped"),
         _dist(ctx),
@@ -110,8 +116,8 @@ def _names(ctx: Context) -> dict[str, Any]:
     }
 
 
-def _build_files(ctx: Context) -> Node:
-    """Headers, config folder, _sysconfigdata, pkg-config files, commands and links of an installation."""
+def build_files(ctx: Context) -> Node:
+    """files:CELL, headers, config folder, _sysconfigdata, pkg-config files, commands and links of an installation."""
     facts = {**_names(ctx), "modules": [ext.name for ext in extensions(ctx.cell)]}
     lib = ctx.cell.lib
     return python_node(
@@ -129,10 +135,6 @@ def _build_files(ctx: Context) -> Node:
 
 def _json(path: str, value: object) -> File:
     return File(path, json.dumps(value, sort_keys=True).encode())
-
-
-Part = tuple[Input, str]
-"""A tree and the folder it goes to."""
 
 
 def _assemble(ctx: Context, variant: str) -> Node:
@@ -191,7 +193,7 @@ def _merged(ctx: Context, name: str, parts: tuple[Part, ...]) -> Node:
     return python_node(ctx, name, (step,), inputs=tuple(given for given, _ in parts), scripts=("merge.py",))
 
 
-def _full_parts(ctx: Context) -> tuple[Part, ...]:
+def full_parts(ctx: Context) -> tuple[Part, ...]:
     """All of the full archive's python/ folder but PYTHON.json."""
     cell, lib = ctx.cell, f"install/{ctx.cell.lib}"
     every = extensions(cell)
@@ -210,11 +212,11 @@ def _full_parts(ctx: Context) -> tuple[Part, ...]:
     )
 
 
-def _metadata(ctx: Context) -> Node:
+def _metadata(ctx: Context, parts: tuple[Part, ...]) -> Node:
     """out/PYTHON.json, which describes the full archive and is checked against it; out/build/run_tests.py, which it names."""
-    parts = _full_parts(ctx)
+    target = ctx.cell.target
     pairs = tuple(f"/build/{given.at}={dest}" for given, dest in parts)
-    sdk = (Input(f"libc:{ctx.triple}", "sdk", only=("SDKSettings.json",)),) if ctx.cell.target.os == "macos" else ()
+    sdk = (Input(f"libc:{target.compiled[0]}", "sdk", only=("SDKSettings.json",)),) if target.os == "macos" else ()
     return python_node(
         ctx,
         f"metadata:{ctx.cell}",
@@ -275,11 +277,6 @@ def _link(ctx: Context, ext: Extension, name: str) -> dict[str, Any]:
             if file.startswith(f"lib{name}-"):
                 return {"name": name, "path_dynamic": f"install/lib/{shared_file(ctx, file)}"}
     return {"name": name, "path_static": f"build/lib/lib{name}.a"}
-
-
-def _full_archive(ctx: Context) -> Node:
-    metadata = (Input(f"metadata:{ctx.cell}", "metadata"), ".")
-    return _archive(ctx, "full", (*_full_parts(ctx), metadata))
 
 
 def _install_archive(ctx: Context, flavour: str, variant: str) -> Node:

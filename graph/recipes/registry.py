@@ -24,12 +24,13 @@ from graph.recipes import (
     tcl,
     toolchain,
     toolchain_addon,
+    universal,
     x11,
     xz,
     zlib,
     zstd,
 )
-from graph.recipes.common import Recipe, Scoped, of_abi, of_target, of_version
+from graph.recipes.common import Recipe, Scoped, of_abi, of_cell, of_merged, of_merged_abi, of_target, of_version
 
 PACKAGES = (
     toolchain,
@@ -60,6 +61,7 @@ RECIPES: tuple[Recipe | Scoped, ...] = (
     Scoped(of_target, cpython.package_python_nodes),
     *(Scoped(of_version, recipe) for recipe in (cpython.python_nodes, pip.nodes, distribution.stdlib_nodes)),
     Scoped(of_abi, cpython.abi_nodes),
-    cpython_static.nodes,
-    distribution.nodes,
+    *(Scoped(of_cell, recipe) for recipe in (cpython_static.nodes, distribution.nodes)),
+    Scoped(of_merged_abi, universal.abi_nodes),
+    Scoped(of_merged, universal.nodes),
 )

@@ -13,9 +13,9 @@ from graph.errors import AuditFailed
 from graph.facts import Archive, Finding, Flavour
 from graph.policy import Policy
 from graph.rules import addon, files, form, hardening, linking, macho, modules, platform
-from graph.rules.common import METADATA, Rule, flavour_of
+from graph.rules.common import METADATA, Findings, Rule, flavour_of
 
-__all__ = ["METADATA", "OF_DISTRIBUTIONS", "OF_EVERY_ARCHIVE", "OF_TOOLCHAINS", "check", "flavour_of", "refuse", "render"]
+__all__ = ["METADATA", "OF_CODE", "OF_DISTRIBUTIONS", "OF_EVERY_ARCHIVE", "OF_TOOLCHAINS", "check", "flavour_of", "refuse", "render"]
 
 OF_EVERY_ARCHIVE: tuple[Rule, ...] = (
     form.name,
@@ -46,6 +46,14 @@ OF_DISTRIBUTIONS: tuple[Rule, ...] = (
     modules.metadata,
     platform.platform,
 )
+OF_CODE: frozenset[Rule] = frozenset(
+    {
+        *(linking.libraries, linking.search, linking.versions, linking.exports, linking.private, linking.undefined),
+        *(hardening.hardening, hardening.segments, hardening.interpreter, hardening.symbols, hardening.elf_abi),
+        *(macho.system, macho.form, macho.signature),
+    }
+)
+"""Of these, the rules about code: each slice of a fat file is judged alone, by the limits of its own target."""
 OF_TOOLCHAINS: tuple[Rule, ...] = (addon.sysroot,)
 """zig is a program of its makers: hardening of what we link is not asked of it."""
 
@@ -53,8 +61,18 @@ OF_TOOLCHAINS: tuple[Rule, ...] = (addon.sysroot,)
 def check(archive: Archive, policy: Policy) -> tuple[Finding, ...]:
     """Every limit that the archive breaks, sorted by rule and path."""
     rules = OF_EVERY_ARCHIVE + (OF_TOOLCHAINS if flavour_of(archive.filename) is Flavour.TOOLCHAIN else OF_DISTRIBUTIONS)
-    found = {replace(f, archive=archive.filename) for f in chain.from_iterable(rule(archive, policy) for rule in rules)}
-    return tuple(sorted(found))
+    found = chain.from_iterable(_of_slices(rule, archive, policy) if rule in OF_CODE else rule(archive, policy) for rule in rules)
+    return tuple(sorted({replace(finding, archive=archive.filename) for finding in found}))
+
+
+def _of_slices(rule: Rule, archive: Archive, policy: Policy) -> Findings:
+    """What the rule finds in the code for each processor; the path says which, where there are several."""
+    if not policy.slices:
+        yield from rule(archive, policy)
+    for limits in policy.slices:
+        own = tuple(binary for binary in archive.binaries if binary.machine == limits.machine)
+        for finding in rule(replace(archive, binaries=own), limits):
+            yield replace(finding, path=f"{finding.path} ({limits.machine})")
 
 
 def render(findings: Iterable[Finding]) -> str:

@@ -50,8 +50,11 @@ def foreign(archive: Archive, policy: Policy) -> Findings:
         elif entry.path not in seen:
             yield Finding("binary-format", entry.path, "cannot be read")
         for binary in seen.get(entry.path, ()):
-            if binary.machine != policy.machine:
-                yield Finding("binary-machine", entry.path, f"is for {binary.machine}, not {policy.machine}")
+            if binary.machine not in policy.machines:
+                yield Finding("binary-machine", entry.path, f"is for {binary.machine}, not {' and '.join(sorted(policy.machines))}")
             elif (binary.bits, binary.byteorder) != (policy.bits, policy.byteorder):
                 wanted = f"{policy.bits} bits, {policy.byteorder} endian"
                 yield Finding("binary-machine", entry.path, f"has {binary.bits} bits, {binary.byteorder} endian, not {wanted}")
+        if policy.slices and entry.path in seen:
+            for machine in sorted(policy.machines - {binary.machine for binary in seen[entry.path]}):
+                yield Finding("binary-machine", entry.path, f"has no slice for {machine}")

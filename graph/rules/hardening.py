@@ -33,6 +33,8 @@ def segments(archive: Archive, policy: Policy) -> Findings:
                 yield Finding("w-and-x", binary.path, "a segment is writable and executable")
             if segment.align < policy.target.page_size:
                 yield Finding("page-size", binary.path, f"a segment is aligned to {segment.align}, below {policy.target.page_size}")
+        if binary.macho and binary.macho.offset % policy.target.page_size:
+            yield Finding("page-size", binary.path, f"its slice lies at {binary.macho.offset:#x}, no multiple of {policy.target.page_size}")
 
 
 def elf_abi(archive: Archive, policy: Policy) -> Findings:

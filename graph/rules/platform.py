@@ -26,7 +26,19 @@ def platform(archive: Archive, policy: Policy) -> Findings:
             # of _sysconfigdata all must be there; the others have some, in other words
             if read and (key in found or name.startswith("_sysconfigdata")) and found.get(key) != value:
                 yield Finding("platform-values", path, f"{key} is {found.get(key)!r}, not {value!r}")
+        if name.startswith("_sysconfigdata"):
+            yield from _architectures(path, found, policy)
     yield from _places(archive, policy, wanted)
+
+
+def _architectures(path: str, found: Mapping[str, str], policy: Policy) -> Findings:
+    """Extension modules get the slices that the distribution has; CFLAGS tells sysconfig's platform, too (Lib/_osx_support.py)."""
+    wanted = policy.machines if policy.slices else frozenset[str]()
+    for key in ("CFLAGS", "LDSHARED"):
+        asked = frozenset(re.findall(r"-arch\s+(\S+)", found.get(key, "")))
+        if asked != wanted:
+            has, due = (" and ".join(sorted(names)) or "none" for names in (asked, wanted))
+            yield Finding("platform-values", path, f"-arch of {key} is {has}, not {due}")
 
 
 def values(policy: Policy) -> Mapping[str, str]:
