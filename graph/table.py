@@ -42,7 +42,7 @@ def markdown(matrix: Matrix) -> Iterator[str]:
     yield "| target | oldest system | processor | pages | run here | options, the best first |"
     yield "|---|---|---|---:|---|---|"
     for target in matrix.targets.values():
-        flags = " ".join(flag.removeprefix("-m") for flag in target.cpu_flags) or target.arch
+        flags = " ".join(flag.removeprefix("-m") for flag in target.cpu_flags) or " and ".join(one.arch for one in target.compiled)
         offered = ", ".join(f"`{choice}`" for choice in target.options)
         yield f"| `{target}` | {oldest(target)} | {flags} | {target.page_size >> 10} KiB | {RUNS[target.run]} | {offered} |"
     yield ""

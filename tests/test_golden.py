@@ -28,6 +28,7 @@ KEPT = tuple(
         ("x86_64-unknown-linux-musl", "lto"),
         ("x86_64-unknown-linux-musl", "lto+static"),
         ("aarch64-apple-darwin", "lto"),
+        ("universal2-apple-darwin", "lto"),
     )
 )
 """What stands for the other targets: one of each kind."""

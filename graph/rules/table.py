@@ -23,7 +23,7 @@ def _row(policy: Policy) -> tuple[str, ...]:
     level = isa_level(target)
     return (
         f"`{target}`",
-        f"{policy.format.value} {policy.machine}" + (f", level {level}" if level > 1 else ""),
+        f"{policy.format.value} {' and '.join(sorted(policy.machines))}" + (f", level {level}" if level > 1 else ""),
         f"{policy.bits} {policy.byteorder}",
         f"{value:#x} of {mask:#x}" if mask else "",
         f"`{policy.loader}`" if policy.loader else "",

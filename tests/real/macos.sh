@@ -53,3 +53,6 @@ done
 mkdir "$out/objects"
 cp lto/*.o "$out/objects/"
 cp "$out/plain" "$out/stacked"
+# what a full archive has beside programs: joined for both processors, it is read by no linker here
+cp libone.a "$out/libone.a"
+cc -O2 -flto=thin -c one.c -o "$out/one.bc"

@@ -14,11 +14,14 @@ import lief
 import pytest
 
 from graph import toml
+from graph.binaries import read_binaries
 from graph.build import Build, Workshop
+from graph.facts import Kind
 from graph.jobserver import Jobserver
-from graph.node import File, Node, Step
+from graph.node import File, Input, Node, Step
 from graph.plan import make_plan
-from graph.recipes.common import Context, compile_node
+from graph.recipes import universal
+from graph.recipes.common import Context, Scoped, compile_node, of_cell, of_merged, of_target
 from graph.recipes.registry import RECIPES
 from graph.session import Session
 from tests.mini import Checkout
@@ -42,6 +45,12 @@ def drivers(ctx: Context) -> tuple[Node, ...]:
     return (compile_node(ctx, f"make:{ctx.triple}:test", (Step(("sh", "/build/test.sh")),), files=files, tools=("posix",)),)
 
 
+def joined(ctx: Context) -> tuple[Node, ...]:
+    """One node that makes one tree of what macos.sh made for each slice."""
+    slices = tuple(Input(f"make:{one.triple}:test", f"slices/{one.triple}") for one in of_cell(ctx))
+    return (universal.merged(ctx, f"make:{ctx.triple}:test", slices),)
+
+
 @pytest.fixture(scope="module")
 def session(first: Checkout) -> Session:
     return Session(first.root)
@@ -56,19 +65,22 @@ def triple(request: pytest.FixtureRequest) -> str:
 def made(session: Session, triple: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
     """Trees by node: of the drivers' test, and of configure."""
     cell = session.matrix.default(session.matrix.targets[triple])
+    names = {"drivers": f"make:{triple}:test", "configure": f"configure:{cell.abi}"}
+    yield {name: trees(session, triple, node, tmp_path_factory.mktemp(name) / "out") for name, node in names.items()}
+
+
+def trees(session: Session, triple: str, name: str, place: Path) -> Path:
+    """Make a node of the target's default distribution, or of the recipes above; a copy of its tree."""
     # programs that run while building are the build host's
-    cells = (session.matrix.default(session.host.target), cell)
-    plan = make_plan([Context(one, session.host, session.lock, session.files) for one in cells], [*RECIPES, drivers])
+    cells = (session.matrix.default(session.matrix.targets[one]) for one in (session.host.triple, triple))
+    own = (Scoped(of_target, drivers), Scoped(of_merged, joined))
+    plan = make_plan([Context(cell, session.host, session.lock, session.files) for cell in cells], [*RECIPES, *own])
     workshop = Workshop(session.store, session.runner, session.fetcher, Jobserver(2), session.reporter, session.lock, session.tools)
     build = Build(plan, workshop)
-    names = {"drivers": f"make:{triple}:test", "configure": f"configure:{cell.abi}"}
-    for name in plan.closure(names.values()):
-        build.realise(name)
-    trees = {}
-    for short, name in names.items():
-        trees[short] = tmp_path_factory.mktemp(short) / "out"
-        session.store.copy_tree(build.result(name).tree, trees[short])
-    yield trees
+    for one in plan.closure([name]):
+        build.realise(one)
+    session.store.copy_tree(build.result(name).tree, place)
+    return place
 
 
 ALIVE: list[lief.MachO.FatBinary] = []
@@ -182,6 +194,29 @@ def test_tk_is_compiled_from_the_files_that_upstream_compiles(session: Session, 
     lists = ("GENERIC", "WIDG", "CANV", "IMAGE", "TEXT", "STUB", "TTK", "AQUA")
     objects = [name for one in lists for name in re.findall(rf"(?m)^{one}_OBJS\s*=(.*)$", text)[0].split()]
     assert sorted(Path(name).stem for name in done.stdout.split()) == sorted(name.removesuffix(".o") for name in objects)
+
+
+LINKED = {"libone.a", "one.bc"}
+"""What macos.sh leaves that is only ever linked."""
+
+
+def test_files_of_both_processors_become_one_with_each_slice_as_it_was(session: Session, tmp_path: Path) -> None:
+    whole = trees(session, "universal2-apple-darwin", "make:universal2-apple-darwin:test", tmp_path / "whole")
+    thin = {triple: trees(session, triple, f"make:{triple}:test", tmp_path / triple) for triple in TARGETS}
+    assert {path.name for path in whole.iterdir()} == {path.name for path in thin[TARGETS[0]].iterdir()} > LINKED
+    for path in whole.iterdir():
+        data = path.read_bytes()
+        slices = {binary.machine: binary for binary in read_binaries(path.name, data)}
+        assert slices.keys() == {"arm64", "x86_64"}, path.name
+        assert path.stat().st_mode & 0o777 == (thin[TARGETS[0]] / path.name).stat().st_mode & 0o777
+        for triple in TARGETS:
+            machine, oldest = MACHINES[triple]
+            found = slices[machine.lower()]
+            assert (thin[triple] / path.name).read_bytes() in data, "a slice is not what it was"
+            assert (found.kind is Kind.OBJECT) == (path.name in LINKED)
+            if found.macho:
+                signature = found.macho.signature
+                assert found.macho.minos == oldest and signature and (signature.wrong, signature.broken) == ((), "")
 
 
 def defines(text: str) -> dict[str, str]:
