@@ -89,8 +89,8 @@ Recipe = Callable[[Context], tuple[Node, ...]]
 class Scoped:
     """A recipe whose nodes depend on no more of a cell than `scope` leaves: it is called once for all cells that are the same to it.
 
-    A scope of a cell may be several, or none: of a target with slices each of them is compiled, and the whole is merged. (A recipe without a
-    scope gets every cell as it is.)
+    A scope of a cell may be several, or none: of a target with slices each of them is compiled, and the whole is merged. A recipe without
+    a scope gets every cell as it is.
     """
 
     scope: Callable[[Context], tuple[Context, ...]]
