@@ -15,7 +15,7 @@ from typing import IO
 
 import zstandard
 
-from graph.binaries import read_binaries
+from graph.binaries import read_binaries, slices_of
 from graph.errors import UnpackError
 from graph.facts import Archive, Binary, Entry, Finding
 from graph.policy import Policy
@@ -53,7 +53,7 @@ def read_archive(path: Path, policy: Policy) -> Archive:
     entries: list[Entry] = []
     binaries: list[Binary] = []
     texts: dict[str, str] = {}
-    indexes: dict[str, frozenset[str]] = {}
+    indexes: dict[tuple[str, str], frozenset[str]] = {}
     try:
         with members(path) as stream:
             for member, data in stream:
@@ -62,7 +62,7 @@ def read_archive(path: Path, policy: Policy) -> Archive:
                 if any(fnmatchcase(member.name, glob) for glob in READ):
                     texts[member.name] = data.decode("utf-8", "replace")
                 if fnmatchcase(member.name, INDEXED):
-                    indexes[member.name] = names_of(data) or frozenset()
+                    indexes |= {(member.name, machine): names_of(part) or frozenset() for machine, part in slices_of(data)}
         stamp = _stamp(path)
     except (tarfile.TarError, EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
         raise UnpackError(str(error), place=str(path), hint="build it again: doit dist:TARGET") from error

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import lief
 
 from graph.facts import Binary, Format, Kind, Segment, Symbol, format_of
-from graph.macho import read_macho
+from graph.macho import fat_slices, read_macho
 
 _DF_TEXTREL, _DF_BIND_NOW = 0x4, 0x8
 _DF_1_NOW, _DF_1_PIE = 0x1, 0x08000000
@@ -21,6 +21,11 @@ def read_binaries(path: str, data: bytes) -> tuple[Binary, ...]:
     found = format_of(data[:64])
     reader = READERS.get(found) if found else None
     return reader(path, data) if reader else ()
+
+
+def slices_of(data: bytes) -> tuple[tuple[str, bytes], ...]:
+    """Machine and bytes of each slice of a fat file; of any other the file itself, and no machine."""
+    return tuple(fat_slices(data)) or (("", data),)
 
 
 def _elf(path: str, data: bytes) -> tuple[Binary, ...]:

@@ -195,8 +195,8 @@ class Archive:
     binaries: tuple[Binary, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
     """Text of members that are read, by path: PYTHON.json, _sysconfigdata, Makefile and pyconfig.h."""
-    indexes: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Of static libpythons, by path: the names that a linker finds in them, as the object format has them."""
+    indexes: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    """Of static libpythons, by path and, of a fat one, machine: the names that a linker finds in them, as the object format has them."""
     stamp: tuple[int, bool] = (0, False)
     """Of a gzip file: its header's mtime, and whether the header holds a file name."""
 

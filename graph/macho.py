@@ -31,23 +31,23 @@ _LOADS = frozenset(
 
 def read_macho(path: str, data: bytes) -> tuple[Binary, ...]:
     """Facts of each architecture in the file; none when it is broken."""
-    table = list(_fat_table(data))
-    if table and all(data[offset : offset + 8].startswith(_LINKED) for _, offset in table):
-        return tuple(Binary(path, Format.MACHO, Kind.OBJECT, _word(lief.MachO.Header.CPU_TYPE(cpu))) for cpu, _ in table)
+    slices = list(fat_slices(data))
+    if slices and all(part.startswith(_LINKED) for _, part in slices):
+        return tuple(Binary(path, Format.MACHO, Kind.OBJECT, machine) for machine, _ in slices)
     config = lief.MachO.ParserConfig()
     config.parse_dyld_bindings = config.parse_dyld_rebases = False
     config.parse_dyld_exports = True
     fat = lief.MachO.parse(data, config)
-    slices = [fat.at(number) for number in range(fat.size)] if fat else []
+    read = [fat.at(number) for number in range(fat.size)] if fat else []
     # lief leaves out slices that it cannot read, and takes a header without load commands for a file
-    known = [binary for binary in slices if binary and len(binary.commands)]
+    known = [binary for binary in read if binary and len(binary.commands)]
     return tuple(_slice(path, binary, data) for binary in known) if len(known) == _count(data) else ()
 
 
 _LINKED = (b"!<arch>\n", b"BC\xc0\xde", b"\xde\xc0\x17\x0b")
 """Starts of slices that are no Mach-O files: archives, and LLVM's bitcode (bare, and in a wrapper). lief reads neither."""
-_FAT = {b"\xca\xfe\xba\xbe": ">I4xI8x", b"\xca\xfe\xba\xbf": ">I4xQ16x"}
-"""FAT_MAGIC and FAT_MAGIC_64 (mach-o/fat.h): fat_arch and fat_arch_64, of which the processor and the offset matter here."""
+_FAT = {b"\xca\xfe\xba\xbe": ">I4xII4x", b"\xca\xfe\xba\xbf": ">I4xQQ8x"}
+"""FAT_MAGIC and FAT_MAGIC_64 (mach-o/fat.h): fat_arch and fat_arch_64, of which processor, offset and size matter here."""
 
 
 def _count(data: bytes) -> int:
@@ -55,12 +55,21 @@ def _count(data: bytes) -> int:
     return int.from_bytes(data[4:8], "big") if data[:4] in _FAT else 1
 
 
-def _fat_table(data: bytes) -> Iterator[tuple[int, int]]:
-    """cputype and offset of each slice of a fat file; none of a thin file, nor of one that ends within its table."""
+def fat_slices(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Machine and bytes of each slice of a fat file; none of a thin file, nor of one that ends within its table."""
     form = _FAT.get(data[:4])
     end = 8 + _count(data) * struct.calcsize(form) if form else 0
     if form and end <= len(data):
-        yield from struct.iter_unpack(form, data[8:end])
+        for cpu, offset, size in struct.iter_unpack(form, data[8:end]):
+            yield _machine(cpu), data[offset : offset + size]
+
+
+def _machine(cpu: int) -> str:
+    """Name of a cputype; its number where lief knows none (a Java class begins as a fat file does)."""
+    try:
+        return _word(lief.MachO.Header.CPU_TYPE(cpu))
+    except ValueError:
+        return f"{cpu:#x}"
 
 
 def _slice(path: str, binary: lief.MachO.Binary, file: bytes) -> Binary:

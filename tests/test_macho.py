@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from graph.audit import audit_archives
-from graph.binaries import read_binaries
+from graph.binaries import read_binaries, slices_of
 from graph.codesign import read_signature
 from graph.facts import Archive, Binary, Entry, Finding, Format, Kind, Library, Macho, Segment, Signature, Symbol
 from graph.rules import check
@@ -109,6 +109,9 @@ def test_slices_that_are_only_linked_say_for_which_processor(start: bytes, magic
     table = b"".join(struct.pack(form, cpu, 0, at, 16, 2, *spare) for cpu, at in ((0x01000007, 128), (0x0100000C, 144)))
     data = (struct.pack(">2I", magic, 2) + table).ljust(128, b"\0") + 2 * start.ljust(16, b"\0")
     assert [(binary.kind, binary.machine) for binary in read_binaries("x", data)] == [(Kind.OBJECT, "x86_64"), (Kind.OBJECT, "arm64")]
+    assert slices_of(data) == (("x86_64", start.ljust(16, b"\0")), ("arm64", start.ljust(16, b"\0"))) and slices_of(start) == (("", start),)
+    unknown = data[:8] + b"\x7f" + data[9:]
+    assert [binary.machine for binary in read_binaries("x", unknown)] == ["0x7f000007", "arm64"]
     # the second is cut off
     assert read_binaries("x", data[:144]) == () and read_binaries("x", data[:30]) == ()
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from graph.binaries import read_binaries
 from graph.errors import LockError
-from graph.facts import Archive, Binary, Entry, Segment
+from graph.facts import Archive, Binary, Entry, Kind, Segment
 from graph.matrix import parse_matrix
 from graph.node import Node, Run
 from graph.plan import Plan, make_plan
@@ -414,6 +414,16 @@ def test_the_core_of_one_slice_does_not_speak_for_the_other() -> None:
     } == set()
     binaries = {key: replace(one, exports=()) if key[1] == "arm64" and "ython3.13" in key[0][-18:] else one for key, one in facts().items()}
     assert {(rule, path) for rule, path, _ in audit(binaries)} == {("undefined", f"{FIX} (arm64)")}
+
+
+def test_each_slice_of_the_static_libpython_is_compared_with_its_own_shared_one() -> None:
+    config = "python/lib/python3.13/config-3.13-darwin/libpython3.13.a"
+    assert {b.kind for (path, _), b in facts().items() if path.endswith(".dylib")} == {Kind.SHARED}
+    names = {machine: frozenset({"_Py_Answer"}) for machine in ("arm64", "x86_64")}
+    for machine, expected in ((None, set()), ("arm64", {f"{config} (arm64)"}), ("x86_64", {f"{config} (x86_64)"})):
+        indexes = {(config, one): frozenset[str]() if one == machine else found for one, found in names.items()}
+        archive = Archive(NAME, (), tuple(facts().values()), {}, indexes)
+        assert {one.path for one in check(archive, limits()) if one.rule == "static-library"} == expected
 
 
 def test_a_missing_slice_and_one_too_many_are_found() -> None:

@@ -101,7 +101,9 @@ def private(archive: Archive, policy: Policy) -> Findings:
 def static(archive: Archive, policy: Policy) -> Findings:
     """The static libpython has every name that the shared one beside it offers."""
     prefix = "_" if policy.format is Format.MACHO else ""
-    for path, names in archive.indexes.items():
+    for (path, machine), names in archive.indexes.items():
+        if machine not in ("", policy.machine):
+            continue
         shared = [b for b in archive.binaries if is_core(b) and b.kind is Kind.SHARED and root_of(b.path) == root_of(path)]
         lacking = sorted({symbol.name for binary in shared for symbol in binary.exports if prefix + symbol.name not in names})
         if lacking:
