@@ -30,6 +30,8 @@ from graph.session import Session
 from graph.target import Cell
 from tests.fake_macho import FIX, LIMITS, PYTHON, STUBS, good
 from tests.mini import ROOT
+from tests.test_recipes_aqua import fake_sdk, planned
+from tests.test_recipes_aqua import given as with_sdk
 from tests.test_steps import load, tree
 
 SESSION = Session(ROOT, {})
@@ -129,6 +131,15 @@ def test_on_a_mac_lipo_is_the_hosts() -> None:
     node = found[f"assemble:{context.cell}:full"]
     assert isinstance(node.action, Run)
     assert dict(node.action.env)["LIPO"] == "/build/tc/bin/lipo" and "tc/bin/lipo" in {file.path for file in node.files}
+
+
+def test_an_sdk_is_every_slices(tmp_path: Path) -> None:
+    """With it there is _tkinter, of the whole as of its slices."""
+    session = with_sdk(tmp_path, fake_sdk(tmp_path / "sdk"))
+    target = session.matrix.targets[TRIPLE]
+    assert target.sdk and target.slices == tuple(session.matrix.targets[triple] for triple in SLICES)
+    context, found = planned(session, TRIPLE)
+    assert {f"ext:{triple}:3.13.15:_tkinter" for triple in SLICES} <= {*found.closure([f"dist:{context.cell}"])}
 
 
 def test_it_is_built_when_named_only() -> None:
