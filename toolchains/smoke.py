@@ -255,6 +255,7 @@ def tcl(expected: Expected) -> None:
 
     interpreter = tkinter.Tcl()
     same(interpreter.eval("clock format 0 -timezone :Asia/Tokyo -locale de -format {%A %H:%M}"), "Donnerstag 09:00")
+    same(interpreter.eval("clock scan {1970-01-01 09:00:07} -timezone :Asia/Tokyo -format {%Y-%m-%d %H:%M:%S}"), "7")
     same("iso8859-15" in interpreter.splitlist(interpreter.eval("encoding names")), True)
     same(interpreter.eval("string length [encoding convertfrom euc-jp \\xc6\\xfc]"), "1")
     for package in ("Tcl", "msgcat", "http", "platform"):
