@@ -6,16 +6,17 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 from urllib.parse import quote
 
 from graph import archive, patch
-from graph.digest import FIXED_MTIME, Digest
-from graph.errors import Interrupted, MissingBlob, PatchError, PlanError, StepFailed, StoreError, UnpackError
+from graph.digest import FIXED_MTIME, Digest, canonical
+from graph.errors import FreestandingError, Interrupted, MissingBlob, PatchError, PlanError, StepFailed, StoreError, UnpackError
 from graph.fetch import FetcherProtocol
 from graph.jobserver import Jobserver
 from graph.lock import Lock
@@ -24,6 +25,8 @@ from graph.plan import Plan
 from graph.result import ActionResult
 from graph.sandbox import Job, Mount, Runner, explain_failure
 from graph.store import StoreProtocol
+
+T = TypeVar("T")
 
 TAIL_LINES = 25
 """Lines of a failed step's log that are shown."""
@@ -41,6 +44,8 @@ class Observer(Protocol):
     def failed(self, name: str) -> None: ...
 
     def waiting(self, name: str) -> None: ...
+
+    def made_again(self, name: str) -> None: ...
 
     def progress(self, name: str, done: int, total: int) -> None: ...
 
@@ -68,6 +73,16 @@ class Workshop:
     """What each set of host tools holds, as manifests tell it."""
 
 
+class GoneError(StoreError):
+    """Blobs of a result are not there; the result was dropped."""
+
+    def __init__(self, error: MissingBlob, node: str, result: ActionResult) -> None:
+        what = f"{error.what}; the result of {node} was dropped"
+        super().__init__(what, place=error.place, hint="type the same command again")
+        self.node = node
+        self.result = result
+
+
 class Build:
     """Realises the nodes of one plan. Every method may be called from many threads; a node's inputs must be realised before it."""
 
@@ -78,6 +93,8 @@ class Build:
         self._store = workshop.store
         self._results: dict[str, ActionResult] = {}
         self._stop = threading.Event()
+        self._mending = threading.RLock()
+        self._made_again: set[str] = set()
 
     def stop(self) -> None:
         """Start no further node and end the running steps."""
@@ -91,13 +108,33 @@ class Build:
         """What a realised node gave."""
         return self._results[name]
 
+    def look_ahead(self, names: Iterable[str], threads: int) -> None:
+        """Ask is_cached() of all of `names`, given in topological order, `threads` at once: with a remote store each question is a trip."""
+        names = tuple(names)
+        asked: dict[str, Future[bool]] = {}
+
+        def ask(name: str) -> bool:
+            # what goes wrong now goes wrong again, and is told, when the node's turn comes
+            with suppress(FreestandingError):
+                return all(asked[given.node].result() for given in self.plan[name].inputs if given.node in asked) and self.is_cached(name)
+            return False
+
+        # started in topological order: one that waits has only such before it as run or have ended
+        with ThreadPoolExecutor(threads) as pool:
+            try:
+                asked.update((name, pool.submit(ask, name)) for name in names)
+                wait(asked.values())
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
     def is_cached(self, name: str) -> bool:
         """Whether the store has the node's result; if so it counts as realised. False when an input is not realised."""
         if name in self._results:
             return True
         if any(given.node not in self._results for given in self.plan[name].inputs):
             return False
-        result = self._find(key(self.manifest(name)))
+        result = self._find(self.manifest(name))
         if result is None:
             return False
         self._keep(name, result)
@@ -106,9 +143,12 @@ class Build:
 
     def realise(self, name: str) -> ActionResult:
         """The node's result, from the store or by executing it; published when it is whole."""
+        return self.mending(lambda: self._realise(name))
+
+    def _realise(self, name: str) -> ActionResult:
         lines = self.manifest(name)
         with self._store.lock(key(lines), lambda: self._shop.observer.waiting(name)):
-            result = self._find(key(lines))
+            result = self._find(lines)
             if result is None:
                 result = self._timed(name, lines)
                 self._store.publish(result)
@@ -119,14 +159,38 @@ class Build:
         self._keep(name, result)
         return result
 
+    def mending(self, use: Callable[[], T]) -> T:
+        """What `use` gives. When blobs of a node's result are gone, that node is made again here, and `use` tried again.
+
+        Not for code that holds a lock or a slot. Raises StoreError if the node gives other bytes now, or its blobs are gone again.
+        """
+        while True:
+            try:
+                return use()
+            except GoneError as error:
+                self._make_again(error)
+
+    def _make_again(self, error: GoneError) -> None:
+        with self._mending:
+            if self._results[error.node] is not error.result:
+                return
+            if error.node in self._made_again:
+                raise error
+            self._made_again.add(error.node)
+            self._shop.observer.made_again(error.node)
+            again = self.realise(error.node)
+            if again.tree != error.result.tree:
+                what = f"{error.node} gave other bytes when it was made again, after those that the store had were gone"
+                raise StoreError(what, place=error.place, hint="type the same command again") from error
+
     def execute(self, name: str) -> ActionResult:
         """Execute the node whatever the store holds, and publish nothing: what `doit verify` compares with."""
-        result = self._timed(name, self.manifest(name))
+        result = self.mending(lambda: self._timed(name, self.manifest(name)))
         self._shop.observer.finished(name, result.seconds)
         return result
 
-    def _find(self, node_key: str) -> ActionResult | None:
-        result = self._store.result(node_key)
+    def _find(self, lines: Manifest) -> ActionResult | None:
+        result = self._store.result(key(lines), len(canonical(lines)))
         # a result made outside the sandbox is good enough only for a host that has none
         if result is not None and self._shop.runner.hermetic and not result.hermetic:
             return None
@@ -242,14 +306,13 @@ class Build:
 
     @contextmanager
     def forgetting(self, name: str) -> Iterator[None]:
-        """A result whose blobs are gone becomes a miss, so that the next run makes it anew."""
+        """A result whose blobs are gone becomes a miss, here and in a shared store. Raises GoneError, for mending() or the next run."""
+        result = self._results[name]
         try:
             yield
         except MissingBlob as error:
-            self._store.forget(self._results[name].key)
-            raise StoreError(
-                f"{error.what}; the result of {name} was dropped", place=error.place, hint="type the same command again"
-            ) from error
+            self._store.forget(result.key)
+            raise GoneError(error, name, result) from error
 
     def _input_digests(self, node: Node) -> Mapping[Input, Digest]:
         return {given: self._filtered(given) for given in node.inputs}
@@ -258,7 +321,8 @@ class Build:
         tree = self._results[given.node].tree
         if not (given.only or given.without or given.subdir):
             return tree
-        filtered = self._store.filter(tree, given.subdir, given.only, given.without)
+        with self.forgetting(given.node):
+            filtered = self._store.filter(tree, given.subdir, given.only, given.without)
         if filtered.unmatched:
             raise PlanError(f"no path of {given.node} matches {', '.join(filtered.unmatched)}", place=f"input {given.at}")
         return filtered.tree

@@ -75,6 +75,8 @@ class Run(DoitRun):  # type: ignore[misc]
             "default": [],
             "help": "NAME=PATH: a local checkout or archive in the place of a source",
         },
+        {"name": "remote", "long": "remote", "type": str, "default": "", "help": "URL of a store to take results from, or none"},
+        {"name": "push", "long": "push", "type": bool, "default": False, "help": "give results to the remote store, too"},
     )
 
     def parse_execute(self, in_args: list[str]) -> int:
@@ -90,13 +92,14 @@ class Run(DoitRun):  # type: ignore[misc]
     def execute(self, params: Any, args: list[str]) -> int:
         current = here()
         current.offline = current.offline or params["offline"]
+        current.remote_url, current.push = params["remote"], params["push"]
         args = current.task_names(args)
         if not args:
             print("nothing chosen; doit list shows what there is, e.g. doit " + next(iter(current.groups)))
         try:
             status = super().execute(params, args)
         except KeyboardInterrupt:
-            current.build.stop()
+            current.abandon()
             raise
         if current.failures:
             return min(failure.exit_code for failure in current.failures)

@@ -10,6 +10,8 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from graph.wire import as_bytes, as_int, fields, message, number, string
+
 FIXED_MTIME = 946684800
 """Seconds: 2000-01-01 UTC, the mtime of every file in the store and in a staged tree, so that make sees all of them as one age."""
 
@@ -32,7 +34,7 @@ class Digest:
     def parse(cls, text: str) -> Digest:
         """Inverse of str(). Raises ValueError."""
         hash_, _, size = text.partition("/")
-        if len(hash_) != 64 or not set(hash_) <= set("0123456789abcdef"):
+        if len(hash_) != 64 or not set(hash_) <= set("0123456789abcdef") or not (size.isascii() and size.isdecimal()):
             raise ValueError(f"not a digest: {text!r}")
         return cls(hash_, int(size))
 
@@ -49,12 +51,12 @@ class Directory:
         """Canonical protobuf bytes: fields in order, children sorted by the UTF-8 bytes of their name."""
         parts: list[bytes] = []
         for name, digest, executable in sorted(self.files, key=lambda f: f[0].encode()):
-            body = _string(1, name) + _message(2, _digest(digest)) + (b"\x20\x01" if executable else b"")
-            parts.append(_message(1, body))
+            body = string(1, name) + message(2, encode_digest(digest)) + (b"\x20\x01" if executable else b"")
+            parts.append(message(1, body))
         for name, digest in sorted(self.directories, key=lambda d: d[0].encode()):
-            parts.append(_message(2, _string(1, name) + _message(2, _digest(digest))))
+            parts.append(message(2, string(1, name) + message(2, encode_digest(digest))))
         for name, target in sorted(self.symlinks, key=lambda s: s[0].encode()):
-            parts.append(_message(3, _string(1, name) + _string(2, target)))
+            parts.append(message(3, string(1, name) + string(2, target)))
         return b"".join(parts)
 
     @classmethod
@@ -63,15 +65,15 @@ class Directory:
         files: list[tuple[str, Digest, bool]] = []
         directories: list[tuple[str, Digest]] = []
         symlinks: list[tuple[str, str]] = []
-        for field, value in _fields(data):
-            child: Mapping[int, bytes | int] = dict(_fields(_bytes(value)))
-            name = _bytes(child.get(1, b"")).decode()
+        for field, value in fields(data, strict=True):
+            child: Mapping[int, bytes | int] = dict(fields(as_bytes(value), strict=True))
+            name = as_bytes(child.get(1, b"")).decode()
             if field == 1:
-                files.append((name, _parse_digest(child), bool(child.get(4, 0))))
+                files.append((name, decode_digest(as_bytes(child.get(2, b""))), bool(child.get(4, 0))))
             elif field == 2:
-                directories.append((name, _parse_digest(child)))
+                directories.append((name, decode_digest(as_bytes(child.get(2, b"")))))
             elif field == 3:
-                symlinks.append((name, _bytes(child.get(2, b"")).decode()))
+                symlinks.append((name, as_bytes(child.get(2, b"")).decode()))
             else:
                 raise ValueError(f"unknown field {field} in a Directory")
         return cls(tuple(files), tuple(directories), tuple(symlinks))
@@ -87,65 +89,12 @@ def canonical(items: Iterator[tuple[str, str]] | tuple[tuple[str, str], ...]) ->
     return b"".join(parts)
 
 
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+def encode_digest(digest: Digest) -> bytes:
+    """REAPI's `Digest` message."""
+    return string(1, digest.hash) + number(2, digest.size)
 
 
-def _message(field: int, body: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(body)) + body
-
-
-def _string(field: int, text: str) -> bytes:
-    return _message(field, text.encode()) if text else b""
-
-
-def _digest(digest: Digest) -> bytes:
-    return _string(1, digest.hash) + (b"\x10" + _varint(digest.size) if digest.size else b"")
-
-
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        if at >= len(data) or shift > 63:
-            raise ValueError("truncated varint")
-        byte = data[at]
-        number |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return number, at
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
-    at = 0
-    while at < len(data):
-        tag, at = _read_varint(data, at)
-        if tag & 7 == 0:
-            number, at = _read_varint(data, at)
-            yield tag >> 3, number
-        elif tag & 7 == 2:
-            length, at = _read_varint(data, at)
-            if at + length > len(data):
-                raise ValueError("truncated field")
-            yield tag >> 3, data[at : at + length]
-            at += length
-        else:
-            raise ValueError(f"unexpected wire type {tag & 7}")
-
-
-def _bytes(value: bytes | int) -> bytes:
-    if isinstance(value, int):
-        raise ValueError("a number where bytes are due")
-    return value
-
-
-def _parse_digest(child: Mapping[int, bytes | int]) -> Digest:
-    fields = dict(_fields(_bytes(child.get(2, b""))))
-    size = fields.get(2, 0)
-    if not isinstance(size, int):
-        raise ValueError("bytes where a size is due")
-    return Digest.parse(f"{_bytes(fields.get(1, b'')).decode()}/{size}")
+def decode_digest(data: bytes) -> Digest:
+    """Inverse of encode_digest(). Raises ValueError."""
+    found = dict(fields(data, strict=True))
+    return Digest.parse(f"{as_bytes(found.get(1, b'')).decode()}/{as_int(found.get(2, 0))}")

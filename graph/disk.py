@@ -15,6 +15,13 @@ from graph.errors import os_error
 _CHUNK = 1 << 20
 
 
+def free_bytes(path: Path) -> int:
+    """Bytes free on the file system of a path that may be yet to be made."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
 @contextmanager
 def guarded(place: Path) -> Iterator[None]:
     """Turn an OSError into DiskFull or StoreError."""

@@ -126,6 +126,12 @@ class LockDrift(LockError):
     exit_code = 25
 
 
+class RemoteError(FreestandingError):
+    """Settings of the remote store cannot be used: address, key, token, package. What the store itself does is never an error."""
+
+    exit_code = 26
+
+
 class Interrupted(FreestandingError):
     """Ctrl-C."""
 

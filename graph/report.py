@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 
+MOVED_EVERY = 5.0
+"""Seconds between two lines about what moves to and from a remote store."""
+
+
 class Tally:
     """Counts of one run."""
 
@@ -24,6 +28,10 @@ class Tally:
         """Name of a running node -> start, in seconds of the monotonic clock."""
         self.progress: dict[str, tuple[int, int]] = {}
         """Name of a fetching node -> (bytes done, bytes in all)."""
+        self.received = 0
+        """Bytes that came from a remote store."""
+        self.sent = 0
+        """Bytes that went there."""
 
     @property
     def left(self) -> int:
@@ -39,6 +47,7 @@ class PlainReporter:
         self._mutex = threading.Lock()
         self._writing = threading.Lock()
         self._began = time.monotonic()
+        self._shown = self._began
 
     def begin(self, total: int) -> None:
         self.tally.total = total
@@ -66,6 +75,25 @@ class PlainReporter:
     def waiting(self, name: str) -> None:
         self.line(f"wait {name}: another doit is at it")
 
+    def made_again(self, name: str) -> None:
+        self.line(f"lost {name}: its bytes are gone, it is made again here")
+
+    def moved(self, received: int = 0, sent: int = 0) -> None:
+        """Bytes came from a remote store, or went there: a line every few seconds."""
+        with self._mutex:
+            self.tally.received += received
+            self.tally.sent += sent
+            self._show_moved()
+
+    def _show_moved(self) -> None:
+        now = time.monotonic()
+        if now - self._shown >= MOVED_EVERY:
+            self._shown = now
+            self.line(self._moved())
+
+    def _moved(self) -> str:
+        return f"remote: {self.tally.received / 1e6:.1f} MB received, {self.tally.sent / 1e6:.1f} MB sent"
+
     def progress(self, name: str, done: int, total: int) -> None:
         self.tally.progress[name] = (done, total)
 
@@ -78,6 +106,8 @@ class PlainReporter:
     def end(self, failed: int) -> None:
         """The summary."""
         seconds = time.monotonic() - self._began
+        if self.tally.received or self.tally.sent:
+            self.line(self._moved())
         state = f"{failed} failed, " if failed else ""
         self.line(f"{state}{self.tally.ran} nodes run, {self.tally.from_store} from the store, {seconds:.1f} s")
 
@@ -104,6 +134,9 @@ class LiveReporter(PlainReporter):
             self._live = None
         super().end(failed)
 
+    def _show_moved(self) -> None:
+        self._show()
+
     def _show(self) -> None:
         if self._live is None:
             from rich.live import Live
@@ -122,6 +155,8 @@ class LiveReporter(PlainReporter):
             table.add_row("run", name, f"{now - since:5.0f} s", Text(_share(self.tally.progress.get(name))))
         tally = self.tally
         table.add_row("", f"{tally.ran} run, {tally.from_store} from the store, {tally.left} left", f"{now - self._began:5.0f} s", "")
+        if tally.received or tally.sent:
+            table.add_row("", self._moved(), "", "")
         return table
 
 

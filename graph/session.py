@@ -11,7 +11,7 @@ import platform
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,24 @@ from graph.local import SDK, Local, mirror_of, parse_local, with_local, with_sdk
 from graph.lock import Lock, parse_lock
 from graph.machine import Emulated, Machine, Native, lacking, processor
 from graph.matrix import Matrix, parse_cell, parse_matrix, parse_selection
-from graph.node import File
+from graph.node import Fetch, File
 from graph.plan import Plan, check_patches, make_plan
 from graph.recipes.common import Context, Host, Recipe, Scoped
+from graph.remote.connect import connect
+from graph.remote.settings import Settings, parse_settings
+from graph.remote.sign import Signer, Verifier
 from graph.report import PlainReporter, make_reporter
 from graph.result import ActionResult
 from graph.sandbox import PlainRunner, Runner, select_runner
+from graph.shared import SharedStore, Terms
 from graph.store import Store
 from graph.target import Addon, Cell, Target
 from graph.upkeep import LOCAL
 
 RECIPES = "graph.recipes.registry:RECIPES"
+
+LOOK_UPS = 16
+"""Questions to a remote store at once."""
 
 REPOSITORY_FOLDERS = ("patches", "toolchains", "graph/runtime")
 """Folders whose files recipes may put into nodes."""
@@ -60,6 +67,9 @@ class Session:
         """Only tasks that `doit list` shows are wanted."""
         self.sources: list[str] = [text for text in environ.get("FREESTANDING_SOURCES", "").split(os.pathsep) if text]
         """NAME=PATH: local sources in the place of the lock's."""
+        self.remote_url = ""
+        """The command line's remote store, and whether to push to it."""
+        self.push = False
 
     @property
     def lock(self) -> Lock:
@@ -135,12 +145,18 @@ class Session:
     def recipes(self) -> tuple[Recipe | Scoped, ...]:
         """[tool.freestanding] recipes = "module:ATTRIBUTE" in pyproject.toml; without it the project's own."""
         place = "pyproject.toml: [tool.freestanding] recipes"
-        named = toml.loads(self.read("pyproject.toml")).get("tool", {}).get("freestanding", {}).get("recipes", RECIPES)
+        named = self._configuration.get("recipes", RECIPES)
         module, _, attribute = named.partition(":")
         try:
             return tuple(getattr(importlib.import_module(module), attribute))
         except (ImportError, AttributeError, ValueError) as error:
             raise PlanError(f"{named!r} cannot be imported: {error}", place=place, hint=f'e.g. recipes = "{RECIPES}"') from error
+
+    @cached_property
+    def _configuration(self) -> Mapping[str, Any]:
+        """[tool.freestanding] of pyproject.toml."""
+        found: Mapping[str, Any] = toml.loads(self.read("pyproject.toml")).get("tool", {}).get("freestanding", {})
+        return found
 
     @cached_property
     def groups(self) -> Mapping[str, tuple[str, ...]]:
@@ -191,7 +207,56 @@ class Session:
 
     @cached_property
     def store(self) -> Store:
-        return Store(self._store_root, self.reporter.line)
+        """The local store, with the remote one behind it if there is one. Raises RemoteError."""
+        settings = self.remote
+        if settings is None or (self.offline and settings.scheme != "file"):
+            return Store(self._store_root, self.reporter.line)
+        terms = Terms(
+            settings.push,
+            self._may_publish,
+            Signer(settings.signing_key) if settings.signing_key and settings.push else None,
+            Verifier(settings.keys) if settings.keys else None,
+        )
+        return SharedStore(self._store_root, connect(settings, self.reporter.moved), terms, self.reporter.line)
+
+    @property
+    def remote(self) -> Settings | None:
+        """Settings of the remote store, if there is one. Raises RemoteError."""
+        table = self._configuration.get("remote", {})
+        return parse_settings(table, self.environ, url=self.remote_url, push=self.push)
+
+    def _may_publish(self, name: str) -> bool:
+        """What is made from local sources, or from Apple's SDK, stays here."""
+        return name not in self._private
+
+    @cached_property
+    def _private(self) -> frozenset[str]:
+        """Nodes made from a source that a local file takes the place of: such have no other way to be had."""
+        private: set[str] = set()
+        for name, node in self.plan.nodes.items():
+            source = self.lock.sources.get(node.action.source) if isinstance(node.action, Fetch) else None
+            is_local = source is not None and not source.ways
+            if is_local or any(given.node in private for given in node.inputs):
+                private.add(name)
+        return frozenset(private)
+
+    def look_ahead(self, names: Iterable[str]) -> None:
+        """Ask a remote store early, and in parallel, for what `names` need."""
+        if isinstance(self.store, SharedStore):
+            self.build.look_ahead(self.plan.closure(names), LOOK_UPS)
+
+    def settle(self) -> None:
+        """Wait for what goes to a remote store, and say what it gave and took."""
+        if isinstance(self.store, SharedStore):
+            self.store.flush()
+            if self.store.results or self.store.pushed:
+                self.reporter.line(f"remote: {self.store.results} results taken, {self.store.pushed} pushed")
+
+    def abandon(self) -> None:
+        """Ctrl-C: end the steps, and what moves to and from a remote store."""
+        self.build.stop()
+        if isinstance(self.store, SharedStore):
+            self.store.abandon()
 
     @property
     def _store_root(self) -> Path:
@@ -287,13 +352,16 @@ class Session:
         with (self.dist / ".lock").open("w") as lock:
             # another doit may deliver the same files
             fcntl.flock(lock, fcntl.LOCK_EX)
+            return self.build.mending(lambda: self._deliver(name))
+
+    def _deliver(self, name: str) -> tuple[Path, ...]:
+        with self.build.forgetting(name):
             if self.is_delivered(name):
                 return ()
-            with self.build.forgetting(name):
-                delivered = {file: self._deliver_file(file, digest, executable) for file, digest, executable in self._outputs(name)}
-            note = self.dist / ".delivered.json.part"
-            note.write_text(json.dumps({**self._delivered(), **delivered}, indent=1, sort_keys=True))
-            note.replace(self.dist / ".delivered.json")
+            delivered = {file: self._deliver_file(file, digest, executable) for file, digest, executable in self._outputs(name)}
+        note = self.dist / ".delivered.json.part"
+        note.write_text(json.dumps({**self._delivered(), **delivered}, indent=1, sort_keys=True))
+        note.replace(self.dist / ".delivered.json")
         return tuple(self.dist / file for file in delivered)
 
     def _deliver_file(self, file: str, digest: Digest, executable: bool) -> list[object]:
@@ -326,10 +394,14 @@ class Session:
     def machine(self, target: Target) -> Machine:
         """Where its programs run; `machine_nodes` are realised. Raises UsageError or SandboxError when nowhere here."""
         self.check_runs(target)
-        trees = [self.store.checkout(self.build.result(name).tree) for name in self.machine_nodes(target)]
+        trees = [self.build.mending(partial(self._checkout, name)) for name in self.machine_nodes(target)]
         if not trees:
             return Native()
         return Emulated(trees[0], trees[1] / f"qemu-{target.qemu}" if target.qemu else None)
+
+    def _checkout(self, name: str) -> Path:
+        with self.build.forgetting(name):
+            return self.store.checkout(self.build.result(name).tree)
 
     def archives(self, name: str) -> tuple[Path, ...]:
         """Where the files of a dist node lie once delivered."""

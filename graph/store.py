@@ -46,7 +46,7 @@ class StoreProtocol(Protocol):
     def filter(self, digest: Digest, subdir: str, only: tuple[str, ...], without: tuple[str, ...]) -> Filtered: ...
     def checkout(self, digest: Digest) -> Path: ...
     def copy_tree(self, digest: Digest, dest: Path) -> None: ...
-    def result(self, key: str) -> ActionResult | None: ...
+    def result(self, key: str, size: int = 0) -> ActionResult | None: ...
     def publish(self, result: ActionResult) -> None: ...
     def forget(self, key: str) -> None: ...
     def last(self, node: str) -> str | None: ...
@@ -163,7 +163,7 @@ class Store:
 
     def checkout(self, digest: Digest) -> Path:
         """The tree as a read-only folder of hard links to blobs, kept for the next caller. Raises DiskFull, StoreError."""
-        target = self.root / "trees" / digest.hash
+        target = self.checkout_path(digest)
         if target.is_dir():
             return target
         with guarded(self.root), self.cas.temporary() as copy:
@@ -171,6 +171,10 @@ class Store:
             target.parent.mkdir(parents=True, exist_ok=True)
             _rename_folder(copy, target)
         return target
+
+    def checkout_path(self, digest: Digest) -> Path:
+        """Where checkout() keeps it, if it does."""
+        return self.root / "trees" / digest.hash
 
     def copy_tree(self, digest: Digest, dest: Path) -> None:
         """A writable copy that shares no inode with the store, at a path that is absent or an empty folder. Raises DiskFull, StoreError."""
@@ -200,8 +204,11 @@ class Store:
 
     # results
 
-    def result(self, key: str) -> ActionResult | None:
-        """What is kept for this key, if its tree's root is there; anything unreadable is a miss. Using it makes it young for gc."""
+    def result(self, key: str, size: int = 0) -> ActionResult | None:
+        """What is kept for this key, if its tree's root is there; anything unreadable is a miss. Using it makes it young for gc.
+
+        `size`, the bytes of the manifest that the key hashes, is for a shared store; with 0 it asks no other machine.
+        """
         path = self._result_path(key)
         # before it is read, so that no gc takes its tree away afterwards; a store that cannot be written still gives results
         with suppress(OSError):
@@ -280,6 +287,10 @@ class Store:
 
     def _result_path(self, key: str) -> Path:
         return self.root / "ac" / key[:2] / f"{key}.json"
+
+    def foreign_path(self, key: str) -> Path:
+        """Where a result of another machine is kept, as it came."""
+        return self.root / "remote" / key[:2] / key
 
     def _last_path(self, node: str) -> Path:
         return self.root / "last" / f"{quote(node, safe=':+@')}.key"

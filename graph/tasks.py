@@ -133,7 +133,9 @@ class Reporter:
         wanted = {*nodes, *groups}
         for line in remarks(cell for cell in self._session.cells if f"dist:{cell}" in wanted):
             self._session.reporter.line(f"note {line}")
-        self._session.reporter.begin(len(self._session.plan.closure([*nodes, *groups])))
+        closure = self._session.plan.closure(wanted)
+        self._session.reporter.begin(len(closure))
+        self._session.look_ahead(closure)
 
     def add_failure(self, task: Task, fail: Any) -> None:
         if type(fail).__name__ == "UnmetDependency":
@@ -148,6 +150,7 @@ class Reporter:
         self._session.reporter.line(str(exception))
 
     def complete_run(self) -> None:
+        self._session.settle()
         self._session.reporter.end(self._failed)
         self._session.write_run()
 

@@ -18,6 +18,8 @@ from graph.cas import Cas, owner_executable
 from graph.digest import Digest
 from graph.disk import guarded, hash_file
 from graph.errors import StoreError
+from graph.published import Note
+from graph.reapi import Outcome
 from graph.result import ActionResult
 from graph.trees import Entry, flatten
 
@@ -73,7 +75,7 @@ def size(cas: Cas) -> Size:
         sizes = [path.stat().st_size for path in _files(cas.cas)]
         checkouts = len(list(_children(cas.root / "trees")))
         packed = sum(path.stat().st_size for path in _files(cas.root / LOCAL))
-        return Size(len(sizes), sum(sizes), len(list(_files(cas.root / "ac"))), checkouts, packed)
+        return Size(len(sizes), sum(sizes), len(list(_result_files(cas))), checkouts, packed)
 
 
 def gc(cas: Cas, keep_days: float, max_size: int | None) -> Cleaned:
@@ -87,7 +89,7 @@ def gc(cas: Cas, keep_days: float, max_size: int | None) -> Cleaned:
         cas.sweep()
         oldest = time.time() - keep_days * DAY
         live = _mark(cas, oldest, max_size)
-        results = _remove(path for path in _files(cas.root / "ac") if path.stem not in live.keys)[0]
+        results = _remove(path for path in _result_files(cas) if path.stem not in live.keys)[0]
         _remove(path for path in _files(cas.root / "last") if _text(path) not in live.keys)
         _remove(path for path in _files(cas.root / "filtered") if path not in live.memos)
         for checkout in _children(cas.root / "trees"):
@@ -130,13 +132,15 @@ def _mark(cas: Cas, oldest: float, max_size: int | None) -> _Live:
     for path in _files(cas.root / "filtered"):
         if (memo := _memo(path)) is not None:
             memos.setdefault(memo[0], []).append((path, memo[1]))
-    ages = sorted(((path.stat().st_mtime, path) for path in _files(cas.root / "ac")), reverse=True)
+    ages = sorted(((path.stat().st_mtime, path) for path in _result_files(cas)), reverse=True)
     for age, path in ages:
         result = _result(path)
         if age < oldest or result is None:
             continue
         derived = memos.get(result.tree, [])
         blobs = _blobs_of(cas, result, [tree for _, tree in derived], live)
+        if blobs is None and _is_foreign(path):
+            blobs = {}
         if blobs is None:
             continue
         live.bytes += sum(blobs.values())
@@ -158,10 +162,11 @@ def _blobs_of(cas: Cas, result: ActionResult, derived: list[Digest], live: _Live
         for root in (result.tree, *derived):
             found[root.hash, False] = root.size
             for entry in flatten(cas.directory, root):
-                if entry.digest is not None:
-                    # either form of a blob serves: Cas.path makes the other from it
-                    form = entry.executable if cas.has(entry.digest, entry.executable) else not entry.executable
-                    found[entry.digest.hash, form] = entry.digest.size
+                # either form of a blob serves: Cas.path makes the other from it; of another machine's tree some are not here
+                for form in (entry.executable, not entry.executable):
+                    if entry.digest is not None and cas.has(entry.digest, form):
+                        found[entry.digest.hash, form] = entry.digest.size
+                        break
     except StoreError:
         return None
     return {blob: size for blob, size in found.items() if blob not in live.blobs}
@@ -181,20 +186,22 @@ def _verify_blobs(cas: Cas) -> Iterator[str]:
 
 
 def _verify_results(cas: Cas) -> Iterator[str]:
-    for path in list(_files(cas.root / "ac")):
+    for path in list(_result_files(cas)):
         result = _result(path)
         if result is None:
             _quarantine(cas, path)
             yield f"result {path.name}: cannot be read, moved to quarantine/"
-        elif lacking := _lacking(cas, result.tree, result.log):
+        elif not _is_foreign(path) and (lacking := _lacking(cas, result.tree, result.log)):
             _quarantine(cas, path)
             yield f"result {path.name} of {result.node}: {lacking}, moved to quarantine/"
 
 
 def _verify_memos(cas: Cas) -> Iterator[str]:
+    foreign = {result.tree for path in _files(cas.root / "remote") if (result := _result(path))}
     for path in list(_files(cas.root / "filtered")):
         memo = _memo(path)
-        if memo is None or _lacking(cas, memo[1], None):
+        # of another machine's tree the folders are here, and of the files those that were needed
+        if memo is None or (_lacking_folders if memo[0] in foreign else _lacking_files)(cas, memo[1]):
             path.unlink()
             yield f"filter memo {path.name}: cannot be used, deleted"
 
@@ -209,13 +216,26 @@ def _verify_checkouts(cas: Cas) -> Iterator[str]:
 
 def _lacking(cas: Cas, root: Digest, log: Digest | None) -> str:
     """What of a tree and its log is not in the store; empty if all is."""
+    return _lacking_files(cas, root) or ("" if log is None or cas.has(log) else "its log is missing")
+
+
+def _lacking_folders(cas: Cas, root: Digest) -> str:
+    try:
+        for _ in flatten(cas.directory, root):
+            pass
+    except StoreError as error:
+        return error.what
+    return ""
+
+
+def _lacking_files(cas: Cas, root: Digest) -> str:
     try:
         for entry in flatten(cas.directory, root):
             if entry.digest is not None and not (cas.has(entry.digest) or cas.has(entry.digest, True)):
                 return f"{entry.path} is missing"
     except StoreError as error:
         return error.what
-    return "" if log is None or cas.has(log) else "its log is missing"
+    return ""
 
 
 def _compare(cas: Cas, checkout: Path) -> str:
@@ -249,9 +269,20 @@ def _same(cas: Cas, path: Path, entry: Entry) -> bool:
         return False
 
 
+def _result_files(cas: Cas) -> Iterator[Path]:
+    """Our own results, and those of other machines."""
+    yield from _files(cas.root / "ac")
+    yield from _files(cas.root / "remote")
+
+
+def _is_foreign(path: Path) -> bool:
+    return path.suffix == ""
+
+
 def _result(path: Path) -> ActionResult | None:
     try:
-        found = ActionResult.decode(path.read_bytes())
+        data = path.read_bytes()
+        found = ActionResult.decode(Note.decode(Outcome.decode(data).contents).result.encode() if _is_foreign(path) else data)
     except ValueError:
         return None
     return found if found.key == path.stem else None

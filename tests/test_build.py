@@ -28,6 +28,7 @@ class Notes:
     def __init__(self) -> None:
         self.ran: list[str] = []
         self.from_store: list[str] = []
+        self.again: list[str] = []
 
     def started(self, name: str) -> None:
         self.ran.append(name)
@@ -43,6 +44,9 @@ class Notes:
 
     def waiting(self, name: str) -> None:
         pass
+
+    def made_again(self, name: str) -> None:
+        self.again.append(name)
 
     def progress(self, name: str, done: int, total: int) -> None:
         pass

@@ -1,0 +1,386 @@
+"""A store shared with other machines: what the local one lacks comes from a remote one, as late as it can; what is made here goes there.
+
+Results of others are kept apart from our own, as they came (remote/ab/<key>), and are checked anew each time one is used. Of their
+trees first the folders come, in one Tree message, when a filter asks; the files when something is to be run with them. See docs/remote.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Protocol
+
+from graph.digest import Digest, Directory, canonical
+from graph.disk import free_bytes, guarded
+from graph.errors import StoreError
+from graph.published import MAX_RESULT, MAX_TREE, Note, folders_of, result_of, tree_of
+from graph.reapi import Outcome
+from graph.remote.base import Blob, Fault, Feed, Remote, grouped
+from graph.remote.guard import Guard
+from graph.result import ActionResult
+from graph.store import Store
+from graph.trees import Entry, Filtered
+
+TRANSFERS = 12
+"""Requests at once."""
+PUSHES = 3
+"""Results that are pushed at once."""
+SPARE_DISK = 256 << 20
+"""Bytes of the disk that no download takes."""
+
+
+class Signs(Protocol):
+    """graph.remote.sign.Signer."""
+
+    def sign(self, result: str) -> Note: ...
+
+
+class Verifies(Protocol):
+    """graph.remote.sign.Verifier."""
+
+    def accepts(self, note: Note) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is given, and what is taken."""
+
+    push: bool = False
+    may_publish: Callable[[str], bool] = lambda _: True
+    """Whether what the node of this name gives may leave this machine: not if it is made from local sources."""
+    signer: Signs | None = None
+    verifier: Verifies | None = None
+    """If there is one, results that it does not accept are not used."""
+
+
+class SharedStore(Store):
+    """A local store with a remote one behind it. Whatever the remote does, the worst is a miss: `Guard` says so once."""
+
+    def __init__(self, root: Path, remote: Remote, terms: Terms, say: Callable[[str], None]) -> None:
+        super().__init__(root, say)
+        self.results = self.pushed = 0
+        self._remote = remote
+        self._terms = terms
+        self._say = say
+        self._reading, self._writing = Guard(say, "read from"), Guard(say, "written to")
+        self._transfers = ThreadPoolExecutor(TRANSFERS, "transfer")
+        self._pushes = ThreadPoolExecutor(PUSHES, "push")
+        self._pushing: dict[str, Future[None]] = {}
+        self._mutex = threading.Lock()
+        self._trees: dict[Digest, Digest] = {}
+        """Root of a tree -> its Tree message in the remote store."""
+        self._refused: set[str] = set()
+        """Keys whose result turned out to be of no use: it is made here."""
+        self._sent: set[Digest] = set()
+
+    # results
+
+    def result(self, key: str, size: int = 0) -> ActionResult | None:
+        """Ours, else one that another machine made; any fault is a miss."""
+        found = super().result(key, size)
+        if found is not None and found.hermetic:
+            self._offer(found)
+            return found
+        if key in self._refused:
+            return found
+        return self._kept(key) or self._asked(key, size) or found
+
+    def publish(self, result: ActionResult) -> None:
+        """Keep a result, and push it if that is wanted, in the background."""
+        super().publish(result)
+        self._offer(result)
+
+    def forget(self, key: str) -> None:
+        """Make this key a miss, here and, for this run, in the remote store."""
+        self._refused.add(key)
+        super().forget(key)
+        with guarded(self.root):
+            self.foreign_path(key).unlink(missing_ok=True)
+
+    def _kept(self, key: str) -> ActionResult | None:
+        try:
+            value = self.foreign_path(key).read_bytes()
+        except OSError:
+            return None
+        with suppress(Fault):
+            return self._admitted(key, Outcome.decode(value))
+        return None
+
+    def _asked(self, key: str, size: int) -> ActionResult | None:
+        found = self._reading.attempt(lambda: self._ask(key, size)) if size else None
+        self.results += found is not None
+        return found
+
+    def _ask(self, key: str, size: int) -> ActionResult | None:
+        value = self._remote.get_result(Digest(key, size))
+        if value is None:
+            return None
+        with _malformed("a result"):
+            outcome = self._inlined(Outcome.decode(value))
+        found = self._admitted(key, outcome)
+        if found is not None:
+            # a store that cannot be written still builds
+            with suppress(StoreError):
+                self._write(self.foreign_path(key), outcome.encode())
+        return found
+
+    def _admitted(self, key: str, outcome: Outcome) -> ActionResult | None:
+        """The result in an ActionResult from outside; None if its signature is not good. Raises Fault when it is malformed."""
+        with _malformed("a result"):
+            note = Note.decode(outcome.contents)
+            found = result_of(key, note, outcome)
+        if self._terms.verifier is not None and not self._terms.verifier.accepts(note):
+            self._reading.tell(f"the result of {found.node!r} ({key[:12]}) has no good signature: it is not used")
+            return None
+        self._trees[found.tree] = outcome.tree
+        return found
+
+    def _inlined(self, outcome: Outcome) -> Outcome:
+        """With the note's bytes, which some servers keep as a blob only. Raises ValueError, Fault."""
+        data = outcome.contents or self._download(outcome.note, MAX_RESULT)
+        if Digest.of(data) != outcome.note:
+            raise ValueError("its note has another digest")
+        return replace(outcome, contents=data)
+
+    # trees
+
+    def directory(self, digest: Digest) -> Directory:
+        """One folder of a tree. Raises StoreError."""
+        self._fill(digest)
+        return super().directory(digest)
+
+    def tree(self, digest: Digest) -> Iterator[Entry]:
+        """Every entry of a tree, folders before what they hold. Raises StoreError."""
+        self._fill(digest)
+        return super().tree(digest)
+
+    def filter(self, digest: Digest, subdir: str, only: tuple[str, ...], without: tuple[str, ...]) -> Filtered:
+        """See Store.filter."""
+        if subdir or only or without:
+            self._fill(digest)
+        return super().filter(digest, subdir, only, without)
+
+    def checkout(self, digest: Digest) -> Path:
+        """See Store.checkout."""
+        if not self.checkout_path(digest).is_dir():
+            self._fill_files(digest)
+        return super().checkout(digest)
+
+    def copy_tree(self, digest: Digest, dest: Path) -> None:
+        """See Store.copy_tree."""
+        self._fill_files(digest)
+        super().copy_tree(digest, dest)
+
+    def blob_path(self, digest: Digest, executable: bool = False) -> Path | None:
+        """The read-only file of a blob; None if neither store has it."""
+        found = super().blob_path(digest, executable)
+        if found is None:
+            self._bring({digest: executable})
+            found = super().blob_path(digest, executable)
+        return found
+
+    def _fill(self, root: Digest) -> None:
+        """Bring the folders of a tree that a result from outside named: all of them, `root` last, so that one who sees it sees all."""
+        if root not in self._trees or self.cas.has(root):
+            return
+
+        def bring() -> None:
+            data = self._download(self._trees[root], MAX_TREE)
+            with _malformed("a tree"):
+                folders = folders_of(root, data)
+            for folder in folders.values():
+                self.cas.put(folder)
+
+        with self.lock(f"tree-{root.hash}"):
+            if not self.cas.has(root):
+                self._reading.attempt(bring)
+
+    def _fill_files(self, root: Digest) -> None:
+        wanted = {
+            entry.digest: entry.executable
+            for entry in self.tree(root)
+            if entry.digest is not None and entry.kind == "file" and not (self.cas.has(entry.digest) or self.cas.has(entry.digest, True))
+        }
+        self._bring(wanted)
+
+    # transfers
+
+    def _bring(self, wanted: Mapping[Digest, bool]) -> None:
+        """Download blobs, all or some or none, each as executable or not. Raises DiskFull."""
+        for digest in wanted:
+            if digest.size == 0:
+                self.cas.put(b"", wanted[digest])
+
+        @contextmanager
+        def receive(digest: Digest) -> Iterator[Feed]:
+            with ExitStack() as stack:
+                # what the network raises in between is no fault of the disk
+                with guarded(self.root):
+                    part = stack.enter_context(self.cas.temporary())
+                    file = stack.enter_context(part.open("xb"))
+                with _checking(digest, lambda chunk: self._append(file, chunk)) as feed:
+                    yield feed
+                with guarded(self.root):
+                    file.close()
+                    self.cas.install(part, digest, wanted[digest])
+
+        def read(group: list[Digest]) -> None:
+            left = [digest for digest in group if not self.cas.has(digest, wanted[digest])]
+            if left:
+                self._remote.read(left, receive)
+
+        lacking = [digest for digest in wanted if digest.size]
+        if sum(digest.size for digest in lacking) > free_bytes(self.root) - SPARE_DISK:
+            self._reading.tell("a tree is larger than the disk has room for: it is not downloaded")
+            return
+        self._spread(self._reading, read, grouped(lacking, self._remote.batch))
+
+    def _append(self, file: IO[bytes], chunk: bytes) -> None:
+        with guarded(self.root):
+            file.write(chunk)
+
+    def _spread(self, guard: Guard, action: Callable[[list[Digest]], None], groups: Iterable[list[Digest]]) -> None:
+        list(self._transfers.map(lambda group: guard.attempt(lambda: action(group)), groups))
+
+    def _download(self, digest: Digest, limit: int) -> bytes:
+        """A blob in memory. Raises Fault."""
+        if digest.size > limit:
+            raise Fault("wrong", f"a blob of {digest.size} bytes where at most {limit} can be")
+        parts: list[bytes] = []
+
+        @contextmanager
+        def receive(asked: Digest) -> Iterator[Feed]:
+            parts.clear()
+            with _checking(asked, parts.append) as feed:
+                yield feed
+
+        if digest.size:
+            self._remote.read([digest], receive)
+        data = b"".join(parts)
+        if Digest.of(data) != digest:
+            raise Fault("gone", f"blob {digest} is gone")
+        return data
+
+    # pushing
+
+    def flush(self) -> None:
+        """Wait until all is pushed that is to be."""
+        for future in list(self._pushing.values()):
+            future.result()
+
+    def abandon(self) -> None:
+        """Let go of what is not pushed yet, and end what runs."""
+        for guard in (self._reading, self._writing):
+            guard.close()
+        self._pushes.shutdown(wait=False, cancel_futures=True)
+        self._transfers.shutdown(wait=False, cancel_futures=True)
+        self._remote.close()
+
+    def _offer(self, result: ActionResult) -> None:
+        if not self._terms.push or not result.hermetic or not self._terms.may_publish(result.node):
+            return
+        with self._mutex:
+            if result.key not in self._pushing:
+                self._pushing[result.key] = self._pushes.submit(self._push, result)
+
+    def _push(self, result: ActionResult) -> None:
+        manifest = canonical(result.manifest)
+        action = Digest(result.key, len(manifest))
+        if result.key not in self._refused and self._is_there(result, action):
+            return
+        # a tree of which something is not here any more is nothing to push
+        with suppress(StoreError):
+            tree = tree_of(self.cas.directory, result.tree)
+            text = result.encode().decode()
+            note = (self._terms.signer.sign(text) if self._terms.signer else Note(text, {})).encode()
+            sources: dict[Digest, Blob] = {digest: (digest, data) for data in (manifest, tree, note) for digest in [Digest.of(data)]}
+            sources.update(self._files_of(result))
+            self._write_all(sources)
+            outcome = Outcome(Digest.of(tree), Digest.of(note), note, result.log)
+            self._writing.attempt(lambda: self._put_result(action, outcome, sources))
+
+    def _is_there(self, result: ActionResult, action: Digest) -> bool:
+        """Whether the remote store has this result, or another one of its key, which is told."""
+
+        def ask() -> bool:
+            value = self._remote.get_result(action)
+            with suppress(ValueError):
+                found = Note.decode(self._inlined(Outcome.decode(value or b"")).contents)
+                if self._terms.verifier is None or self._terms.verifier.accepts(found):
+                    theirs = ActionResult.decode(found.result.encode())
+                    if theirs.tree != result.tree:
+                        self._writing.tell(f"{result.node} gave other bytes on another machine: doit verify {result.node}")
+                    return True
+            return False
+
+        return bool(self._writing.attempt(ask))
+
+    def _files_of(self, result: ActionResult) -> dict[Digest, Blob]:
+        """Blobs of the tree and the log. Raises StoreError when one is missing."""
+        files = {entry.digest: entry.executable for entry in super().tree(result.tree) if entry.digest and entry.kind == "file"}
+        if result.log is not None:
+            files.setdefault(result.log, False)
+        found: dict[Digest, Blob] = {}
+        for digest, executable in files.items():
+            path = super().blob_path(digest, executable)
+            if path is None:
+                raise StoreError(f"blob {digest} is missing")
+            found[digest] = (digest, path)
+        return found
+
+    def _write_all(self, sources: Mapping[Digest, Blob]) -> None:
+        def write(group: list[Digest]) -> None:
+            self._remote.write([sources[digest] for digest in group])
+            self._sent.update(group)
+
+        def check(group: list[Digest]) -> None:
+            absent = self._remote.missing(group)
+            self._sent.update(set(group) - absent)
+
+        unsure = [digest for digest in sources if digest not in self._sent]
+        self._spread(self._writing, check, _sliced(unsure, self._remote.query))
+        lacking = [digest for digest in unsure if digest not in self._sent]
+        self._spread(self._writing, write, grouped(lacking, self._remote.batch))
+
+    def _put_result(self, action: Digest, outcome: Outcome, sources: Mapping[Digest, Blob]) -> None:
+        # never name blobs that did not arrive
+        if sources.keys() <= self._sent:
+            self._remote.put_result(action, outcome.encode())
+            self.pushed += 1
+
+
+def _sliced(digests: Sequence[Digest], count: int) -> Iterator[list[Digest]]:
+    return (list(digests[start : start + count]) for start in range(0, len(digests), count))
+
+
+@contextmanager
+def _malformed(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise Fault("wrong", f"{what} that is none: {str(error)[:100]}") from None
+
+
+@contextmanager
+def _checking(digest: Digest, keep: Callable[[bytes], object]) -> Iterator[Feed]:
+    """Hash what is fed, and hand it on. Raises Fault on a byte too many, and at the end if it is not the blob."""
+    state, size = hashlib.sha256(), 0
+
+    def feed(chunk: bytes) -> None:
+        nonlocal size
+        size += len(chunk)
+        if size > digest.size:
+            raise Fault("wrong", f"blob {digest}: more bytes than that came")
+        state.update(chunk)
+        keep(chunk)
+
+    yield feed
+    if size < digest.size:
+        raise Fault("transient", f"blob {digest}: only {size} bytes came")
+    if state.hexdigest() != digest.hash:
+        raise Fault("wrong", f"blob {digest}: wrong bytes came")
