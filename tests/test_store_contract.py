@@ -14,11 +14,19 @@ from hypothesis import strategies as st
 
 from graph.digest import FIXED_MTIME, Digest, Directory
 from graph.errors import MissingBlob, PlanError, StepFailed, StoreError
+from graph.remote.folder import FolderRemote
 from graph.result import ActionResult
+from graph.shared import SharedStore, Terms
 from graph.store import Store, StoreProtocol
 from graph.trees import Filtered
 
-BODIES: dict[str, Callable[[Path], StoreProtocol]] = {"local": Store}
+
+def shared(root: Path) -> SharedStore:
+    """A store that pushes to a folder."""
+    return SharedStore(root, FolderRemote(root.with_name("remote"), lambda received=0, sent=0: None), Terms(push=True), print)
+
+
+BODIES: dict[str, Callable[[Path], StoreProtocol]] = {"local": Store, "shared": shared}
 
 
 @pytest.fixture(params=BODIES)

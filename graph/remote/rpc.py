@@ -61,6 +61,7 @@ class RpcRemote:
     def put_result(self, action: Digest, value: bytes) -> None:
         """See Remote."""
         self._said(self._call(REAPI + "ActionCache/UpdateActionResult", reapi.update_action_result(self._instance, action, value)))
+        self._moved(sent=len(value))
 
     def missing(self, digests: Collection[Digest]) -> set[Digest]:
         """See Remote."""
@@ -149,6 +150,7 @@ class RpcRemote:
         request = reapi.batch_update(self._instance, pieces)
         with _wrong():
             refused = reapi.refused_of(self._said(self._call(REAPI + "ContentAddressableStorage/BatchUpdateBlobs", request)))
+        self._moved(sent=len(request))
         if refused:
             raise Fault("transient", f"{len(refused)} blobs were not taken: code {min(refused.values())}")
 
@@ -185,7 +187,7 @@ class RpcRemote:
             transfer.moved(len(request))
             call = self._channel.unary_unary(method).future(request, metadata=self._metadata)
             found = call.result()
-            self._moved(received=len(found), sent=len(request))
+            self._moved(received=len(found))
         return found
 
     def _said(self, found: bytes | None) -> bytes:
