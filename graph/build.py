@@ -83,6 +83,14 @@ class GoneError(StoreError):
         self.result = result
 
 
+class DroppedError(StoreError):
+    """The result of a node was dropped, since one that it is made from gave other bytes when it was made again."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(f"{node} has to be made again", place=node, hint="type the same command again")
+        self.node = node
+
+
 class Build:
     """Realises the nodes of one plan. Every method may be called from many threads; a node's inputs must be realised before it."""
 
@@ -105,8 +113,11 @@ class Build:
         return manifest(self.plan[name], self._input_digests(self.plan[name]), self._shop.tools)
 
     def result(self, name: str) -> ActionResult:
-        """What a realised node gave."""
-        return self._results[name]
+        """What a realised node gave. Raises DroppedError when that is not right any more: see mending()."""
+        try:
+            return self._results[name]
+        except KeyError:
+            raise DroppedError(name) from None
 
     def look_ahead(self, names: Iterable[str], threads: int) -> None:
         """Ask is_cached() of all of `names`, given in topological order, `threads` at once: with a remote store each question is a trip."""
@@ -151,6 +162,9 @@ class Build:
             result = self._find(lines)
             if result is None:
                 result = self._timed(name, lines)
+                if self._made_again and self.manifest(name) != lines:
+                    # an input was made again meanwhile, and may have been staged
+                    raise DroppedError(name)
                 self._store.publish(result)
                 # told only now: what was said to be done is never done again
                 self._shop.observer.finished(name, result.seconds)
@@ -162,26 +176,28 @@ class Build:
     def mending(self, use: Callable[[], T]) -> T:
         """What `use` gives. When blobs of a node's result are gone, that node is made again here, and `use` tried again.
 
-        Not for code that holds a lock or a slot. Raises StoreError if the node gives other bytes now, or its blobs are gone again.
+        Not for code that holds a lock or a slot. Raises StoreError if the blobs are gone again.
         """
         while True:
             try:
                 return use()
             except GoneError as error:
                 self._make_again(error)
+            except DroppedError as error:
+                self.realise(error.node)
 
     def _make_again(self, error: GoneError) -> None:
         with self._mending:
-            if self._results[error.node] is not error.result:
+            if self._results.get(error.node) is not error.result:
                 return
-            if error.node in self._made_again:
+            if error.result.key in self._made_again:
                 raise error
-            self._made_again.add(error.node)
+            self._made_again.add(error.result.key)
             self._shop.observer.made_again(error.node)
-            again = self.realise(error.node)
-            if again.tree != error.result.tree:
-                what = f"{error.node} gave other bytes when it was made again, after those that the store had were gone"
-                raise StoreError(what, place=error.place, hint="type the same command again") from error
+            if self.realise(error.node).tree != error.result.tree:
+                # the results that stand on the old bytes are those of other keys now
+                for name in self.plan.users(error.node):
+                    self._results.pop(name, None)
 
     def execute(self, name: str) -> ActionResult:
         """Execute the node whatever the store holds, and publish nothing: what `doit verify` compares with."""
@@ -307,7 +323,7 @@ class Build:
     @contextmanager
     def forgetting(self, name: str) -> Iterator[None]:
         """A result whose blobs are gone becomes a miss, here and in a shared store. Raises GoneError, for mending() or the next run."""
-        result = self._results[name]
+        result = self.result(name)
         try:
             yield
         except MissingBlob as error:
@@ -318,7 +334,7 @@ class Build:
         return {given: self._filtered(given) for given in node.inputs}
 
     def _filtered(self, given: Input) -> Digest:
-        tree = self._results[given.node].tree
+        tree = self.result(given.node).tree
         if not (given.only or given.without or given.subdir):
             return tree
         with self.forgetting(given.node):

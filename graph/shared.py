@@ -21,7 +21,7 @@ from graph.errors import StoreError
 from graph.published import MAX_RESULT, MAX_TREE, Note, folders_of, result_of, tree_of
 from graph.reapi import Outcome
 from graph.remote.base import Blob, Fault, Feed, Remote, grouped
-from graph.remote.guard import Guard
+from graph.remote.guard import Guard, Told
 from graph.result import ActionResult
 from graph.store import Store
 from graph.trees import Entry, Filtered
@@ -66,8 +66,8 @@ class SharedStore(Store):
         self.results = self.pushed = 0
         self._remote = remote
         self._terms = terms
-        self._say = say
-        self._reading, self._writing = Guard(say, "read from"), Guard(say, "written to")
+        told = Told(say)
+        self._reading, self._writing = Guard(told, "read from"), Guard(told, "written to")
         self._transfers = ThreadPoolExecutor(TRANSFERS, "transfer")
         self._pushes = ThreadPoolExecutor(PUSHES, "push")
         self._pushing: dict[str, Future[None]] = {}

@@ -16,14 +16,28 @@ PAUSES = (0.3, 1.0)
 """Seconds before a transient fault is met with another try."""
 
 
+class Told:
+    """Says each thing once."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._mutex = threading.Lock()
+        self._told: set[str] = set()
+
+    def __call__(self, text: str) -> None:
+        with self._mutex:
+            new = text not in self._told
+            self._told.add(text)
+        if new:
+            self._say(f"remote: {text}")
+
+
 class Guard:
     """Tries things with a remote store, for one direction: what is `use`d."""
 
-    def __init__(self, say: Callable[[str], None], use: str) -> None:
-        self._say = say
+    def __init__(self, tell: Told, use: str) -> None:
+        self.tell = tell
         self._use = use
-        self._mutex = threading.Lock()
-        self._told: set[str] = set()
         self._count = 0
         self._closed = threading.Event()
 
@@ -49,14 +63,6 @@ class Guard:
     def close(self) -> None:
         """Try nothing more."""
         self._closed.set()
-
-    def tell(self, text: str) -> None:
-        """Say it, once."""
-        with self._mutex:
-            new = text not in self._told
-            self._told.add(text)
-        if new:
-            self._say(f"remote: {text}")
 
     def _count_fault(self, fault: Fault) -> None:
         if self.closed:

@@ -84,7 +84,7 @@ class WebRemote:
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
         with self._ask("PUT", path, headers, source) as (response, _):
             if response is None:
-                raise Fault("closed", f"PUT {self._path}{path}: HTTP 404")
+                raise Fault("closed", "HTTP 404 where a blob was to be put")
 
     def _limited(self, response: http.client.HTTPResponse, transfer: Transfer, limit: int) -> Iterator[bytes]:
         for chunk in self._chunks(response, transfer):
@@ -111,7 +111,7 @@ class WebRemote:
             whole = False
             try:
                 response = self._answer(method, self._path + path, {**self._headers, **(headers or {})}, body, transfer)
-                found = _checked(response, f"{method} {self._path}{path}")
+                found = _checked(response)
                 yield (response if found else None), transfer
                 whole = _ended(response)
             finally:
@@ -126,7 +126,7 @@ class WebRemote:
         kept = self._mine().connection is not None
         try:
             return self._once(method, path, headers, body, transfer)
-        except (http.client.RemoteDisconnected, ConnectionError):
+        except (http.client.RemoteDisconnected, ConnectionError, ssl.SSLEOFError):
             self._mine().drop()
             if not kept or transfer.killed:
                 raise
@@ -217,7 +217,7 @@ def _early(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
     return response
 
 
-def _checked(response: http.client.HTTPResponse, asked: str) -> bool:
+def _checked(response: http.client.HTTPResponse) -> bool:
     """True for 2xx, False for 404. Raises Fault."""
     status = response.status
     if 200 <= status < 300:
@@ -228,7 +228,7 @@ def _checked(response: http.client.HTTPResponse, asked: str) -> bool:
         raise Fault("closed", f"{DENIED[status]} (HTTP {status})")
     if status == 507:
         raise Fault("closed", "its disk is full (HTTP 507)")
-    raise Fault("transient" if status == 429 or status >= 500 else "closed", f"{asked[:40]}: HTTP {status}")
+    raise Fault("transient" if status == 429 or status >= 500 else "closed", f"HTTP {status}")
 
 
 def _proxy(scheme: str, host: str) -> tuple[str, int] | None:
@@ -246,5 +246,8 @@ def _faults() -> Iterator[None]:
         yield
     except TimeoutError:
         raise Fault("closed", "no answer in time") from None
+    except ssl.SSLError as error:
+        # with TLS 1.3 a server refuses our certificate only after the handshake
+        raise Fault("closed", f"no TLS: {error.reason or error}") from None
     except (http.client.HTTPException, OSError, ValueError) as error:
         raise Fault("transient", f"{type(error).__name__}: {str(error)[:100]}") from None
