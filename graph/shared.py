@@ -299,7 +299,7 @@ class SharedStore(Store):
             text = result.encode().decode()
             note = (self._terms.signer.sign(text) if self._terms.signer else Note(text, {})).encode()
             sources: dict[Digest, Blob] = {digest: (digest, data) for data in (manifest, tree, note) for digest in [Digest.of(data)]}
-            sources.update(self._files_of(result))
+            sources.update(self._blobs_of(result))
             self._write_all(sources)
             outcome = Outcome(Digest.of(tree), Digest.of(note), note, result.log)
             self._writing.attempt(lambda: self._put_result(action, outcome, sources))
@@ -320,13 +320,14 @@ class SharedStore(Store):
 
         return bool(self._writing.attempt(ask))
 
-    def _files_of(self, result: ActionResult) -> dict[Digest, Blob]:
-        """Blobs of the tree and the log. Raises StoreError when one is missing."""
-        files = {entry.digest: entry.executable for entry in super().tree(result.tree) if entry.digest and entry.kind == "file"}
+    def _blobs_of(self, result: ActionResult) -> dict[Digest, Blob]:
+        """Blobs of the tree, its folders too (casd keeps no result without them), and the log. Raises StoreError when one is missing."""
+        forms = {entry.digest: entry.executable for entry in super().tree(result.tree) if entry.digest}
+        forms[result.tree] = False
         if result.log is not None:
-            files.setdefault(result.log, False)
+            forms.setdefault(result.log, False)
         found: dict[Digest, Blob] = {}
-        for digest, executable in files.items():
+        for digest, executable in forms.items():
             path = super().blob_path(digest, executable)
             if path is None:
                 raise StoreError(f"blob {digest} is missing")

@@ -42,11 +42,14 @@ class Kept:
         return True
 
     def set_result(self, key: str, result: Any) -> None:
-        """Store an ActionResult whose blobs are all here, down to the files of its trees."""
+        """Store an ActionResult whose blobs are all here, down to the folders and files of its trees."""
         named = [file.digest for file in result.output_files] + ([result.stdout_digest] if result.HasField("stdout_digest") else [])
         for folder in result.output_directories:
             tree = PB.Tree.FromString(self.blobs.get(folder.tree_digest.hash, b""))
-            named += [folder.tree_digest, *(file.digest for one in (tree.root, *tree.children) for file in one.files)]
+            folders = (tree.root, *tree.children)
+            named += [folder.tree_digest, *(file.digest for one in folders for file in one.files)]
+            # casd wants these, too
+            named += [below.digest for one in folders for below in one.directories]
         lacking = [digest for digest in named if len(self.blobs.get(digest.hash, b"")) != digest.size_bytes]
         if lacking or key not in self.blobs:
             self.wrong.append(f"result {key} names {len(lacking)} blobs that are not here, or its action is not")

@@ -266,11 +266,11 @@ def test_tls_with_our_own_authority_and_a_client_certificate(place: Place, tmp_p
     )
     with http_cache(context, token="secret") as web, reapi(credentials) as api:
         for url in (web.url, api.url):
-            files = {"ca": str(tmp_path / "ca.pem"), "cert": str(tmp_path / "cert.pem"), "key": str(tmp_path / "key.pem")}
-            good = Settings(url, push=True, token="secret", **files)
+            ca, cert, key = (str(tmp_path / f"{name}.pem") for name in ("ca", "cert", "key"))
+            good = Settings(url, True, ca, cert, key, "secret")
             place.machine(good).make()
             assert place.machine(good).make() == []
-            for bad in (Settings(url, token="secret"), Settings(url, token="secret", ca=files["ca"])):
+            for bad in (Settings(url, token="secret"), Settings(url, token="secret", ca=ca)):
                 machine = place.machine(bad)
                 assert sorted(machine.make()) == sorted(EVERYTHING)
                 assert len(machine.said) == 1, machine.said
