@@ -131,13 +131,13 @@ class Build:
             return False
 
         # started in topological order: one that waits has only such before it as run or have ended
-        with ThreadPoolExecutor(threads) as pool:
-            try:
-                asked.update((name, pool.submit(ask, name)) for name in names)
-                wait(asked.values())
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        pool = ThreadPoolExecutor(threads)
+        try:
+            asked.update((name, pool.submit(ask, name)) for name in names)
+            wait(asked.values())
+        finally:
+            # after Ctrl-C nothing is waited for here: abandon() ends what still asks
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def is_cached(self, name: str) -> bool:
         """Whether the store has the node's result; if so it counts as realised. False when an input is not realised."""

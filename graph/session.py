@@ -339,6 +339,7 @@ class Session:
 
     def look_up(self, names: Iterable[str]) -> tuple[str, ...]:
         """Realise from the store alone what it has of `names` and their inputs; the nodes that would run, in order."""
+        self.look_ahead(names)
         return tuple(name for name in self.plan.closure(names) if not self.build.is_cached(name))
 
     def is_delivered(self, name: str) -> bool:

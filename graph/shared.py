@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -245,7 +245,17 @@ class SharedStore(Store):
             file.write(chunk)
 
     def _spread(self, guard: Guard, action: Callable[[list[Digest]], None], groups: Iterable[list[Digest]]) -> None:
-        list(self._transfers.map(lambda group: guard.attempt(lambda: action(group)), groups))
+        with self._unless_abandoned():
+            list(self._transfers.map(lambda group: guard.attempt(lambda: action(group)), groups))
+
+    @contextmanager
+    def _unless_abandoned(self) -> Iterator[None]:
+        try:
+            yield
+        except (RuntimeError, CancelledError):
+            # a pool that takes nothing more
+            if not self._reading.closed:
+                raise
 
     def _download(self, digest: Digest, limit: int) -> bytes:
         """A blob in memory. Raises Fault."""
@@ -284,7 +294,7 @@ class SharedStore(Store):
     def _offer(self, result: ActionResult) -> None:
         if not self._terms.push or not result.hermetic or not self._terms.may_publish(result.node):
             return
-        with self._mutex:
+        with self._mutex, self._unless_abandoned():
             if result.key not in self._pushing:
                 self._pushing[result.key] = self._pushes.submit(self._push, result)
 

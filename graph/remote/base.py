@@ -14,6 +14,8 @@ from graph.digest import Digest
 
 CHUNK = 1 << 18
 """Bytes that are moved at once."""
+UNSEEN_RATE = 64 << 10
+"""Bytes a second, at least, of what moves unseen."""
 MAX_ZSTD_WINDOW = 1 << 27
 """Bytes of memory that a zstd frame from outside may ask for."""
 
@@ -99,6 +101,10 @@ class Transfer:
         """Bytes came or went."""
         self.bytes += count
 
+    def expect(self, count: int) -> None:
+        """So many bytes move unseen, as in one gRPC message: the first window begins when they should have."""
+        self.since += count / UNSEEN_RATE
+
 
 class Watch:
     """Ends requests that move fewer than `rate` bytes a second for `window` seconds: a time-out by progress, which no trickle defers.
@@ -133,6 +139,13 @@ class Watch:
                 self._running.discard(transfer)
         if transfer.killed:
             raise self._too_slow()
+
+    def stop(self) -> None:
+        """End every request that runs."""
+        with self._mutex:
+            running = list(self._running)
+        for transfer in running:
+            transfer.kill()
 
     def _too_slow(self) -> Fault:
         return Fault("closed", f"slower than {self.rate} bytes a second for {self.window:g} s")

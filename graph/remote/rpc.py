@@ -115,7 +115,8 @@ class RpcRemote:
 
     def _read_batch(self, digests: Sequence[Digest], receive: Receive) -> None:
         request = reapi.batch_read(self._instance, digests, zstd=self._can().zstd)
-        data = self._said(self._call(REAPI + "ContentAddressableStorage/BatchReadBlobs", request))
+        expected = sum(digest.size for digest in digests)
+        data = self._said(self._call(REAPI + "ContentAddressableStorage/BatchReadBlobs", request, expected))
         wanted = set(digests)
         with _wrong():
             for piece in reapi.pieces_of(data):
@@ -178,13 +179,12 @@ class RpcRemote:
     def _resource(self, before: str, rest: str) -> str:
         return "/".join(part for part in (self._instance, before.rstrip("/"), rest) if part)
 
-    def _call(self, method: str, request: bytes) -> bytes | None:
-        """The response of a call, None for NOT_FOUND. Raises Fault."""
+    def _call(self, method: str, request: bytes, expected: int = 0) -> bytes | None:
+        """The response of a call, None for NOT_FOUND. `expected` bytes, about, come back. Raises Fault."""
         call: Any = None
         found: bytes | None = None
         with self._faults(absent_is_well=True), self._watch.over(lambda: call and call.cancel()) as transfer:
-            # a deadline of the call's own, too: the watch counts bytes only when all of them are there
-            transfer.moved(len(request))
+            transfer.expect(len(request) + expected)
             call = self._channel.unary_unary(method).future(request, metadata=self._metadata)
             found = call.result()
             self._moved(received=len(found))
@@ -201,6 +201,9 @@ class RpcRemote:
             yield
         except self._grpc.FutureCancelledError:
             raise Fault("closed", "no answer in time") from None
+        except ValueError as error:
+            # by a channel that abandon() closed
+            raise Fault("closed", f"no connection: {error}") from None
         except self._grpc.RpcError as error:
             code, details = error.code(), str(error.details() or "")
             if absent_is_well and code == self._grpc.StatusCode.NOT_FOUND:

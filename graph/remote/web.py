@@ -73,7 +73,8 @@ class WebRemote:
             self._put(f"/cas/{digest.hash}", source, digest.size)
 
     def close(self) -> None:
-        """See Remote. Connections of other threads end with them."""
+        """See Remote. Requests of other threads are ended, and their connections end with them."""
+        self._watch.stop()
         self._mine().drop()
 
     def _has(self, digest: Digest) -> bool:

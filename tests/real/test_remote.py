@@ -1,4 +1,4 @@
-"""What machine A built and pushed, machine B takes: no node run, the archive's bytes and little more, in seconds. With servers of the field."""
+"""What machine A built and pushed, machine B takes: no node run, the archive's bytes and little more, in seconds. With real servers."""
 
 from __future__ import annotations
 
