@@ -34,6 +34,8 @@ class CatRunner:
     """Executes `cat IN... OUT` (comment lines are dropped, as a compiler would) and `fail N`, without a sandbox."""
 
     hermetic = True
+    suffix = ""
+    """Stands at the end of each output: another one makes another machine, whose steps do not give the same bytes."""
 
     def run(self, job: Job, jobserver: Tokens | None = None, cancel: threading.Event | None = None) -> Outcome:
         job.log.write_text("")
@@ -52,7 +54,7 @@ class CatRunner:
     def _cat(self, job: Job, names: tuple[str, ...], out: Path) -> None:
         text = "".join(file.read_text() for name in names for file in self._files(job, name))
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text("".join(line for line in text.splitlines(keepends=True) if not line.startswith("#")))
+        out.write_text("".join(line for line in text.splitlines(keepends=True) if not line.startswith("#")) + self.suffix)
 
     def _files(self, job: Job, name: str) -> list[Path]:
         places = {mount.at: mount.source for mount in job.mounts}

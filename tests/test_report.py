@@ -25,6 +25,22 @@ def test_plain_lines_for_what_runs_and_a_summary() -> None:
     assert stream.getvalue().splitlines()[-1].startswith("1 failed, 1 nodes run, 1 from the store, ")
 
 
+def test_bytes_that_move_are_told_now_and_then_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    reporter = PlainReporter(stream)
+    reporter.moved(received=1_500_000)
+    assert stream.getvalue() == ""
+    monkeypatch.setattr("graph.report.MOVED_EVERY", 0.0)
+    reporter.moved(sent=200_000)
+    assert stream.getvalue() == "remote: 1.5 MB received, 0.2 MB sent\n"
+    reporter.made_again("make:b")
+    reporter.end(0)
+    assert stream.getvalue().splitlines()[1:3] == [
+        "lost make:b: its bytes are gone, it is made again here",
+        "remote: 1.5 MB received, 0.2 MB sent",
+    ]
+
+
 def test_a_terminal_gets_a_live_table(monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -14,8 +15,8 @@ from tests.real.cache_servers import SERVERS, CacheServer
 from tests.real.conftest import DIST, clone
 
 SECONDS = 10.0
-"""For the whole command on B, on a machine that does nothing else."""
-METADATA = 12e6
+"""For the whole command on B, on a machine that does nothing else; in proportion on one that does."""
+METADATA = 6e6
 """Bytes of results and of the folders of the trees that filters read."""
 
 
@@ -40,6 +41,7 @@ def test_a_distribution_is_taken_and_not_built(first: Checkout, server: CacheSer
 
 
 def _take(first: Checkout, other: Checkout, url: str) -> None:
+    busy = max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))
     start = time.monotonic()
     taken = other.doit("--remote", url, DIST, timeout=600)
     seconds = time.monotonic() - start
@@ -49,10 +51,12 @@ def _take(first: Checkout, other: Checkout, url: str) -> None:
     ours = archives(other, {path.name for path in (other.root / "dist").glob("*.tar.*")})
     assert ours == archives(first, set(ours))
     size = sum(map(len, ours.values()))
-    [received] = re.findall(r"remote: ([\d.]+) MB received", taken.stdout.splitlines()[-2] + taken.stdout)[-1:]
-    print(f"{url}: {seconds:.1f} s, {received} MB for {size / 1e6:.1f} MB of archives; {_last(taken.stdout)}")
+    received = re.findall(r"remote: ([\d.]+) MB received", taken.stdout)[-1]
+    print(
+        f"{url}: {seconds:.1f} s (machine {busy:.1f} times busy), {received} MB for {size / 1e6:.1f} MB of archives; {_last(taken.stdout)}"
+    )
     assert float(received) * 1e6 <= 1.1 * size + METADATA
-    assert seconds <= SECONDS
+    assert seconds <= SECONDS * busy
     start = time.monotonic()
     again = other.doit("--remote", url, DIST)
     assert "MB received" not in again.stdout, "the second time nothing is asked"
