@@ -196,7 +196,7 @@ class Build:
             self._shop.observer.made_again(error.node)
             if self.realise(error.node).tree != error.result.tree:
                 # the results that stand on the old bytes are those of other keys now
-                for name in self.plan.users(error.node):
+                for name in self.plan.users([error.node]):
                     self._results.pop(name, None)
 
     def execute(self, name: str) -> ActionResult:

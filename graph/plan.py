@@ -37,13 +37,14 @@ class Plan:
                 pending.extend(given.node for given in self[name].inputs)
         return tuple(name for name in self.nodes if name in wanted)
 
-    def users(self, name: str) -> tuple[str, ...]:
-        """All that is made from the node `name`, in topological order."""
-        found = {name}
+    def users(self, names: Iterable[str]) -> tuple[str, ...]:
+        """All that is made from any of the nodes `names`, in topological order."""
+        names = frozenset(names)
+        found = set(names)
         for user, node in self.nodes.items():
             if any(given.node in found for given in node.inputs):
                 found.add(user)
-        return tuple(user for user in self.nodes if user in found and user != name)
+        return tuple(user for user in self.nodes if user in found - names)
 
     def sharing(self, names: Iterable[str]) -> tuple[int, int]:
         """How many nodes make all of `names`, and how many it would be if each of them were made alone."""

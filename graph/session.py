@@ -29,13 +29,11 @@ from graph.matrix import Matrix, parse_cell, parse_matrix, parse_selection
 from graph.node import Fetch, File
 from graph.plan import Plan, check_patches, make_plan
 from graph.recipes.common import Context, Host, Recipe, Scoped
-from graph.remote.connect import connect
 from graph.remote.settings import Settings, parse_settings
-from graph.remote.sign import Signer, Verifier
 from graph.report import PlainReporter, make_reporter
 from graph.result import ActionResult
 from graph.sandbox import PlainRunner, Runner, select_runner
-from graph.shared import SharedStore, Terms
+from graph.shared import SharedStore, open_shared
 from graph.store import Store
 from graph.target import Addon, Cell, Target
 from graph.upkeep import LOCAL
@@ -211,13 +209,7 @@ class Session:
         settings = self.remote
         if settings is None or (self.offline and settings.scheme != "file"):
             return Store(self._store_root, self.reporter.line)
-        terms = Terms(
-            settings.push,
-            self._may_publish,
-            Signer(settings.signing_key) if settings.signing_key and settings.push else None,
-            Verifier(settings.keys) if settings.keys else None,
-        )
-        return SharedStore(self._store_root, connect(settings, self.reporter.moved), terms, self.reporter.line)
+        return open_shared(self._store_root, settings, lambda name: name not in self._private, self.reporter)
 
     @property
     def remote(self) -> Settings | None:
@@ -225,20 +217,12 @@ class Session:
         table = self._configuration.get("remote", {})
         return parse_settings(table, self.environ, url=self.remote_url, push=self.push)
 
-    def _may_publish(self, name: str) -> bool:
-        """What is made from local sources, or from Apple's SDK, stays here."""
-        return name not in self._private
-
     @cached_property
     def _private(self) -> frozenset[str]:
-        """Nodes made from a source that a local file takes the place of: such have no other way to be had."""
-        private: set[str] = set()
-        for name, node in self.plan.nodes.items():
-            source = self.lock.sources.get(node.action.source) if isinstance(node.action, Fetch) else None
-            is_local = source is not None and not source.ways
-            if is_local or any(given.node in private for given in node.inputs):
-                private.add(name)
-        return frozenset(private)
+        """Nodes made from local sources, or from Apple's SDK: from what no way of the lock leads to. They stay on this machine."""
+        fetches = {name: node.action.source for name, node in self.plan.nodes.items() if isinstance(node.action, Fetch)}
+        local = [name for name, source in fetches.items() if not self.lock.sources[source].ways]
+        return frozenset((*local, *self.plan.users(local)))
 
     def look_ahead(self, names: Iterable[str]) -> None:
         """Ask a remote store early, and in parallel, for what `names` need."""

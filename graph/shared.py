@@ -21,7 +21,10 @@ from graph.errors import StoreError
 from graph.published import MAX_RESULT, MAX_TREE, Note, folders_of, result_of, tree_of
 from graph.reapi import Outcome
 from graph.remote.base import Blob, Fault, Feed, Remote, grouped
+from graph.remote.connect import connect
 from graph.remote.guard import Guard, Told
+from graph.remote.settings import Settings
+from graph.remote.sign import Signer, Verifier
 from graph.result import ActionResult
 from graph.store import Store
 from graph.trees import Entry, Filtered
@@ -34,18 +37,6 @@ SPARE_DISK = 256 << 20
 """Bytes of the disk that no download takes."""
 
 
-class Signs(Protocol):
-    """graph.remote.sign.Signer."""
-
-    def sign(self, result: str) -> Note: ...
-
-
-class Verifies(Protocol):
-    """graph.remote.sign.Verifier."""
-
-    def accepts(self, note: Note) -> bool: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What is given, and what is taken."""
@@ -53,8 +44,8 @@ class Terms:
     push: bool = False
     may_publish: Callable[[str], bool] = lambda _: True
     """Whether what the node of this name gives may leave this machine: not if it is made from local sources."""
-    signer: Signs | None = None
-    verifier: Verifies | None = None
+    signer: Signer | None = None
+    verifier: Verifier | None = None
     """If there is one, results that it does not accept are not used."""
 
 
@@ -363,6 +354,22 @@ class SharedStore(Store):
         if sources.keys() <= self._sent:
             self._remote.put_result(action, outcome.encode())
             self.pushed += 1
+
+
+class Reports(Protocol):
+    """graph.report.PlainReporter, as far as it hears of a remote store."""
+
+    def line(self, text: str) -> None: ...
+
+    def moved(self, received: int = 0, sent: int = 0) -> None: ...
+
+
+def open_shared(root: Path, settings: Settings, may_publish: Callable[[str], bool], reporter: Reports) -> SharedStore:
+    """The store at `root` with the remote one that `settings` name behind it. Nothing is asked of that yet. Raises RemoteError."""
+    signer = Signer(settings.signing_key) if settings.signing_key and settings.push else None
+    verifier = Verifier(settings.keys) if settings.keys else None
+    terms = Terms(settings.push, may_publish, signer, verifier)
+    return SharedStore(root, connect(settings, reporter.moved), terms, reporter.line)
 
 
 def _sliced(digests: Sequence[Digest], count: int) -> Iterator[list[Digest]]:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc
 import zstandard
@@ -91,6 +92,9 @@ class CacheHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         kept = self.server.kept
+        if self.path.startswith("http://"):
+            # as a proxy
+            self.path = urlsplit(self.path).path
         kept.asked.append(f"{self.command} {self.path.removeprefix('/some/path')}")
         if self.server.fault(self):
             return

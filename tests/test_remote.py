@@ -247,6 +247,16 @@ def test_the_key_is_the_digest_of_the_manifest_in_the_store(place: Place, tmp_pa
         assert server.kept.blobs[result.key].startswith(b"6:schema1:1\n")
 
 
+def test_a_proxy_of_the_environment_is_gone_through(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    with http_cache() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/some/path"))
+        monkeypatch.setenv("no_proxy", "")
+        settings = Settings("http://cache.invalid:8080/some/path", push=True)
+        place.machine(settings).make()
+        assert place.machine(settings).make() == []
+        assert len(proxy.kept.results) == len(EVERYTHING)
+
+
 def test_tls_with_our_own_authority_and_a_client_certificate(place: Place, tmp_path: Path) -> None:
     import trustme
 

@@ -102,8 +102,9 @@ def test_a_node_that_gives_other_bytes_than_the_lost_ones_takes_all_above_it_alo
 
 
 def test_users_are_all_that_stands_on_a_node() -> None:
-    assert PLAN.users("ext:zlib") == ("assemble:cpython", DIST)
-    assert PLAN.users(DIST) == ()
+    assert PLAN.users(["ext:zlib"]) == ("assemble:cpython", DIST)
+    assert PLAN.users([DIST]) == ()
+    assert PLAN.users(["ext:_ssl", "ext:zlib"]) == ("assemble:cpython", DIST)
 
 
 @pytest.mark.parametrize("scheme", ["http", "grpc"])

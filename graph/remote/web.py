@@ -38,6 +38,8 @@ class WebRemote:
         self._path = address.path.rstrip("/")
         self._headers = {"User-Agent": "freestanding", **({"Authorization": f"Bearer {settings.token}"} if settings.token else {})}
         self._proxy = _proxy(address.scheme, self._host)
+        # of plain HTTP a proxy wants to hear the whole address
+        self._before = f"http://{address.netloc}" if self._proxy and not self._tls else ""
         self._moved = moved
         self._watch = watch
         self._local = threading.local()
@@ -111,7 +113,7 @@ class WebRemote:
         with _faults(), self._watch.over(self._mine().kill) as transfer:
             whole = False
             try:
-                response = self._answer(method, self._path + path, {**self._headers, **(headers or {})}, body, transfer)
+                response = self._answer(method, self._before + self._path + path, {**self._headers, **(headers or {})}, body, transfer)
                 found = _checked(response)
                 yield (response if found else None), transfer
                 whole = _ended(response)
@@ -149,7 +151,8 @@ class WebRemote:
                 try:
                     connection.request(method, path, Trickle(file, told), dict(headers))
                 except (BrokenPipeError, ConnectionResetError):
-                    # a server that refuses a body need not read it: it may have said why
+                    # a server that refuses a body need not read it: it may have said why, and takes no further request
+                    self._mine().connection = None
                     return _early(connection)
         return connection.getresponse()
 
@@ -167,7 +170,7 @@ class WebRemote:
             if self._tls
             else http.client.HTTPConnection(host, port, timeout=wait, blocksize=CHUNK)
         )
-        if self._proxy:
+        if self._proxy and self._tls:
             made.set_tunnel(self._host, self._port)
         try:
             made.connect()
