@@ -21,6 +21,8 @@ class CacheServer:
 
     push: str
     pull: tuple[str, ...]
+    kill: Callable[[], None]
+    """SIGKILL."""
 
 
 def free_port() -> int:
@@ -48,8 +50,8 @@ def casd(place: Path) -> Iterator[CacheServer]:
         "20G",
         str(place),
     ]
-    with _running(argv, place, port):
-        yield CacheServer(f"grpc://127.0.0.1:{port}", (f"grpc://127.0.0.1:{port}",))
+    with _running(argv, place, port) as kill:
+        yield CacheServer(f"grpc://127.0.0.1:{port}", (f"grpc://127.0.0.1:{port}",), kill)
 
 
 @contextmanager
@@ -57,8 +59,8 @@ def bazel_remote(place: Path) -> Iterator[CacheServer]:
     """bazel-remote: the same cache over gRPC and over HTTP, with zstd."""
     rpc, web = free_port(), free_port()
     argv = [program("bazel-remote", "built with go from its module"), "--dir", str(place / "cache"), "--max_size", "20"]
-    with _running([*argv, "--grpc_address", f"127.0.0.1:{rpc}", "--http_address", f"127.0.0.1:{web}"], place, rpc):
-        yield CacheServer(f"grpc://127.0.0.1:{rpc}", (f"grpc://127.0.0.1:{rpc}", f"http://127.0.0.1:{web}"))
+    with _running([*argv, "--grpc_address", f"127.0.0.1:{rpc}", "--http_address", f"127.0.0.1:{web}"], place, rpc) as kill:
+        yield CacheServer(f"grpc://127.0.0.1:{rpc}", (f"grpc://127.0.0.1:{rpc}", f"http://127.0.0.1:{web}"), kill)
 
 
 NGINX = """
@@ -82,19 +84,19 @@ def nginx(place: Path) -> Iterator[CacheServer]:
     (place / "data").mkdir()
     (place / "conf").write_text(NGINX.format(place=place, port=port))
     search = program("nginx", "Debian's nginx-light") if shutil.which("nginx") else program("/usr/sbin/nginx", "Debian's nginx-light")
-    with _running([search, "-c", str(place / "conf"), "-e", str(place / "error.log")], place, port):
-        yield CacheServer(f"http://127.0.0.1:{port}/cache", (f"http://127.0.0.1:{port}/cache",))
+    with _running([search, "-c", str(place / "conf"), "-e", str(place / "error.log")], place, port) as kill:
+        yield CacheServer(f"http://127.0.0.1:{port}/cache", (f"http://127.0.0.1:{port}/cache",), kill)
 
 
 SERVERS: dict[str, Callable[[Path], Iterator[CacheServer]]] = {"casd": casd, "bazel-remote": bazel_remote, "nginx": nginx}  # type: ignore[dict-item]
 
 
 @contextmanager
-def _running(argv: list[str], place: Path, port: int) -> Iterator[None]:
+def _running(argv: list[str], place: Path, port: int) -> Iterator[Callable[[], None]]:
     with (place / "log").open("w") as log, subprocess.Popen(argv, stdout=log, stderr=log) as process:
         try:
             _wait(port, process, place / "log")
-            yield
+            yield process.kill
         finally:
             process.terminate()
             process.wait(20)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import time
 from collections.abc import Iterator
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.mini import Checkout, nodes_done
-from tests.real.cache_servers import SERVERS, CacheServer
+from tests.mini import Checkout, Mini, nodes_done
+from tests.real.cache_servers import SERVERS, CacheServer, casd
 from tests.real.conftest import DIST, clone
+from tests.test_cli import TARGET as MINI
 
 SECONDS = 10.0
 """For the whole command on B, on a machine that does nothing else; in proportion on one that does."""
@@ -65,3 +67,23 @@ def _take(first: Checkout, other: Checkout, url: str) -> None:
 
 def _last(output: str) -> str:
     return "; ".join(line for line in output.splitlines()[-4:] if line.startswith("remote") or "nodes run" in line)
+
+
+def test_a_server_killed_at_ten_moments(tmp_path: Path) -> None:
+    """SIGKILL, while a machine takes what another one pushed: it ends with the same bytes, whatever it has to build itself."""
+    first = Mini(tmp_path / "first")
+    moments = random.Random(5)
+    (tmp_path / "server").mkdir()
+    with casd(tmp_path / "server") as server:
+        assert first.ran("--remote", server.push, "--push", MINI, FREESTANDING_OFFLINE="")
+    for number in range(10):
+        other = Mini(tmp_path / f"other{number}")
+        with casd(tmp_path / "server") as server:
+            process = other.start("--remote", server.push, MINI, FREESTANDING_OFFLINE="")
+            time.sleep(moments.uniform(0.2, 1.5))
+            server.kill()
+            out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, out + err
+        print(f"{len(nodes_done(out))} nodes run;", "; ".join(line for line in out.splitlines() if line.startswith("remote: ")))
+        [ours], [theirs] = ([*(one.root / "dist").glob("*.txt")] for one in (other, first))
+        assert ours.read_bytes() == theirs.read_bytes()
