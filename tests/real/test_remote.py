@@ -76,11 +76,14 @@ def test_a_server_killed_at_ten_moments(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     with casd(tmp_path / "server") as server:
         assert first.ran("--remote", server.push, "--push", MINI, FREESTANDING_OFFLINE="")
+        start = time.monotonic()
+        assert Mini(tmp_path / "undisturbed").ran("--remote", server.push, MINI, FREESTANDING_OFFLINE="") == []
+        whole = time.monotonic() - start
     for number in range(10):
         other = Mini(tmp_path / f"other{number}")
         with casd(tmp_path / "server") as server:
             process = other.start("--remote", server.push, MINI, FREESTANDING_OFFLINE="")
-            time.sleep(moments.uniform(0.2, 1.5))
+            time.sleep(moments.uniform(0.4, 0.9) * whole)
             server.kill()
             out, err = process.communicate(timeout=60)
         assert process.returncode == 0, out + err
