@@ -94,11 +94,14 @@ class SharedStore(Store):
             self.foreign_path(key).unlink(missing_ok=True)
 
     def _kept(self, key: str) -> ActionResult | None:
+        path = self.foreign_path(key)
         try:
-            value = self.foreign_path(key).read_bytes()
+            value = path.read_bytes()
+            self._make_young(path)
         except OSError:
             return None
-        with suppress(Fault):
+        # a ValueError or Fault: a file that something has damaged
+        with suppress(Fault, ValueError):
             return self._admitted(key, Outcome.decode(value))
         return None
 

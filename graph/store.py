@@ -216,15 +216,18 @@ class Store:
                 self.cas.in_use()
         try:
             found = ActionResult.decode(path.read_bytes())
-            age = time.time() - path.stat().st_mtime
         except (OSError, ValueError):
             return None
         if found.key != key or not self.cas.has(found.tree):
             return None
-        if age > DAY:
-            with suppress(OSError):
-                os.utime(path)
+        self._make_young(path)
         return found
+
+    def _make_young(self, path: Path) -> None:
+        """Note that this result is used, for gc."""
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > DAY:
+                os.utime(path)
 
     def publish(self, result: ActionResult) -> None:
         """Keep a result, after its tree. Raises StoreError if the tree's root is not kept."""

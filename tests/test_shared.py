@@ -101,6 +101,22 @@ def test_a_node_that_gives_other_bytes_than_the_lost_ones_takes_all_above_it_alo
             assert build.result(name).manifest == build.manifest(name)
 
 
+def test_a_result_of_others_that_is_used_is_young_for_gc_and_a_damaged_one_is_asked_for_again(place: Place, tmp_path: Path) -> None:
+    with http_cache() as server:
+        result = publish(place.machine(Settings(server.url, push=True)), tree(tmp_path / "tree"))
+        machine = place.machine(Settings(server.url))
+        machine.store.result(result.key, size_of(result))
+        kept = machine.store.foreign_path(result.key)
+        os.utime(kept, (1e9, 1e9))
+        assert machine.store.result(result.key) == result
+        assert time.time() - kept.stat().st_mtime < 100
+        for damage in (b"\xff", b"", kept.read_bytes()[:-9]):
+            kept.write_bytes(damage)
+            assert machine.store.result(result.key) is None
+            assert machine.store.result(result.key, size_of(result)) == result
+        assert machine.said == []
+
+
 def test_users_are_all_that_stands_on_a_node() -> None:
     assert PLAN.users(["ext:zlib"]) == ("assemble:cpython", DIST)
     assert PLAN.users([DIST]) == ()
