@@ -13,7 +13,7 @@ from graph.facts import Format
 from graph.machine import Machine
 from graph.policy import Policy, parse_policy
 from graph.session import Session
-from graph.suite import baseline_file, parse_baseline, parse_suite, refuse_suite, render_suite
+from graph.suite import parse_suite, refuse_suite, render_suite, wanted
 from graph.target import Addon, Cell, Target
 from graph.tbd import Stub, offered, parse_tbd
 
@@ -82,14 +82,13 @@ def _suite(session: Session, cell: Cell, machine: Machine, archive: Path, workdi
     from graph.testrun import run_suite
 
     workdir.mkdir()
-    suite = parse_suite(session.read("toolchains/suite.toml"), cell)
-    baseline = parse_baseline(session.read(baseline_file(cell.minor)))
+    tried = wanted(session.read, cell)
     try:
-        result = run_suite(archive, workdir, suite, cell.version, machine=machine)
+        result = run_suite(archive, workdir, tried.suite, cell.version, machine=machine, only=tried.only)
     finally:
         for log in workdir.glob("*.log"):
             kept = session.store.logs / f"test:{cell}-{log.name}"
             shutil.copyfile(log, kept)
             session.reporter.line(f"log: {kept}")
-    session.reporter.line(render_suite(result, suite, baseline))
-    refuse_suite(result, suite, baseline, archive.name)
+    session.reporter.line(render_suite(result, tried.suite, tried.baseline))
+    refuse_suite(result, tried.suite, tried.baseline, archive.name)

@@ -5,10 +5,11 @@ Data: toolchains/suite.toml names every exclusion with its reason; toolchains/su
 
 from __future__ import annotations
 
+import math
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from graph import toml
@@ -16,6 +17,8 @@ from graph.errors import LockError, TestsFailed
 from graph.target import Cell
 
 PASSED, SKIPPED, FAILED = "passed", "skipped", "failed"
+SECONDS = "toolchains/suite-seconds.toml"
+"""Path in the repository of how long each test file takes natively."""
 
 _STATES = (
     (re.compile(r"passed|failed \(env changed\)|ran no tests"), PASSED),
@@ -35,6 +38,8 @@ class Suite:
     jobs: int
     timeout: int
     """Seconds for one test file."""
+    fastest: int
+    """Percent of the test files that are run, those that take least natively (SECONDS); 100 is all."""
     exclude: Mapping[str, str]
     """Test file or glob of test cases that is not run -> reason."""
     known: Mapping[str, str]
@@ -59,6 +64,17 @@ class SuiteResult:
     """Failed at first and passed when run again alone."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a cell's programs are to be tried with."""
+
+    suite: Suite
+    baseline: SuiteResult
+    """Of the files that are run."""
+    only: tuple[str, ...]
+    """Test files that are run; empty when all are."""
+
+
 _TABLES = ("exclude", "known", "skip", "missing")
 
 
@@ -74,7 +90,7 @@ def parse_suite(text: str, cell: Cell | None = None) -> Suite:
             {key: why for table in (data, *matching) for key, why in _reasons(table.get(name, {}), name).items()} for name in _TABLES
         ]
         run = {**data["run"], **{key: value for table in matching for key, value in table.get("set", {}).items()}}
-        return Suite(str(run["resources"]), int(run["jobs"]), int(run["timeout"]), *reasons)
+        return Suite(str(run["resources"]), int(run["jobs"]), int(run["timeout"]), int(run.get("fastest", 100)), *reasons)
     except KeyError as error:
         raise LockError(f"no key {error} in [run]", place="suite.toml", hint="git diff toolchains/suite.toml") from None
 
@@ -101,6 +117,31 @@ def parse_baseline(text: str) -> SuiteResult:
     """Read suite-baseline.toml. Raises LockError."""
     data = _toml(text, "suite-baseline.toml")
     return SuiteResult(dict(data.get("files", {})), dict(data.get("failures", {})), int(data.get("run", {}).get("cases", 0)))
+
+
+def wanted(read: Callable[[str], str], cell: Cell) -> Wanted:
+    """What the cell is tried with; `read` gives the text of a repository file. Raises LockError."""
+    suite = parse_suite(read("toolchains/suite.toml"), cell)
+    baseline = parse_baseline(read(baseline_file(cell.minor)))
+    if suite.fastest >= 100:
+        return Wanted(suite, baseline, ())
+    seconds = _toml(read(SECONDS), "suite-seconds.toml").get("seconds", {})
+    # what another version of CPython brings counts as slow
+    known = {name: seconds.get(name, math.inf) for name in baseline.files}
+    only = tuple(name for name in fastest(known, suite.fastest) if name not in suite.exclude)
+    return Wanted(suite, narrow(baseline, only), only)
+
+
+def fastest(seconds: Mapping[str, float], percent: int) -> tuple[str, ...]:
+    """The names of the lowest values: this many of them in percent, rounded up."""
+    ordered = sorted(seconds, key=lambda name: (seconds[name], name))
+    return tuple(ordered[: -(-len(ordered) * percent // 100)])
+
+
+def narrow(baseline: SuiteResult, files: Collection[str]) -> SuiteResult:
+    """A baseline of these test files alone."""
+    failures = {name: said for name, said in baseline.failures.items() if _file_of(name, baseline.files) in files}
+    return replace(baseline, files={name: state for name, state in baseline.files.items() if name in files}, failures=failures)
 
 
 def arguments(suite: Suite, jobs: int, junit: str) -> tuple[str, ...]:
@@ -147,6 +188,20 @@ def _cases(junit: str) -> tuple[dict[str, str], int]:
             said = "".join(child.text or child.get("message") or "" for child in broken).strip().splitlines()
             failures[re.sub(r"\s.*", "", case.get("name", ""))] = said[-1][:200] if said else broken[0].tag
     return failures, count
+
+
+def file_seconds(files: Collection[str], junit: str) -> dict[str, float]:
+    """Seconds that the cases of each test file took, by regrtest's JUnit XML; 0 for a file without a case. Raises LockError."""
+    found = dict.fromkeys(sorted(files), 0.0)
+    known = dict.fromkeys(files, "")
+    try:
+        for case in ElementTree.fromstring(junit).iter("testcase"):
+            name = _file_of(re.sub(r"\s.*", "", case.get("name", "")), known)
+            if name in found:
+                found[name] += float(case.get("time", "0"))
+    except (ElementTree.ParseError, ValueError) as error:
+        raise LockError(f"not a JUnit file: {error}", hint="run the suite again") from None
+    return found
 
 
 def again(first: SuiteResult, second: SuiteResult) -> SuiteResult:

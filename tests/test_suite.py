@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tomli
+from hypothesis import given
+from hypothesis import strategies as st
 
 from graph import errors
 from graph.errors import LockError
 from graph.matrix import parse_matrix
 from graph.suite import (
+    SECONDS,
     SuiteResult,
     again,
     arguments,
     baseline_file,
     failed_files,
+    fastest,
+    file_seconds,
     mend,
+    narrow,
     parse_baseline,
     parse_output,
     parse_suite,
     refuse_suite,
     render_suite,
     unexpected,
+    wanted,
 )
 from graph.target import Cell
 from tests.data import TARGET
@@ -192,6 +201,55 @@ def test_a_baseline_is_read() -> None:
     assert found == SuiteResult({"test_b": "failed"}, {"test.test_b.T": "gone"}, 5)
     with pytest.raises(LockError, match="suite-baseline"):
         parse_baseline("[")
+
+
+def test_the_time_of_each_file() -> None:
+    junit = """<testsuites><testcase name="test.test_a.T.test_x" time="1.5"/><testcase name="test.test_a.T.test_y (n=1)" time="0.25"/>
+    <testcase name="test.test_p.test_c.T.test_z" time="2"/><testcase name="test.elsewhere" time="9"/></testsuites>"""
+    assert file_seconds({"test_a", "test.test_p.test_c", "test_b"}, junit) == {"test.test_p.test_c": 2.0, "test_a": 1.75, "test_b": 0.0}
+    for broken in ("<testsuites", '<testsuites><testcase name="test.test_a.T.x" time="soon"/></testsuites>'):
+        with pytest.raises(LockError, match="not a JUnit file"):
+            file_seconds({"test_a"}, broken)
+
+
+@given(st.dictionaries(st.text(min_size=1), st.floats(0, 1e4)), st.integers(0, 100))
+def test_the_fastest_are_as_many_as_asked_for_and_none_is_slower_than_another(seconds: dict[str, float], percent: int) -> None:
+    chosen = fastest(seconds, percent)
+    assert len(chosen) == math.ceil(len(seconds) * percent / 100)
+    rest = seconds.keys() - set(chosen)
+    assert not chosen or not rest or max(seconds[name] for name in chosen) <= min(seconds[name] for name in rest)
+
+
+def test_an_emulated_cell_is_tried_with_the_fastest_files() -> None:
+    files = {
+        "toolchains/suite.toml": TEXT + '[[where]]\nrun = "qemu"\nset = { fastest = 50 }\n',
+        baseline_file("3.13"): """
+[failures]
+"test.test_a.T.x" = "no"
+"test.test_b.T.y" = "no"
+[files]
+test_a = "failed"
+test_b = "failed"
+""",
+        SECONDS: "[seconds]\ntest_a = 1.0\ntest_slow = 0.5\ntest_c = 8.0\n",
+    }
+    native = wanted(files.__getitem__, Cell(TARGET, "3.13.15", ("lto",)))
+    assert (native.only, set(native.baseline.files)) == ((), {"test_a", "test_b"})
+    emulated = wanted(files.__getitem__, Cell(replace(TARGET, run="qemu"), "3.13.15", ("lto",)))
+    assert emulated.only == ("test_a",)
+    assert emulated.baseline == narrow(native.baseline, ["test_a"]) == SuiteResult({"test_a": "failed"}, {"test.test_a.T.x": "no"})
+
+
+@pytest.mark.parametrize("version", MATRIX.versions)
+def test_the_fast_half_of_an_emulated_target(version: str) -> None:
+    """Times are those of the newest version: the others have nearly all files in common."""
+    cell = Cell(MATRIX.targets["aarch64-unknown-linux-gnu"], version, ("lto",))
+    files = parse_baseline((ROOT / baseline_file(cell.minor)).read_text()).files
+    tried = wanted(lambda path: (ROOT / path).read_text(), cell)
+    assert len(tried.only) >= len(files) // 2 - len(tried.suite.exclude)
+    timed = tomli.loads((ROOT / SECONDS).read_text())["seconds"]
+    assert len(files.keys() - timed.keys()) <= len(files) // 8
+    assert set(tried.only) <= files.keys()
 
 
 @pytest.mark.parametrize("version", MATRIX.versions)

@@ -24,7 +24,7 @@ from graph.errors import FreestandingError, UsageError
 from graph.policy import parse_policy
 from graph.recipes.distribution import FLAVOURS
 from graph.session import Session
-from graph.suite import FAILED, PASSED, SKIPPED, baseline_file, parse_baseline, parse_suite, render_suite, unexpected
+from graph.suite import FAILED, PASSED, SKIPPED, parse_suite, render_suite, unexpected, wanted
 from graph.target import Cell
 from graph.testrun import refuse_smoke, run_smoke, run_suite, try_machine
 from tests.real import landed
@@ -109,15 +109,14 @@ def smoke(bench: Bench, flavours: Sequence[str] = tuple(FLAVOURS)) -> str:
 
 def suite(bench: Bench) -> str:
     """CPython's own tests, as toolchains/suite.toml has them for the cell. Raises AssertionError."""
-    wanted = parse_suite(bench.session.read("toolchains/suite.toml"), bench.cell)
-    baseline = parse_baseline(bench.session.read(baseline_file(bench.cell.minor)))
+    tried = wanted(bench.session.read, bench.cell)
     machine = landed.machine_of(bench.session, bench.cell)
     logs = bench.out / "logs" / str(bench.cell)
-    result = run_suite(bench.archive("full"), logs, wanted, bench.cell.version, machine=machine)
-    (logs / "result.txt").write_text(render_suite(result, wanted, baseline))
+    result = run_suite(bench.archive("full"), logs, tried.suite, bench.cell.version, machine=machine, only=tried.only)
+    (logs / "result.txt").write_text(render_suite(result, tried.suite, tried.baseline))
     states = list(result.files.values())
     counts = ", ".join(f"{states.count(state)} {state}" for state in (PASSED, SKIPPED, FAILED))
-    worse = unexpected(result, wanted, baseline)
+    worse = unexpected(result, tried.suite, tried.baseline)
     assert result.cases and not worse, f"{len(worse)} unexpected of {counts}: {'; '.join(': '.join(one) for one in worse)[:3000]}"
     return f"{counts}; {result.cases} cases"
 
@@ -240,8 +239,8 @@ def run_cell(bench: Bench, parts: Sequence[str], path: Path, again: bool) -> Rec
     # built already: what the first build took is what counts
     kept = before if before and before.state == "ok" and before.archives == made.archives and made.state == "ok" else made
     record = Record(record.cell, {**record.parts, "build": kept})
-    wanted = due(record, [name for name in parts if name != "build"], made.archives) if made.state == "ok" else ()
-    for name in ("", *wanted):
+    left = due(record, [name for name in parts if name != "build"], made.archives) if made.state == "ok" else ()
+    for name in ("", *left):
         if name:
             with tempfile.TemporaryDirectory(prefix="freestanding-") as folder:
                 part = attempt(name, Bench(bench.session, bench.cell, Path(folder), bench.out))
