@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,12 @@ def options_first(command: Any, words: list[str]) -> list[str]:
     return [*(part for name, value in given for part in (name, value) if part), *names]
 
 
+def with_values(words: list[str], typed: Sequence[str]) -> list[str]:
+    """`words` with the values of --source again: doit takes each word NAME=VALUE of what was `typed` for a variable of its own."""
+    values = iter([after if "=" in after else "" for word, after in pairwise([*typed, ""]) if word == "--source"])
+    return [f"--source={value}" if word == "--source" and (value := next(values, "")) else word for word in words]
+
+
 def here() -> Session:
     """The session of the checkout in the working directory."""
     return session(checked_root(Path.cwd().resolve()))
@@ -80,7 +87,7 @@ class Run(DoitRun):  # type: ignore[misc]
     )
 
     def parse_execute(self, in_args: list[str]) -> int:
-        return guarded(lambda: self._with_sources(options_first(self, in_args)))
+        return guarded(lambda: self._with_sources(options_first(self, with_values(in_args, sys.argv[1:]))))
 
     def _with_sources(self, words: list[str]) -> int:
         """Before doit reads dodo.py, whose plan depends on them."""

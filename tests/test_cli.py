@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from graph.commands import with_values
 from tests.fakes import ARCHIVES, CPYTHON, DIST, tar_of
 from tests.mini import Mini, nodes_done
 from tests.test_build import EVERYTHING, PATCH_COMMENT, PATCH_CRYPTO, PATCH_SSL
@@ -169,3 +170,24 @@ def test_cpython_is_what_was_put_in(built: Mini) -> None:
     assert set(CPYTHON["main.c"].split()) <= set(text)
     assert {"ssl", "crypto", "inflate", "os"} <= set(text)
     assert "doc" not in text
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("run --source cpython=../x dist:t", "--source=cpython=../x dist:t"),
+        ("--source zlib=a.tgz --source cpython=x=y -n 2 dist:t", "--source=zlib=a.tgz --source=cpython=x=y -n 2 dist:t"),
+        ("run --source=zlib=a --source cpython=b dist:t", "--source=zlib=a --source=cpython=b dist:t"),
+        ("run --source nothing --source cpython=b dist:t", "--source nothing --source=cpython=b dist:t"),
+        ("run dist:t name=value --source", "dist:t --source"),
+    ],
+)
+def test_the_value_of_source_stays_where_it_was_typed(typed: str, words: str) -> None:
+    """doit hands a command the words that are no NAME=VALUE."""
+    left = [word for word in typed.removeprefix("run ").split() if word.startswith("-") or "=" not in word]
+    assert " ".join(with_values(left, typed.split())) == words
+
+
+def test_a_source_that_is_not_there_is_named(mini: Mini) -> None:
+    done = mini.doit("run", "--source", "cpython=/nonexistent", "list")
+    assert done.returncode == 10 and "--source cpython: /nonexistent does not exist" in done.stderr
