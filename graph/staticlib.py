@@ -44,10 +44,11 @@ def _gnu(body: bytes, number: str) -> frozenset[str]:
     """Count, that many offsets, that many names."""
     width = struct.calcsize(number)
     [count] = struct.unpack_from(number, body)
-    names = body[width * (count + 1) :].split(b"\0")[:count]
-    if len(names) < count:
+    names = body[width * (count + 1) :].split(b"\0")
+    # behind the last name's end there is one more, an empty one
+    if len(names) <= count:
         raise ValueError("cut short")
-    return frozenset(name.decode() for name in names)
+    return frozenset(name.decode() for name in names[:count])
 
 
 def _bsd(body: bytes, number: str) -> frozenset[str]:

@@ -47,6 +47,13 @@ def test_what_is_cut_short_has_no_index(names: list[str], data: st.DataObject) -
         assert names_of(whole[: data.draw(st.integers(0, len(MAGIC) + 59 + size))]) is None
 
 
+@pytest.mark.parametrize("number", [0, 3])
+def test_fewer_names_than_offsets_is_no_index(number: int) -> None:
+    """The members' sizes are right, so it is not cut short: it was written wrongly."""
+    body = struct.pack(">5I", 4, 100, 101, 102, 103) + b"name\0" * number
+    assert names_of(MAGIC + member("/", body)) is None
+
+
 @pytest.mark.parametrize("data", [b"", MAGIC, b"\x7fELF", MAGIC + member("a.o/", b"object"), MAGIC + b"x" * 80])
 def test_what_has_no_index(data: bytes) -> None:
     assert names_of(data) is None
