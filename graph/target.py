@@ -83,6 +83,10 @@ class Target:
     def __str__(self) -> str:
         return self.triple
 
+    def has_glibc(self, major: int, minor: int) -> bool:
+        """Whether what that version of glibc brought is there."""
+        return self.libc == "gnu" and tuple(map(int, self.libc_floor.split("."))) >= (major, minor)
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:

@@ -174,3 +174,9 @@ def test_abiflags_and_names_are_as_cpython_makes_them() -> None:
     assert (CELL.abiflags, CELL.ldversion, CELL.lib) == ("", "3.13", "lib/python3.13")
     assert Cell(MUSL, "3.13.15", ("lto", "static")).static and not both.static
     assert not any("freethreaded" in cell.options for cell in OFFERS.cells() if cell.minor == "3.11")
+
+
+def test_what_a_version_of_glibc_brought() -> None:
+    old, new, musl = (replace(TARGET, libc=libc, libc_floor=floor) for libc, floor in (("gnu", "2.17"), ("gnu", "2.36"), ("musl", "9.9")))
+    assert [target.has_glibc(2, 36) for target in (old, new, musl)] == [False, True, False]
+    assert old.has_glibc(2, 4) and new.has_glibc(2, 36) and not new.has_glibc(2, 100)

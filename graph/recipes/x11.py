@@ -44,10 +44,13 @@ KEYSYMS = ("keysymdef", "XF86keysym", "Sunkeysym", "DECkeysym", "HPkeysym")
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
+    # its own one has the name of glibc's
+    arc4random = " -DHAVE_ARC4RANDOM_BUF" if ctx.cell.target.has_glibc(2, 36) else ""
+    xdmcp = f"-DHASXDMAUTH -DHAVE_LRAND48 -DHAVE_SRAND48{arc4random}"
     return (
         *_sources(ctx),
         _library(ctx, "libxau", every("/build/src", ("",), without=("Autest.c",)), headers="X11"),
-        _library(ctx, "libxdmcp", every("/build/src", ("",)), headers="X11", flags="-DHASXDMAUTH -DHAVE_LRAND48 -DHAVE_SRAND48"),
+        _library(ctx, "libxdmcp", every("/build/src", ("",)), headers="X11", flags=xdmcp),
         _protocol(ctx),
         _xcb(ctx),
         _generate(replace(ctx, cell=replace(ctx.cell, target=ctx.host.target))),
