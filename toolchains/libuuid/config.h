@@ -1,9 +1,11 @@
 /* What libuuid asks of its platform: Linux with glibc 2.17 or later, or musl. Nothing newer is named (getrandom, explicit_bzero, ...):
    randutils.c then makes the system call itself. No HAVE_UUIDD: no daemon's socket at a fixed path. */
 #include <features.h>
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 26)
+#ifdef __GLIBC_PREREQ
 /* riscv64 and loongarch64 begin later than 2.17 */
-#define HAVE_REALLOCARRAY 1
+#  if __GLIBC_PREREQ(2, 26)
+#    define HAVE_REALLOCARRAY 1
+#  endif
 #endif
 #define HAVE_BYTESWAP_H 1
 #define HAVE_DECL_DIRFD 1
