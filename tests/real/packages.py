@@ -7,7 +7,6 @@ own, isolated, with build requirements from a folder filled once (`stock`), so t
 from __future__ import annotations
 
 import os
-import tarfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,8 +224,8 @@ def _mirrors() -> tuple[Path, ...]:
 
 def libyaml(house: Path, dest: Path, env: Mapping[str, str] | None = None, cc: str = "cc", ar: str = "ar") -> Path:
     """A static libyaml, built with the compiler named: yaml.h and libyaml.a in `dest`, which pyyaml finds by CPPFLAGS and LDFLAGS."""
-    with tarfile.open(house / LIBYAML.filename) as archive:
-        archive.extractall(dest, filter="data")
+    # Debian 12's own Python, 3.11.2, has no filters for tarfile
+    said("tar", "-xf", house / LIBYAML.filename, "-C", dest)
     [folder] = dest.glob("ruamel*")
     for name in ("yaml.h", *(f"{name}.c" for name in LIBYAML_FILES), "yaml_private.h", "config.h"):
         (folder / name).rename(dest / name)
