@@ -6,7 +6,6 @@ The REAPI server reads and writes its messages with protobuf's own package, comp
 from __future__ import annotations
 
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import grpc
 import zstandard
 
 from graph.digest import Digest
+from tests.fetch_server import serving
 
 PB: Any = grpc.protos("tests/reapi.proto")
 
@@ -260,14 +260,8 @@ class _Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
 def http_cache(context: ssl.SSLContext | None = None, *, zstd: bool = False, token: str = "") -> Iterator[Cache]:
     """An HTTP cache that runs."""
     server = Cache(context, zstd=zstd, token=token)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with serving(server):
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @contextmanager
