@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from graph.node import Input, Node, Step
-from graph.recipes.common import Context, compile_node, configure_triples, fetch_node, source_node
+from graph.recipes.common import Context, compile_node, fetch_node, source_node
 from graph.recipes.cpython_modules import SHARED_LIBS
-from graph.recipes.library import archive_file, archive_step, configure_node, every, licence, make_node, put, shared_file
+from graph.recipes.library import archive_file, archive_step, every, licence, make_node, put, shared_file
 from graph.recipes.tcl import (
     CFLAGS,
     MODULE_SCOPE,
-    TCL_PREFIX,
     TCL_WITHOUT,
     TK_UUID,
     TK_WITHOUT,
+    configure_tcl,
     script_nodes,
     tcl_objects_steps,
     tk_paths,
@@ -62,28 +62,9 @@ def _source(ctx: Context, name: str, without: tuple[str, ...]) -> Node:
     return replace(source_node(ctx, name, without=kept), name=f"source:{name}-macos")
 
 
-def _zlib(ctx: Context) -> Input:
-    return zlib(ctx, "include/", "lib/")
-
-
 def _configure(ctx: Context) -> Node:
-    argv = ("/build/src/unix/configure", *configure_triples(ctx), f"--prefix={TCL_PREFIX}", "--enable-shared", "--disable-rpath")
-    env = {
-        "CFLAGS": CFLAGS,
-        "CPPFLAGS": "-I/build/deps/zlib/include",
-        "LDFLAGS": "-L/build/deps/zlib/lib",
-        "TCL_LIBRARY": f"{TCL_PREFIX}/tcl_library",
-        "PATH": UNAME_FIRST,
-    }
-    return configure_node(
-        ctx,
-        "tcl",
-        (*argv, "--enable-framework=no", "--enable-corefoundation", "--disable-zipfs"),
-        inputs=(_zlib(ctx),),
-        files=(ctx.file(f"{OWN}/uname", "own/uname"),),
-        source="tcl-macos",
-        env=env,
-    )
+    options = ("--enable-framework=no", "--enable-corefoundation", "--disable-zipfs")
+    return configure_tcl(ctx, "tcl-macos", options, (ctx.file(f"{OWN}/uname", "own/uname"),), PATH=UNAME_FIRST)
 
 
 def _tcl_objects(ctx: Context) -> Node:

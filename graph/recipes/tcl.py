@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graph.node import Input, Node, Step
+from graph.node import File, Input, Node, Step
 from graph.recipes.build_python import package_context, python_node, python_step
 from graph.recipes.common import Context, compile_node, configure_triples, fetch_node, source_node
 from graph.recipes.cpython_modules import PARTS, SHARED_LIBS
@@ -43,7 +43,7 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
         return ()
     return (
         fetch_node(ctx, "tcl"),
-        _configure(ctx),
+        configure_tcl(ctx, "tcl", ("--disable-zipfs",)),
         _tcl_objects(ctx),
         _tcl(ctx),
         fetch_node(ctx, "tk"),
@@ -68,15 +68,17 @@ def zlib(ctx: Context, *parts: str) -> Input:
     return Input(f"make:{ctx.triple}:zlib", "deps/zlib", only=parts)
 
 
-def _configure(ctx: Context) -> Node:
+def configure_tcl(ctx: Context, source: str, options: tuple[str, ...], files: tuple[File, ...] = (), **more: str) -> Node:
+    """configure:TRIPLE:tcl, of source:`source` with these options; `more` is environment."""
     argv = ("/build/src/unix/configure", *configure_triples(ctx), f"--prefix={TCL_PREFIX}", "--enable-shared", "--disable-rpath")
     env = {
         "CFLAGS": CFLAGS,
         "CPPFLAGS": "-I/build/deps/zlib/include",
         "LDFLAGS": "-L/build/deps/zlib/lib",
         "TCL_LIBRARY": f"{TCL_PREFIX}/tcl_library",
+        **more,
     }
-    return configure_node(ctx, "tcl", (*argv, "--disable-zipfs"), inputs=(zlib(ctx, "include/", "lib/"),), source="tcl", env=env)
+    return configure_node(ctx, "tcl", (*argv, *options), inputs=(zlib(ctx, "include/", "lib/"),), files=files, source=source, env=env)
 
 
 def _tcl_objects(ctx: Context) -> Node:
