@@ -132,6 +132,8 @@ class Session:
         try:
             return self._make_plan()
         finally:
+            # nor is any of them ever garbage
+            gc.freeze()
             gc.enable()
 
     def _make_plan(self) -> Plan:
