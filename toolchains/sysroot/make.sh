@@ -39,6 +39,16 @@ minor=${zig_target##*.}
 sed "s|^/\\* zig patch: we pass .*__GLIBC_MINOR__.*|#define	__GLIBC_MINOR__	$minor|" "$include/features.h" > features.h
 grep -q "^#define	__GLIBC_MINOR__	$minor\$" features.h || { echo 'make.sh: features.h has no place for __GLIBC_MINOR__' >&2; exit 1; }
 cp features.h "$include/features.h"
+# The functions of 64-bit times on 32-bit machines came with 2.34; headers of an older glibc do not know what asks for them.
+case $zig_target in
+x86-* | arm-*)
+    if [ "$minor" -lt 34 ]; then
+        sed 's/^#if defined _TIME_BITS$/#if 0/' "$include/features-time64.h" > time64.h
+        grep -q '^#if 0$' time64.h || { echo 'make.sh: features-time64.h has no place for _TIME_BITS' >&2; exit 1; }
+        cp time64.h "$include/features-time64.h"
+    fi
+    ;;
+esac
 
 # Start files and stubs: zig makes them for a first link. -s keeps debug sections, and so paths, out of them.
 echo 'int main(void) { return 0; }' > main.c
