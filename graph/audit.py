@@ -26,6 +26,8 @@ READ = (METADATA, "*/_sysconfigdata_*.py", "*/config-*/Makefile", "*/include/pyt
 """Members whose text is judged."""
 INDEXED = "*/libpython*.a"
 """Static libraries whose index is judged."""
+LARGEST = 2 * 1024**3
+"""Bytes of one member that is still read."""
 HEAD = 64
 """Bytes of each file that its Entry keeps: object file magic, #! line, header of a .pyc."""
 
@@ -81,8 +83,15 @@ def members(path: Path) -> Iterator[Iterator[tuple[tarfile.TarInfo, bytes]]]:
 
 def _each(tar: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
     for member in tar:
+        if member.size > LARGEST:
+            raise tarfile.ReadError(f"{member.name} has {member.size} bytes")
         file = tar.extractfile(member) if member.isreg() else None
         yield member, file.read() if file else b""
+
+
+def kind_of(member: tarfile.TarInfo) -> str:
+    """file, directory, symlink, hardlink or other."""
+    return _KINDS.get(member.type, "other")
 
 
 def _plain(raw: IO[bytes], path: Path) -> IO[bytes]:
@@ -94,7 +103,7 @@ def _plain(raw: IO[bytes], path: Path) -> IO[bytes]:
 def _entry(member: tarfile.TarInfo, data: bytes, patterns: Sequence[re.Pattern[bytes]]) -> Entry:
     return Entry(
         path=member.name,
-        kind=_KINDS.get(member.type, "other"),
+        kind=kind_of(member),
         mode=member.mode,
         size=member.size,
         mtime=member.mtime,

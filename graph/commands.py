@@ -6,7 +6,9 @@ import getopt
 import json
 import os
 import signal
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -17,11 +19,12 @@ from doit.cmd_list import List as DoitList
 from doit.cmd_run import Run as DoitRun
 
 from graph import picture, relock, table, trace
+from graph.disk import hash_file
 from graph.errors import FreestandingError, Interrupted, NotReproducible, StoreError, UsageError, os_error
 from graph.explain import diff
 from graph.recipes.cpython_modules import remarks
 from graph.session import Session, checked_root, session
-from graph.verify import verify_nodes
+from graph.verify import obtain, twin, verify_nodes
 
 
 def guarded(action: Callable[[], int | None]) -> int:
@@ -273,17 +276,22 @@ def ready(current: Session, names: Sequence[str]) -> None:
 
 
 class Verify(Own):
-    """doit verify NODE: build it again, compare the digests."""
+    """doit verify NODE: build it again, compare the digests; with --against compare with what was published."""
 
     name = "verify"
-    doc_purpose = "build nodes a second time and compare their bytes"
-    doc_usage = "NODE..."
+    doc_purpose = "build nodes a second time and compare their bytes, or a distribution's with a published archive"
+    doc_usage = "NODE... | --against URL|FILE dist:TARGET"
     doc_description = None
-    cmd_options = (_flag("closure", "verify also everything that the nodes are made from"),)
+    cmd_options = (
+        _flag("closure", "verify also everything that the nodes are made from"),
+        _flag("against", "an archive that was published: build the distribution here, and compare", ""),
+    )
 
     def execute(self, opt_values: Any, pos_args: list[str]) -> int:
         current = here()
         names = _named(current, pos_args)
+        if opt_values["against"]:
+            return against(current, opt_values["against"], names)
         ready(current, names)
         chosen = current.plan.closure(names) if opt_values["closure"] else names
         try:
@@ -297,6 +305,29 @@ class Verify(Own):
         if unlike:
             raise NotReproducible(f"{', '.join(report.node for report in unlike)}", hint=f"doit shell {unlike[0].node}")
         return 0
+
+
+def against(current: Session, published: str, names: Sequence[str]) -> int:
+    """Build a distribution, with nothing of a remote store, and compare. Raises UsageError, FetchError, UnpackError, NotReproducible."""
+    # lief takes half a second
+    from graph.compare import compare
+
+    if len(names) != 1 or not names[0].startswith("dist:"):
+        raise UsageError("--against compares one distribution", hint=f"doit verify --against {published} dist:TARGET")
+    with tempfile.TemporaryDirectory(prefix="freestanding-verify-") as folder:
+        # before hours of building: is it there at all
+        theirs = obtain(published, Path(folder))
+        current.remote_url = "none"
+        built = subprocess.run([sys.executable, "-m", "doit", "run", "--remote", "none", names[0]], cwd=current.root, check=False)
+        if built.returncode:
+            return built.returncode
+        ready(current, names)
+        ours = twin(published, current.archives(names[0]))
+        lines = compare(ours, theirs)
+        print("\n".join([*lines, f"{'DIFFERS' if lines else 'same'} {ours.name} {hash_file(ours).hash}"]))
+    if lines:
+        raise NotReproducible(f"{names[0]} is not what {published} is", hint="doit verify --closure " + names[0])
+    return 0
 
 
 class Trace(Own):

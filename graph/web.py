@@ -95,13 +95,14 @@ class Web:
         with self._open("HEAD", place, {}) as response:
             return _length(response)
 
-    def measure(self, place: Place) -> tuple[int, str]:
-        """Bytes and sha256 of what lies there, all of it read. Raises Failed."""
+    def measure(self, place: Place, keep: Callable[[bytes], object] = len) -> tuple[int, str]:
+        """Bytes and sha256 of what lies there, all of it read and handed to `keep`. Raises Failed."""
         size, sha = 0, hashlib.sha256()
         with self._open("GET", place, {}) as response:
             for chunk in _chunks(response):
                 size += len(chunk)
                 sha.update(chunk)
+                keep(chunk)
             told = _length(response)
         if told is not None and told != size:
             raise Failed("transient", f"broke off at {size} of {told} bytes")

@@ -19,7 +19,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"plan", "explain", "picture", "trace", "table", "published"}),
     frozenset({"disk", "machine"}),
     frozenset({"store", "cas", "upkeep", "fetch", "web", "relock", "sandbox", "jobserver", "hosttools", "local"})
-    | frozenset({"binaries", "macho", "archive", "audit", "testrun", "report", "remote"}),
+    | frozenset({"binaries", "macho", "archive", "audit", "compare", "binarydiff", "testrun", "report", "remote"}),
     frozenset({"build", "verify", "shared"}),
     frozenset({"session"}),
     frozenset({"checks", "tasks", "commands"}),
@@ -34,6 +34,9 @@ TOGETHER = {
     ("upkeep", "cas"),
     ("fetch", "web"),
     ("audit", "binaries"),
+    ("binarydiff", "binaries"),
+    ("compare", "audit"),
+    ("compare", "binarydiff"),
     ("binaries", "macho"),
     ("picture", "plan"),
     ("verify", "build"),
