@@ -13,6 +13,7 @@ from graph.build import Build, Workshop
 from graph.jobserver import Jobserver
 from graph.node import File, Node, Step
 from graph.plan import make_plan
+from graph.policy import parse_policy
 from graph.recipes import emulation, libffi, toolchain
 from graph.recipes.common import Context, configure_node
 from graph.session import Session
@@ -49,6 +50,8 @@ def programs(ctx: Context) -> tuple[Node, ...]:
         Step(("cc", "-O2", "-fPIC", *lto, "-Dmain=program", "-c", "-o", "library.o", "/build/emulation.c")),
         Step(("cc", "-shared", *lto, "-Wl,--lto-obj-path=whole.o", "-o", "whole.so", "library.o", "-lm", "-lpthread")),
         Step(("sh", "-c", "cc -o linked /build/main.c whole.o* -lm -lpthread")),
+        # as libpython3.so is
+        Step(("cc", "-shared", "-o", "empty.so", "-Wl,--no-as-needed", "whole.so")),
     )
     runs = Step(
         ("sh", "-c", "mkdir out && for kind in plain fast linked; do ./$kind >out/$kind || exit 1; done && cp fast.bin out/program")
@@ -94,6 +97,11 @@ def test_a_program_of_the_target_computes_and_runs_on_its_floor(session: Session
     floor = tuple(int(part) for part in session.matrix.targets[triple].libc_floor.split("."))
     assert versions
     assert max(versions) <= floor
+    empty = lief.ELF.parse(tmp_path / "work/empty.so")
+    policy = parse_policy(session.read("toolchains/policy.toml"), session.matrix.default(session.matrix.targets[triple]))
+    mask, flags = policy.abi
+    assert empty is not None
+    assert int(empty.header.processor_flag) & mask == flags
 
 
 @pytest.mark.parametrize("triple", ["aarch64-unknown-linux-gnu"])

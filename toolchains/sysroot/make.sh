@@ -70,8 +70,12 @@ done
 mkdir -p members
 (cd members && "$ZIG" ar x "$lib/libc_nonshared.a" && rm "$lib/libc_nonshared.a" && "$ZIG" ar rcsD "$lib/libc_nonshared.a" ./*.o)
 echo "GROUP ( /usr/lib/libc.so.6 /usr/lib/libc_nonshared.a AS_NEEDED ( /usr/lib/libld.so.2 ) )" > "$lib/libc.so"
-# zig's crt1.o holds what others keep in crti, crtn, crtbegin and crtend; clang still names those four.
-"$ZIG" clang --target="$clang_target" -c -x assembler - -o nothing.o < empty.c
+# zig's crt1.o holds what others keep in crti, crtn, crtbegin and crtend; clang still names those four. (Only the compiler tells ARM's linker
+# how floats are passed, which a library without any other object, libpython3.so, must say, too.)
+case $zig_target in
+arm-*) "$ZIG" clang --target="$clang_target" $CLANG_TARGET_FLAGS -c -x c - -o nothing.o < empty.c ;;
+*) "$ZIG" clang --target="$clang_target" -c -x assembler - -o nothing.o < empty.c ;;
+esac
 for name in "$lib/crti.o" "$lib/crtn.o" "$rt/clang_rt.crtbegin.o" "$rt/clang_rt.crtend.o"; do
     cp nothing.o "$name"
 done
