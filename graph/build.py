@@ -21,7 +21,7 @@ from graph.fetch import FetcherProtocol
 from graph.jobserver import Jobserver
 from graph.lock import Lock
 from graph.node import Fetch, File, Input, Manifest, Node, Run, Unpack, key, manifest
-from graph.plan import Plan
+from graph.plan import Plan, deep_keys
 from graph.result import ActionResult
 from graph.sandbox import Job, Mount, Runner, explain_failure
 from graph.store import StoreProtocol
@@ -100,6 +100,7 @@ class Build:
         self._shop = workshop
         self._store = workshop.store
         self._results: dict[str, ActionResult] = {}
+        self._deep: dict[str, str] = {}
         self._stop = threading.Event()
         self._mending = threading.RLock()
         self._made_again: set[str] = set()
@@ -138,6 +139,31 @@ class Build:
         finally:
             # after Ctrl-C nothing is waited for here: abandon() ends what still asks
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def needed(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Of `names` and what they are made from the nodes that a build must look at, in topological order.
+
+        A node whose result was made of the very same plan counts as realised, and what is behind it is not looked at.
+        """
+        names = tuple(names)
+        self._deep.update(deep_keys(self.plan, names, self._shop.tools))
+        found: set[str] = set()
+        todo = [*names]
+        while todo:
+            name = todo.pop()
+            if name not in found:
+                found.add(name)
+                todo.extend(() if self._is_known(name) else (given.node for given in self.plan[name].inputs))
+        return tuple(name for name in self.plan.nodes if name in found)
+
+    def _is_known(self, name: str) -> bool:
+        last = self._store.last(name, self._deep[name])
+        result = self._usable(self._store.result(last)) if last else None
+        if result is None:
+            return False
+        self._keep(name, result)
+        self._shop.observer.cached(name)
+        return True
 
     def is_cached(self, name: str) -> bool:
         """Whether the store has the node's result; if so it counts as realised. False when an input is not realised."""
@@ -206,15 +232,15 @@ class Build:
         return result
 
     def _find(self, lines: Manifest) -> ActionResult | None:
-        result = self._store.result(key(lines), len(canonical(lines)))
+        return self._usable(self._store.result(key(lines), len(canonical(lines))))
+
+    def _usable(self, result: ActionResult | None) -> ActionResult | None:
         # a result made outside the sandbox is good enough only for a host that has none
-        if result is not None and self._shop.runner.hermetic and not result.hermetic:
-            return None
-        return result
+        return result if result is not None and (result.hermetic or not self._shop.runner.hermetic) else None
 
     def _keep(self, name: str, result: ActionResult) -> None:
         self._results[name] = result
-        self._store.remember(name, result.key)
+        self._store.remember(name, result.key, self._deep.get(name, ""))
 
     def _timed(self, name: str, lines: Manifest) -> ActionResult:
         with self._slot(self.plan[name]):

@@ -106,6 +106,7 @@ class Run(DoitRun):  # type: ignore[misc]
         args = current.task_names(args)
         if not args:
             print("nothing chosen; doit list shows what there is, e.g. doit " + next(iter(current.groups)))
+        current.choose(args)
         try:
             status = super().execute(params, args)
         except KeyboardInterrupt:

@@ -110,11 +110,12 @@ Manifest = tuple[tuple[str, str], ...]
 NO_TOOLS: Mapping[str, str] = MappingProxyType({})
 
 
-def manifest(node: Node, digests: Mapping[Input, Digest], tools: Mapping[str, str] = NO_TOOLS) -> Manifest:
+def manifest(node: Node, digests: Mapping[Input, object], tools: Mapping[str, str] = NO_TOOLS) -> Manifest:
     """Named lines of everything that can change the node's bytes.
 
-    `digests` gives the digest of each input's tree *after* its filter, so what a node does not see is not in its key; `tools` what each
-    set of host tools holds, since a program that is there or not changes what a configure script finds.
+    `digests` gives the Digest of each input's tree *after* its filter, so what a node does not see is not in its key (only deep_keys() puts
+    something else there); `tools` what each set of host tools holds, since a program that is there or not changes what a configure script
+    finds.
     """
     return tuple(_lines(node, digests, tools))
 
@@ -124,7 +125,7 @@ def key(lines: Manifest) -> str:
     return hashlib.sha256(canonical(lines)).hexdigest()
 
 
-def _lines(node: Node, digests: Mapping[Input, Digest], tools: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _lines(node: Node, digests: Mapping[Input, object], tools: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     yield "schema", SCHEMA
     yield "platform", node.platform
     yield from _action_lines(node.action)

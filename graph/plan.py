@@ -8,9 +8,10 @@ from functools import cache
 
 from graph.errors import PatchError, PlanError, UsageError, did_you_mean
 from graph.lock import Lock
-from graph.node import File, Node, Unpack
+from graph.node import File, Node, Unpack, key, manifest
 from graph.recipes.common import Context, Recipe, Scoped, patch_applies
 from graph.target import Cell
+from graph.trees import FILTER_SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,19 @@ class Plan:
         """How many nodes make all of `names`, and how many it would be if each of them were made alone."""
         closures = [self.closure([name]) for name in names]
         return len({node for closure in closures for node in closure}), sum(map(len, closures))
+
+
+def deep_keys(plan: Plan, names: Iterable[str], tools: Mapping[str, str]) -> dict[str, str]:
+    """Of `names` and all that they are made from, in topological order: a key of what is planned, down to the sources.
+
+    Of two equal ones a result of the first is one of the second, without a look at what lies between; of two that differ nothing is said.
+    """
+    found: dict[str, str] = {}
+    for name in plan.closure(names):
+        node = plan[name]
+        inputs = {given: (FILTER_SCHEMA, found[given.node], given.subdir, given.only, given.without) for given in node.inputs}
+        found[name] = key(manifest(node, inputs, tools))
+    return found
 
 
 def make_plan(contexts: Iterable[Context], recipes: Iterable[Recipe | Scoped]) -> Plan:

@@ -49,8 +49,10 @@ class PlainReporter:
         self._began = time.monotonic()
         self._shown = self._began
 
-    def begin(self, total: int) -> None:
+    def begin(self, total: int, known: int = 0) -> None:
+        """`total` nodes, of which `known` are not looked at: a result that stands on them is in the store."""
         self.tally.total = total
+        self.tally.from_store += known
 
     def started(self, name: str) -> None:
         with self._mutex:

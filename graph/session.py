@@ -68,6 +68,8 @@ class Session:
         self.remote_url = ""
         """The command line's remote store, and whether to push to it."""
         self.push = False
+        self.chosen: frozenset[str] | None = None
+        """The nodes that the run has to look at; None before any are chosen: all."""
 
     @property
     def lock(self) -> Lock:
@@ -226,10 +228,27 @@ class Session:
         local = [name for name, source in fetches.items() if not self.lock.sources[source].ways]
         return frozenset((*local, *self.plan.users(local)))
 
+    def choose(self, tasks: Iterable[str]) -> None:
+        """Set `chosen` for a run of these tasks (as task_names() gives them)."""
+        nodes = [node for task in tasks for node in self._nodes_of(task)]
+        # what is pushed may be anything that the store here has
+        pushes = isinstance(self.store, SharedStore) and self.store.pushes
+        self.chosen = frozenset(self.plan.closure(nodes) if pushes else self.build.needed(nodes))
+
+    def _nodes_of(self, task: str) -> tuple[str, ...]:
+        """The nodes that a task stands for, or needs."""
+        kind, _, chosen = task.partition(":")
+        if task in self.groups:
+            return self.groups[task]
+        if kind not in ("check", "test"):
+            return (task,)
+        cell = self.selection(chosen)
+        return (f"dist:{cell}", *(self.machine_nodes(cell.target) if kind == "test" else ()))
+
     def look_ahead(self, names: Iterable[str]) -> None:
-        """Ask a remote store early, and in parallel, for what `names` need."""
+        """Ask a remote store early, and in parallel, for `names`, given in topological order."""
         if isinstance(self.store, SharedStore):
-            self.build.look_ahead(self.plan.closure(names), LOOK_UPS)
+            self.build.look_ahead(names, LOOK_UPS)
 
     def settle(self) -> None:
         """Wait for what goes to a remote store, and say what it gave and took."""
@@ -325,8 +344,9 @@ class Session:
 
     def look_up(self, names: Iterable[str]) -> tuple[str, ...]:
         """Realise from the store alone what it has of `names` and their inputs; the nodes that would run, in order."""
-        self.look_ahead(names)
-        return tuple(name for name in self.plan.closure(names) if not self.build.is_cached(name))
+        closure = self.plan.closure(names)
+        self.look_ahead(closure)
+        return tuple(name for name in closure if not self.build.is_cached(name))
 
     def is_delivered(self, name: str) -> bool:
         """Whether dist/ holds the files of a realised dist node, as they were put there."""

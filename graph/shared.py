@@ -272,6 +272,11 @@ class SharedStore(Store):
 
     # pushing
 
+    @property
+    def pushes(self) -> bool:
+        """Whether it gives what it has."""
+        return self._terms.push
+
     def flush(self) -> None:
         """Wait until all is pushed that is to be."""
         for future in list(self._pushing.values()):

@@ -1,8 +1,8 @@
 """The local store: trees and results on disk, each kept only when it is whole.
 
-Layout under the root: cas/ and tmp/ (graph/cas.py); ac/ab/<key>.json results; last/<node> the key a node had last; trees/<hash> read-only
-checkouts (hard links to blobs) and filtered/ab/<hash>.json, both memos that can be made again; locks/, logs/, runs/, downloads/;
-local/, folders that --source and SDKROOT named, packed (graph/local.py).
+Layout under the root: cas/ and tmp/ (graph/cas.py); ac/ab/<key>.json results; last/<node> the key a node had last, and its deep key;
+trees/<hash> read-only checkouts (hard links to blobs) and filtered/ab/<hash>.json, both memos that can be made again; locks/, logs/,
+runs/, downloads/; local/, folders that --source and SDKROOT named, packed (graph/local.py).
 Every method may be called from many threads and processes.
 """
 
@@ -49,8 +49,8 @@ class StoreProtocol(Protocol):
     def result(self, key: str, size: int = 0) -> ActionResult | None: ...
     def publish(self, result: ActionResult) -> None: ...
     def forget(self, key: str) -> None: ...
-    def last(self, node: str) -> str | None: ...
-    def remember(self, node: str, key: str) -> None: ...
+    def last(self, node: str, deep: str = "") -> str | None: ...
+    def remember(self, node: str, key: str, deep: str = "") -> None: ...
     def lock(self, key: str, on_wait: Callable[[], None] | None = None) -> AbstractContextManager[None]: ...
     def workdir(self) -> AbstractContextManager[Path]: ...
 
@@ -241,18 +241,19 @@ class Store:
         with guarded(self.root):
             self._result_path(key).unlink(missing_ok=True)
 
-    def last(self, node: str) -> str | None:
-        """The key that the node of this name had when it was last made or used."""
+    def last(self, node: str, deep: str = "") -> str | None:
+        """The key that the node of this name had when it was last made or used; with `deep`, only if that was its deep key (plan.py)."""
         try:
-            return self._last_path(node).read_text()
+            key, _, then = self._last_path(node).read_text().partition(" ")
         except OSError:
             return None
+        return key if then == deep or not deep else None
 
-    def remember(self, node: str, key: str) -> None:
+    def remember(self, node: str, key: str, deep: str = "") -> None:
         """Set what last() says; a store that cannot be written is left alone."""
-        if self.last(node) != key:
+        if self.last(node, deep) != key:
             with suppress(StoreError):
-                self._write(self._last_path(node), key.encode())
+                self._write(self._last_path(node), f"{key} {deep}".rstrip().encode())
 
     # locks and work in progress
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,24 +23,30 @@ def tasks(session: Session) -> Iterator[Task]:
     if session.brief:
         yield from _shown(session)
         return
+    chosen = session.plan.nodes.keys() if session.chosen is None else session.chosen
     addons = {f"dist:{addon}": _addon_doc(addon) for addon in session.addons}
     for name, node in session.plan.nodes.items():
-        dist = node.kind == "dist"
-        yield _task(
-            name,
-            _guarded(session, _realise_and_deliver if dist else _realise),
-            uptodate=[(_is_delivered if dist else _is_cached, [session, name])],
-            task_dep=[given.node for given in node.inputs],
-            doc=addons.get(name),
-        )
-    yield from _groups(session)
-    for cell in session.cells:
+        if name in chosen:
+            dist = node.kind == "dist"
+            yield _task(
+                name,
+                _guarded(session, _realise_and_deliver if dist else _realise),
+                uptodate=[(_is_delivered if dist else _is_cached, [session, name])],
+                task_dep=[given.node for given in node.inputs if given.node in chosen],
+                doc=addons.get(name),
+            )
+    yield from (task for task in _groups(session) if chosen >= set(task.task_dep))
+    yield from _checks(session, chosen)
+
+
+def _checks(session: Session, chosen: AbstractSet[str]) -> Iterator[Task]:
+    for cell in (cell for cell in session.cells if f"dist:{cell}" in chosen):
         run = session.machine_nodes(cell.target)
         for kind, action, needs in (("check", check_dist, ()), ("test", test_cell, run)):
             names = [f"{kind}:{cell}", *([f"{kind}:{cell.target}"] if cell == session.matrix.default(cell.target) else [])]
             for name in names:
-                yield _task(name, _guarded(session, action, cell), task_dep=[f"dist:{cell}", *needs])
-    for addon in session.addons:
+                yield _task(name, _guarded(session, action, cell), task_dep=[f"dist:{cell}", *(need for need in needs if need in chosen)])
+    for addon in (addon for addon in session.addons if f"dist:{addon}" in chosen):
         yield _task(f"check:{addon}", _guarded(session, check_dist, addon), task_dep=[f"dist:{addon}"])
 
 
@@ -134,8 +141,9 @@ class Reporter:
         for line in remarks(cell for cell in self._session.cells if f"dist:{cell}" in wanted):
             self._session.reporter.line(f"note {line}")
         closure = self._session.plan.closure(wanted)
-        self._session.reporter.begin(len(closure))
-        self._session.look_ahead(closure)
+        looked_at = [name for name in closure if self._session.chosen is None or name in self._session.chosen]
+        self._session.reporter.begin(len(closure), len(closure) - len(looked_at))
+        self._session.look_ahead(looked_at)
 
     def add_failure(self, task: Task, fail: Any) -> None:
         if type(fail).__name__ == "UnmetDependency":

@@ -97,6 +97,63 @@ def test_the_law_stored_manifests_equal_recomputed_ones_and_inputs_are_untouched
     assert list(world.store.verify()) == []
 
 
+def test_what_is_behind_a_known_result_is_not_looked_at(world: World) -> None:
+    first, _ = world.build(context_of())
+    assert set(first.needed([DIST])) == set(EVERYTHING)
+    for name in first.plan.nodes:
+        first.realise(name)
+    build, notes = world.build(context_of())
+    assert build.needed([DIST]) == (DIST,)
+    assert build.is_cached(DIST)
+    assert notes.from_store == [DIST]
+    assert build.result(DIST) == first.result(DIST)
+
+
+def test_of_a_change_its_cone_and_what_that_is_made_from_is_looked_at(world: World) -> None:
+    first, _ = world.build(context_of())
+    first.needed([DIST])
+    for name in first.plan.nodes:
+        first.realise(name)
+    build, notes = world.build(context_of(files={"patches/openssl/1.patch": PATCH_CRYPTO}))
+    needed = build.needed([DIST])
+    cone = {"source:openssl", *build.plan.users(["source:openssl"])}
+    assert set(needed) == cone | {given.node for name in cone for given in build.plan[name].inputs}
+    for name in needed:
+        if not build.is_cached(name):
+            build.realise(name)
+    assert set(notes.ran) <= cone
+    assert world.build(context_of(files={"patches/openssl/1.patch": PATCH_CRYPTO}))[0].needed([DIST]) == (DIST,)
+
+
+def test_a_known_result_that_is_gone_or_was_made_without_a_sandbox_is_none(world: World) -> None:
+    first, _ = world.build(context_of())
+    first.needed([DIST])
+    for name in first.plan.nodes:
+        first.realise(name)
+    world.store.publish(replace(first.result(DIST), hermetic=False))
+    inputs = [given.node for given in first.plan[DIST].inputs]
+    assert set(world.build(context_of())[0].needed([DIST])) == {DIST, *inputs}
+    for name in (DIST, inputs[0]):
+        world.store.forget(first.result(name).key)
+    build, notes = world.build(context_of())
+    assert inputs[0] in build.needed([DIST])
+    assert build.realise(DIST).tree == first.result(DIST).tree
+    assert DIST in notes.ran
+
+
+def test_inputs_that_were_not_looked_at_are_made_when_bytes_are_gone(world: World) -> None:
+    first, _ = world.build(context_of())
+    first.needed([DIST])
+    for name in first.plan.nodes:
+        first.realise(name)
+    build, notes = world.build(context_of())
+    build.needed([DIST])
+    for kept in (world.store.root / "ac").rglob("*.json"):
+        kept.unlink()
+    assert build.realise(DIST).tree == first.result(DIST).tree
+    assert DIST in notes.ran
+
+
 PATCH_SSL = b"What: x\nVersions: all\n--- a/ssl.c\n+++ b/ssl.c\n@@ -1 +1,2 @@\n ssl\n+more\n"
 PATCH_CRYPTO = b"What: x\nVersions: all\n--- a/crypto.c\n+++ b/crypto.c\n@@ -1 +1,2 @@\n crypto\n+more\n"
 PATCH_COMMENT = PATCH_CRYPTO.replace(b"+more", b"+# more")

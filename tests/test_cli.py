@@ -36,6 +36,19 @@ def test_the_archives_lie_in_dist_and_a_second_run_runs_nothing(built: Mini) -> 
     assert "0 nodes run, 17 from the store" in done.stdout
 
 
+def test_what_made_a_distribution_may_be_gone(tmp_path: Path) -> None:
+    mini = Mini(tmp_path / "check out")
+    mini.ran(TARGET)
+    for kept in (mini.store / "ac").rglob("*.json"):
+        if json.loads(kept.read_text())["node"].partition(":")[0] in ("make", "ext", "fetch"):
+            kept.unlink()
+    done = mini.doit(TARGET)
+    assert "0 nodes run, 17 from the store" in done.stdout
+    mini.write("patches/openssl/0001-x.patch", PATCH_CRYPTO.decode())
+    # the chain of OpenSSL alone needs anything
+    assert {"fetch:openssl", "make:openssl", "ext:_ssl"} <= set(mini.ran(TARGET))
+
+
 def test_a_lost_archive_is_put_back_without_running_a_node(built: Mini) -> None:
     archive = built.root / "dist/archive.txt"
     content = archive.read_bytes()

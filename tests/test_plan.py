@@ -7,7 +7,7 @@ import pytest
 from graph.errors import PatchError, PlanError, UsageError
 from graph.lock import Lock, Source
 from graph.node import File, Input, Node, Run, Step, Unpack
-from graph.plan import check_patches, make_plan
+from graph.plan import Plan, check_patches, deep_keys, make_plan
 from graph.recipes.common import Context, Host
 from graph.target import Cell
 from tests.data import TARGET
@@ -47,6 +47,28 @@ def test_a_cycle_is_named_with_its_members() -> None:
 def test_a_long_chain_does_not_exhaust_the_stack() -> None:
     chain = [node("n0")] + [node(f"n{i}", f"n{i - 1}") for i in range(1, 3000)]
     assert len(plan_of(*reversed(chain)).nodes) == 3000
+
+
+def test_a_deep_key_holds_all_that_a_node_is_made_from_and_nothing_else() -> None:
+    def keys(first: Node, second: Node, tools: str = "cat") -> dict[str, str]:
+        return deep_keys(Plan({"a": first, "b": node("b"), "c": second, "d": node("d", "c")}), ["d"], {"posix": tools})
+
+    user = replace(node("c", "a"), action=Run((Step(("true",)),), tools=("posix",)))
+    plain = keys(node("a"), user)
+    assert list(plain) == ["a", "c", "d"]
+    assert keys(node("a"), user) == plain
+    changed = keys(replace(node("a"), platform="other"), user)
+    assert all(changed[name] != plain[name] for name in plain)
+    for other in (
+        replace(user, inputs=(Input("a", "a", only=("x",)),)),
+        replace(user, inputs=(Input("a", "a", without=("x",)),)),
+        replace(user, inputs=(Input("a", "a", subdir="x"),)),
+        replace(user, inputs=(Input("a", "a", writable=True),)),
+    ):
+        found = keys(node("a"), other)
+        assert [name for name in plain if found[name] != plain[name]] == ["c", "d"]
+    found = keys(node("a"), user, tools="cat cp")
+    assert [name for name in plain if found[name] != plain[name]] == ["c", "d"]
 
 
 def test_an_unknown_input_gets_a_suggestion() -> None:

@@ -276,6 +276,12 @@ def test_the_last_key_of_any_name_is_remembered(store: StoreProtocol) -> None:
     for name in ("make:x:a", "make:x/../a", "make:x:é a", ".."):
         store.remember(name, "1" * 64)
         store.remember(name, "2" * 64)
+    store.remember("make:x:a", "2" * 64, "3" * 64)
+    # who does not know the deep key leaves it alone
+    store.remember("make:x:a", "2" * 64)
+    assert [store.last("make:x:a", deep) for deep in ("3" * 64, "4" * 64)] == ["2" * 64, None]
+    store.remember("make:x:a", "2" * 64, "4" * 64)
+    assert [store.last("make:x:a", deep) for deep in ("3" * 64, "4" * 64)] == [None, "2" * 64]
     assert [store.last(name) for name in ("make:x:a", "make:x/../a", "make:x:é a", "..")] == ["2" * 64] * 4
 
 
