@@ -158,9 +158,14 @@ class Build:
 
     def _is_known(self, name: str) -> bool:
         last = self._store.last(name, self._deep[name])
+        young = last is not None and self._store.is_young(last)
         result = self._usable(self._store.result(last)) if last else None
         if result is None:
             return False
+        if not young:
+            # once a day, or gc would drop what the next change needs
+            for behind in self.plan.closure([name]):
+                self._store.result(self._store.last(behind, self._deep[behind]) or "")
         self._keep(name, result)
         self._shop.observer.cached(name)
         return True

@@ -90,7 +90,7 @@ def gc(cas: Cas, keep_days: float, max_size: int | None) -> Cleaned:
         oldest = time.time() - keep_days * DAY
         live = _mark(cas, oldest, max_size)
         results = _remove(path for path in _result_files(cas) if path.stem not in live.keys)[0]
-        _remove(path for path in _files(cas.root / "last") if _text(path) not in live.keys)
+        _remove(path for path in _files(cas.root / "last") if _text(path).partition(" ")[0] not in live.keys)
         _remove(path for path in _files(cas.root / "filtered") if path not in live.memos)
         for checkout in _children(cas.root / "trees"):
             if checkout.name not in live.roots:

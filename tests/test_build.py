@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from dataclasses import replace
@@ -139,6 +140,18 @@ def test_a_known_result_that_is_gone_or_was_made_without_a_sandbox_is_none(world
     assert inputs[0] in build.needed([DIST])
     assert build.realise(DIST).tree == first.result(DIST).tree
     assert DIST in notes.ran
+
+
+def test_what_is_not_looked_at_is_kept_young(world: World) -> None:
+    first, _ = world.build(context_of())
+    first.needed([DIST])
+    for name in first.plan.nodes:
+        first.realise(name)
+    results = list((world.store.root / "ac").rglob("*.json"))
+    for path in results:
+        os.utime(path, (1, 1))
+    world.build(context_of())[0].needed([DIST])
+    assert [path for path in results if path.stat().st_mtime < 1000] == []
 
 
 def test_inputs_that_were_not_looked_at_are_made_when_bytes_are_gone(world: World) -> None:

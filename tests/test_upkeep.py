@@ -39,6 +39,7 @@ def test_gc_drops_what_was_not_used_and_keeps_what_is_shared(store: Store, tmp_p
     for result in (old, new):
         store.checkout(result.tree)
         store.checkout(store.filter(result.tree, "own", (), ()).tree)
+        store.remember(result.node, result.key, "deep")
     (store.logs / "a.log").write_text("x")
     os.utime(store.logs / "a.log", (1, 1))
     (store.logs / "b.log").write_text("x")
@@ -51,7 +52,7 @@ def test_gc_drops_what_was_not_used_and_keeps_what_is_shared(store: Store, tmp_p
     assert str(found).startswith("freed 0.0 MiB: 4 blobs, 1 results; left: 0.0 MiB in 5 blobs, 1 results, 2 checkouts")
     assert store.result(old.key) is None
     assert store.last(old.node) is None
-    assert store.last(new.node) == new.key
+    assert store.last(new.node, "deep") == new.key
     assert store.result(new.key) == new
     assert files_below(store.logs) | files_below(store.downloads) | files_below(store.runs) == {"b.log", "part", "last.json"}
     assert files_below(store.root / "locks") == {"store"}
