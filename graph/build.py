@@ -185,6 +185,9 @@ class Build:
 
     def realise(self, name: str) -> ActionResult:
         """The node's result, from the store or by executing it; published when it is whole."""
+        known = self._results.get(name)
+        if known is not None and known.key not in self._made_again:
+            return known
         return self.mending(lambda: self._realise(name))
 
     def _realise(self, name: str) -> ActionResult:
@@ -215,7 +218,10 @@ class Build:
             except GoneError as error:
                 self._make_again(error)
             except DroppedError as error:
-                self.realise(error.node)
+                # in topological order: a chain of inputs may be longer than Python's stack
+                for behind in self.plan.closure([error.node]):
+                    if not self.is_cached(behind):
+                        self.realise(behind)
 
     def _make_again(self, error: GoneError) -> None:
         with self._mending:

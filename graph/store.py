@@ -259,7 +259,9 @@ class Store:
     def remember(self, node: str, key: str, deep: str = "") -> None:
         """Set what last() says; a store that cannot be written is left alone."""
         if self.last(node, deep) != key:
-            with suppress(StoreError):
+            with suppress(StoreError, OSError):
+                # ext4 writes a file to the disk when it is renamed over another: some thousand times, that takes a minute
+                self._last_path(node).unlink(missing_ok=True)
                 self._write(self._last_path(node), f"{key} {deep}".rstrip().encode())
 
     # locks and work in progress

@@ -12,10 +12,10 @@ import pytest
 
 from graph.build import Build, Workshop
 from graph.digest import Digest
-from graph.errors import FetchError, Interrupted, PatchError, PlanError, StepFailed
+from graph.errors import FetchError, Interrupted, MissingBlob, PatchError, PlanError, StepFailed
 from graph.fetch import MemoryFetcher
 from graph.jobserver import Jobserver
-from graph.node import Input, Node, Run, Step, key, manifest
+from graph.node import File, Input, Node, Run, Step, key, manifest
 from graph.plan import Plan, make_plan
 from graph.recipes.common import Context, fetch_node, source_node
 from graph.store import Store
@@ -142,6 +142,24 @@ def test_a_known_result_that_is_gone_or_was_made_without_a_sandbox_is_none(world
     assert DIST in notes.ran
 
 
+def test_a_long_chain_that_was_not_looked_at_is_made_again_without_end_of_the_stack(world: World) -> None:
+    action = Run((Step(("cat", "in", "out/x"), cwd="."),))
+    chain = [
+        Node("make:0", action, files=(File("in", b"x"),)),
+        *(Node(f"make:{number}", action, (Input(f"make:{number - 1}", "in"),)) for number in range(1, 600)),
+    ]
+    plan = Plan({node.name: node for node in chain})
+    first, _ = world.build(context_of(), plan)
+    first.needed(["make:599"])
+    for name in plan.nodes:
+        first.realise(name)
+    build, _ = world.build(context_of(), plan)
+    assert build.needed(["make:599"]) == ("make:599",)
+    world.store.forget(build.result("make:599").key)
+    build.mending(lambda: build.result("make:300"))
+    assert build.realise("make:300").tree == first.result("make:300").tree
+
+
 def test_what_is_not_looked_at_is_kept_young(world: World) -> None:
     first, _ = world.build(context_of())
     first.needed([DIST])
@@ -163,8 +181,15 @@ def test_inputs_that_were_not_looked_at_are_made_when_bytes_are_gone(world: Worl
     build.needed([DIST])
     for kept in (world.store.root / "ac").rglob("*.json"):
         kept.unlink()
-    assert build.realise(DIST).tree == first.result(DIST).tree
-    assert DIST in notes.ran
+
+    def use() -> Digest:
+        with build.forgetting(DIST):
+            if DIST not in notes.ran:
+                raise MissingBlob("gone")
+        return build.result(DIST).tree
+
+    assert build.mending(use) == first.result(DIST).tree
+    assert notes.again == [DIST]
 
 
 PATCH_SSL = b"What: x\nVersions: all\n--- a/ssl.c\n+++ b/ssl.c\n@@ -1 +1,2 @@\n ssl\n+more\n"
