@@ -8,7 +8,7 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -72,10 +72,17 @@ def _mib(count: int) -> str:
 def size(cas: Cas) -> Size:
     """Raises StoreError."""
     with guarded(cas.root):
-        sizes = [path.stat().st_size for path in _files(cas.cas)]
-        checkouts = len(list(_children(cas.root / "trees")))
-        packed = sum(path.stat().st_size for path in _files(cas.root / LOCAL))
-        return Size(len(sizes), sum(sizes), len(list(_result_files(cas))), checkouts, packed)
+        blobs, total = _count(_files(cas.cas))
+        results, checkouts = (sum(1 for _ in paths) for paths in (_result_files(cas), _children(cas.root / "trees")))
+        return Size(blobs, total, results, checkouts, _count(_files(cas.root / LOCAL))[1])
+
+
+def _count(paths: Iterator[Path]) -> tuple[int, int]:
+    """Number and bytes of files."""
+    count = total = 0
+    for path in paths:
+        count, total = count + 1, total + path.stat().st_size
+    return count, total
 
 
 def gc(cas: Cas, keep_days: float, max_size: int | None) -> Cleaned:
@@ -95,7 +102,7 @@ def gc(cas: Cas, keep_days: float, max_size: int | None) -> Cleaned:
         for checkout in _children(cas.root / "trees"):
             if checkout.name not in live.roots:
                 _remove_checkout(cas, checkout)
-        blobs, freed = _remove(path for path in _files(cas.cas) if _blob(path) not in live.blobs)
+        blobs, freed = _remove(path for path in _files(cas.cas) if (blob := _blob(path)) is None or blob not in live.blobs)
         for name in ("logs", "runs", "downloads", "quarantine"):
             _remove(path for path in _files(cas.root / name) if path.stat().st_mtime < oldest)
         packed = _remove(path for path in _files(cas.root / LOCAL) if path.stat().st_mtime < oldest)[1]
@@ -115,6 +122,30 @@ def verify(cas: Cas) -> list[str]:
         return [*_verify_blobs(cas), *_verify_results(cas), *_verify_memos(cas), *_verify_checkouts(cas)]
 
 
+class _Marked:
+    """A set of blobs that may be millions: SQLite keeps it in a temporary file, and little of it in memory."""
+
+    def __init__(self) -> None:
+        # a Python may be built without it, and needs it for gc only
+        import sqlite3
+
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = OFF")
+        self._db.execute("CREATE TABLE blobs (name BLOB PRIMARY KEY) WITHOUT ROWID")
+
+    def __contains__(self, blob: Blob) -> bool:
+        return self._db.execute("SELECT 1 FROM blobs WHERE name = ?", (_packed(blob),)).fetchone() is not None
+
+    def update(self, blobs: Iterable[Blob]) -> None:
+        self._db.execute("BEGIN")
+        self._db.executemany("INSERT OR IGNORE INTO blobs VALUES (?)", ((_packed(blob),) for blob in blobs))
+        self._db.execute("COMMIT")
+
+
+def _packed(blob: Blob) -> bytes:
+    return bytes.fromhex(blob[0]) + bytes([blob[1]])
+
+
 class _Live:
     """What is kept; grows while results are marked, youngest first."""
 
@@ -122,7 +153,7 @@ class _Live:
         self.keys: set[str] = set()
         self.roots: set[str] = set()
         self.memos: set[Path] = set()
-        self.blobs: set[Blob | None] = set()
+        self.blobs = _Marked()
         self.bytes = 0
 
 
@@ -320,12 +351,12 @@ def _remove_checkout(cas: Cas, checkout: Path) -> None:
 
 def _remove(paths: Iterator[Path]) -> tuple[int, int]:
     """Delete files; their number and bytes."""
-    sizes = []
-    for path in list(paths):
+    count = freed = 0
+    for path in paths:
         with suppress(FileNotFoundError):
-            sizes.append(path.stat().st_size)
+            count, freed = count + 1, freed + path.stat().st_size
             path.unlink()
-    return len(sizes), sum(sizes)
+    return count, freed
 
 
 def _children(folder: Path) -> Iterator[Path]:
@@ -333,7 +364,7 @@ def _children(folder: Path) -> Iterator[Path]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Every file below, in order."""
+    """Every file below, in order. A folder is read whole before its first file is given: files may be deleted meanwhile."""
     for name, folders, files in os.walk(folder):
         folders.sort()
         yield from (Path(name, file) for file in sorted(files))

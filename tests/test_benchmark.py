@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import scale
 from benchmarks.build import Outcome, Ticks, by_kind, complaints, cpu_ticks, shares, table, thin_seconds
 from benchmarks.startup import Comparison, line, seconds
 
@@ -57,3 +58,28 @@ def test_a_start_that_fails_is_no_measurement() -> None:
     assert seconds(Path(sys.executable), ["-c", "pass"]) > 0
     with pytest.raises(RuntimeError, match="status"):
         seconds(Path(sys.executable), ["-c", "raise SystemExit(3)"])
+
+
+def test_a_graph_of_layers() -> None:
+    taken = dict(scale.edges(3 * scale.WIDTH))
+    assert all(taken[number] == () for number in range(scale.WIDTH))
+    assert taken[scale.WIDTH + 9] == (9, 0, 1)
+    assert all(len(set(taken[number])) == scale.TAKEN for number in range(scale.WIDTH, len(taken)))
+
+
+def test_a_filled_graph_has_nothing_to_do_and_a_change_runs_its_leaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(scale.COUNT, "40")
+    found = scale.ours(40, tmp_path / "ours")
+    assert {name: run.ran for name, run in found.items()} == {
+        "nothing to do": 0,
+        "a late leaf changed": 1,
+        "an early leaf changed": 1,
+        "every node asked (explain)": 0,
+    }
+    assert all(run.seconds > 0 and run.bytes > 1e6 for run in found.values())
+    assert "1 executed" in scale.line("x", found["a late leaf changed"])
+
+
+def test_a_program_that_fails_is_no_measurement(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="status 3"):
+        scale.measured([sys.executable, "-c", "import sys; sys.exit(3)"], tmp_path, {})
