@@ -195,16 +195,38 @@ class Build:
         with self._store.lock(key(lines), lambda: self._shop.observer.waiting(name)):
             result = self._find(lines)
             if result is None:
-                result = self._timed(name, lines)
-                if self._made_again and self.manifest(name) != lines:
-                    # an input was made again meanwhile, and may have been staged
-                    raise DroppedError(name)
-                self._store.publish(result)
-                # told only now: what was said to be done is never done again
-                self._shop.observer.finished(name, result.seconds)
+                result = self._made(name, lines)
             else:
                 self._shop.observer.cached(name)
         self._keep(name, result)
+        return result
+
+    def _made(self, name: str, lines: Manifest) -> ActionResult:
+        """The result of executing the node here, or on the machine that was first to claim it."""
+        waited = False
+        while True:
+            # claimed by one that has a slot, as it runs at once; waited for without one
+            with self._slot(self.plan[name]), self._store.turn(name, key(lines), len(canonical(lines))) as turn:
+                if turn.ours and turn.found is None:
+                    return self._executed(name, lines)
+            if not turn.ours:
+                if not waited:
+                    self._shop.observer.waiting(name)
+                waited = True
+                self._store.wait(key(lines), self._stop)
+            result = turn.found or self._find(lines)
+            if result is not None:
+                self._shop.observer.cached(name)
+                return result
+
+    def _executed(self, name: str, lines: Manifest) -> ActionResult:
+        result = self._timed(name, lines)
+        if self._made_again and self.manifest(name) != lines:
+            # an input was made again meanwhile, and may have been staged
+            raise DroppedError(name)
+        self._store.publish(result)
+        # told only now: what was said to be done is never done again
+        self._shop.observer.finished(name, result.seconds)
         return result
 
     def mending(self, use: Callable[[], T]) -> T:
@@ -238,7 +260,12 @@ class Build:
 
     def execute(self, name: str) -> ActionResult:
         """Execute the node whatever the store holds, and publish nothing: what `doit verify` compares with."""
-        result = self.mending(lambda: self._timed(name, self.manifest(name)))
+
+        def once() -> ActionResult:
+            with self._slot(self.plan[name]):
+                return self._timed(name, self.manifest(name))
+
+        result = self.mending(once)
         self._shop.observer.finished(name, result.seconds)
         return result
 
@@ -254,17 +281,16 @@ class Build:
         self._store.remember(name, result.key, self._deep.get(name, ""))
 
     def _timed(self, name: str, lines: Manifest) -> ActionResult:
-        with self._slot(self.plan[name]):
-            if self._stop.is_set():
-                raise Interrupted(f"{name} was not started")
-            self._shop.observer.started(name)
-            start = time.time()
-            try:
-                result = self._execute(self.plan[name], lines)
-            except BaseException:
-                self._shop.observer.failed(name)
-                raise
-            end = time.time()
+        if self._stop.is_set():
+            raise Interrupted(f"{name} was not started")
+        self._shop.observer.started(name)
+        start = time.time()
+        try:
+            result = self._execute(self.plan[name], lines)
+        except BaseException:
+            self._shop.observer.failed(name)
+            raise
+        end = time.time()
         self.spans.append(Span(name, start, end))
         return replace(result, seconds=round(end - start, 3))
 

@@ -87,22 +87,23 @@ class Run(DoitRun):  # type: ignore[misc]
         },
         {"name": "remote", "long": "remote", "type": str, "default": "", "help": "URL of a store to take results from, or none"},
         {"name": "push", "long": "push", "type": bool, "default": False, "help": "give results to the remote store, too"},
+        {"name": "claim", "long": "claim", "type": bool, "default": False, "help": "with --push: what another machine makes is waited for"},
     )
 
     def parse_execute(self, in_args: list[str]) -> int:
         return guarded(lambda: self._with_sources(options_first(self, with_values(in_args, sys.argv[1:]))))
 
     def _with_sources(self, words: list[str]) -> int:
-        """Before doit reads dodo.py, whose plan depends on them."""
+        """Before doit reads dodo.py, whose plan depends on them, as the number of threads does on claims."""
         given, _ = self.cmdparser.parse(words)
-        if given["source"]:
-            here().sources.extend(given["source"])
+        current = here()
+        current.sources.extend(given["source"])
+        current.remote_url, current.push, current.claim = given["remote"], given["push"], given["claim"]
         return int(super().parse_execute(words) or 0)
 
     def execute(self, params: Any, args: list[str]) -> int:
         current = here()
         current.offline = current.offline or params["offline"]
-        current.remote_url, current.push = params["remote"], params["push"]
         args = current.task_names(args)
         if not args:
             print("nothing chosen; doit list shows what there is, e.g. doit " + next(iter(current.groups)))

@@ -61,6 +61,16 @@ def _only(data: bytes, field: int, path: str) -> bytes:
     return found
 
 
+def encode_mark(text: str) -> bytes:
+    """ActionResult with nothing but a text, as its worker's name: it names no blob that a server could miss."""
+    return message(9, string(1, text))
+
+
+def decode_mark(data: bytes) -> str:
+    """Inverse of encode_mark(); servers may have added to it. Raises ValueError."""
+    return as_bytes(last(as_bytes(last(data).get(9, b""))).get(1, b"")).decode()
+
+
 def encode_tree(root: bytes, children: Iterable[bytes]) -> bytes:
     """Tree, of encoded Directory messages."""
     return join([message(1, root), *(message(2, child) for child in children)])

@@ -11,6 +11,7 @@ import platform
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ RECIPES = "graph.recipes.registry:RECIPES"
 
 LOOK_UPS = 16
 """Questions to a remote store at once."""
+WAITING = 28
+"""Nodes, beside those that run, that other machines may be waited for at once."""
 
 REPOSITORY_FOLDERS = ("patches", "toolchains", "graph/runtime")
 """Folders whose files recipes may put into nodes."""
@@ -66,8 +69,8 @@ class Session:
         self.sources: list[str] = [text for text in environ.get("FREESTANDING_SOURCES", "").split(os.pathsep) if text]
         """NAME=PATH: local sources in the place of the lock's."""
         self.remote_url = ""
-        """The command line's remote store, and whether to push to it."""
-        self.push = False
+        """The command line's remote store, whether to push to it, and to claim what is to be pushed."""
+        self.push = self.claim = False
         self.chosen: frozenset[str] | None = None
         """The nodes that the run has to look at; None before any are chosen: all."""
 
@@ -213,13 +216,22 @@ class Session:
         settings = self.remote
         if settings is None or (self.offline and settings.scheme != "file"):
             return Store(self._store_root, self.reporter.line)
+        if settings.claim and isinstance(self.runner, PlainRunner):
+            # nothing that is made here will be given: nobody should wait for it
+            settings = replace(settings, claim=False)
         return open_shared(self._store_root, settings, lambda name: name not in self._private, self.reporter)
 
     @property
     def remote(self) -> Settings | None:
         """Settings of the remote store, if there is one. Raises RemoteError."""
         table = self._configuration.get("remote", {})
-        return parse_settings(table, self.environ, url=self.remote_url, push=self.push)
+        return parse_settings(table, self.environ, url=self.remote_url, push=self.push, claim=self.claim)
+
+    @property
+    def threads(self) -> int:
+        """Nodes that may be at work: running, downloaded, about to run; with claims also those that other machines make."""
+        remote = self.remote
+        return self.jobs + 4 + (WAITING if remote is not None and remote.claim else 0)
 
     @cached_property
     def _private(self) -> frozenset[str]:

@@ -21,12 +21,13 @@ from graph.errors import StoreError
 from graph.published import MAX_RESULT, MAX_TREE, Note, folders_of, result_of, tree_of
 from graph.reapi import Outcome
 from graph.remote.base import Blob, Fault, Feed, Remote, grouped
+from graph.remote.claims import Claims, Times, marks_of
 from graph.remote.connect import connect
 from graph.remote.guard import Guard, Told
 from graph.remote.settings import Settings
 from graph.remote.sign import Signer, Verifier
 from graph.result import ActionResult
-from graph.store import Store
+from graph.store import Store, Turn
 from graph.trees import Entry, Filtered
 
 TRANSFERS = 12
@@ -47,6 +48,8 @@ class Terms:
     signer: Signer | None = None
     verifier: Verifier | None = None
     """If there is one, results that it does not accept are not used."""
+    claim: Times | None = None
+    """If there are any, and results are pushed, a key is claimed before it is made."""
 
 
 class SharedStore(Store):
@@ -59,6 +62,7 @@ class SharedStore(Store):
         self._terms = terms
         told = Told(say)
         self._reading, self._writing = Guard(told, "read from"), Guard(told, "written to")
+        self._claims = Claims(marks_of(remote), Guard(told, "asked for claims"), terms.claim) if terms.claim and terms.push else None
         self._transfers = ThreadPoolExecutor(TRANSFERS, "transfer")
         self._pushes = ThreadPoolExecutor(PUSHES, "push")
         self._pushing: dict[str, Future[None]] = {}
@@ -140,6 +144,33 @@ class SharedStore(Store):
         if Digest.of(data) != outcome.note:
             raise ValueError("its note has another digest")
         return replace(outcome, contents=data)
+
+    # claims
+
+    @contextmanager
+    def turn(self, node: str, key: str, size: int) -> Iterator[Turn]:
+        """See Store.turn. What is claimed stays so until it is pushed."""
+        # what is not given to others is not kept from them either
+        if self._claims is None or self._reading.closed or self._writing.closed or not self._terms.may_publish(node):
+            yield Turn()
+            return
+        if not self._claims.take(key):
+            yield Turn(ours=False)
+            return
+        found = None
+        try:
+            # asked for again: its last owner may have pushed it since it was not found
+            found = self._asked(key, size) if key not in self._refused else None
+            yield Turn(found=found)
+        finally:
+            pushing = self._pushing.get(key)
+            if pushing is None or pushing.done():
+                self._claims.release(key, done=found is not None)
+
+    def wait(self, key: str, cancel: threading.Event) -> None:
+        """See Store.wait."""
+        if self._claims is not None:
+            self._claims.wait(key, cancel)
 
     # trees
 
@@ -284,6 +315,8 @@ class SharedStore(Store):
 
     def abandon(self) -> None:
         """Let go of what is not pushed yet, and end what runs."""
+        if self._claims is not None:
+            self._claims.close()
         for guard in (self._reading, self._writing):
             guard.close()
         self._pushes.shutdown(wait=False, cancel_futures=True)
@@ -295,13 +328,22 @@ class SharedStore(Store):
             return
         with self._mutex, self._unless_abandoned():
             if result.key not in self._pushing:
-                self._pushing[result.key] = self._pushes.submit(self._push, result)
+                self._pushing[result.key] = self._pushes.submit(self._push_claimed, result)
 
-    def _push(self, result: ActionResult) -> None:
+    def _push_claimed(self, result: ActionResult) -> None:
+        done = False
+        try:
+            done = self._push(result)
+        finally:
+            if self._claims is not None:
+                self._claims.release(result.key, done=done)
+
+    def _push(self, result: ActionResult) -> bool:
+        """Whether the remote store has the result afterwards."""
         manifest = canonical(result.manifest)
         action = Digest(result.key, len(manifest))
         if result.key not in self._refused and self._is_there(result, action):
-            return
+            return True
         # a tree of which something is not here any more is nothing to push
         with suppress(StoreError):
             tree = tree_of(self.cas.directory, result.tree)
@@ -311,7 +353,8 @@ class SharedStore(Store):
             sources.update(self._blobs_of(result))
             self._write_all(sources)
             outcome = Outcome(Digest.of(tree), Digest.of(note), note, result.log)
-            self._writing.attempt(lambda: self._put_result(action, outcome, sources))
+            return bool(self._writing.attempt(lambda: self._put_result(action, outcome, sources)))
+        return False
 
     def _is_there(self, result: ActionResult, action: Digest) -> bool:
         """Whether the remote store has this result, or another one of its key, which is told."""
@@ -357,11 +400,13 @@ class SharedStore(Store):
         lacking = [digest for digest in unsure if digest not in self._sent]
         self._spread(self._writing, write, grouped(lacking, self._remote.batch))
 
-    def _put_result(self, action: Digest, outcome: Outcome, sources: Mapping[Digest, Blob]) -> None:
+    def _put_result(self, action: Digest, outcome: Outcome, sources: Mapping[Digest, Blob]) -> bool:
         # never name blobs that did not arrive
-        if sources.keys() <= self._sent:
-            self._remote.put_result(action, outcome.encode())
-            self.pushed += 1
+        if not sources.keys() <= self._sent:
+            return False
+        self._remote.put_result(action, outcome.encode())
+        self.pushed += 1
+        return True
 
 
 class Reports(Protocol):
@@ -376,7 +421,7 @@ def open_shared(root: Path, settings: Settings, may_publish: Callable[[str], boo
     """The store at `root` with the remote one that `settings` name behind it. Nothing is asked of that yet. Raises RemoteError."""
     signer = Signer(settings.signing_key) if settings.signing_key and settings.push else None
     verifier = Verifier(settings.keys) if settings.keys else None
-    terms = Terms(settings.push, may_publish, signer, verifier)
+    terms = Terms(settings.push, may_publish, signer, verifier, Times() if settings.claim else None)
     return SharedStore(root, connect(settings, reporter.moved), terms, reporter.line)
 
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
@@ -30,7 +32,15 @@ from graph.result import ActionResult
 from graph.trees import FILTER_SCHEMA, Entry, Filtered, escapes, filter_tree, flatten
 from graph.upkeep import DAY, Cleaned, Size
 
-__all__ = ["ActionResult", "Cleaned", "Filtered", "Size", "Store", "StoreProtocol"]
+__all__ = ["ActionResult", "Cleaned", "Filtered", "Size", "Store", "StoreProtocol", "Turn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What there is to do for a key: take the result that was `found`, make it if it is `ours` to make, else wait for another machine."""
+
+    ours: bool = True
+    found: ActionResult | None = None
 
 
 class StoreProtocol(Protocol):
@@ -53,6 +63,8 @@ class StoreProtocol(Protocol):
     def last(self, node: str, deep: str = "") -> str | None: ...
     def remember(self, node: str, key: str, deep: str = "") -> None: ...
     def lock(self, key: str, on_wait: Callable[[], None] | None = None) -> AbstractContextManager[None]: ...
+    def turn(self, node: str, key: str, size: int) -> AbstractContextManager[Turn]: ...
+    def wait(self, key: str, cancel: threading.Event) -> None: ...
     def workdir(self) -> AbstractContextManager[Path]: ...
 
 
@@ -277,6 +289,14 @@ class Store:
             yield
         finally:
             held.__exit__(None, None, None)
+
+    @contextmanager
+    def turn(self, node: str, key: str, size: int) -> Iterator[Turn]:
+        """Whose turn it is to make a key that result() does not have; publish() comes before the end of the block. Its lock is held."""
+        yield Turn()
+
+    def wait(self, key: str, cancel: threading.Event) -> None:
+        """After a turn that was another machine's: until that has ended, or `cancel` is set."""
 
     @contextmanager
     def workdir(self) -> Iterator[Path]:

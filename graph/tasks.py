@@ -71,7 +71,7 @@ def config(session: Session) -> dict[str, Any]:
         "backend": "none",
         "dep_file": "none",
         "default_tasks": [],
-        "num_process": session.jobs + 4,
+        "num_process": session.threads,
         "par_type": "thread",
         "reporter": Reporter(session),
         "verbosity": 2,

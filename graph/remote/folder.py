@@ -22,15 +22,15 @@ class FolderRemote:
     batch = (8 << 20, 200)
 
     def __init__(self, root: Path, moved: Moved) -> None:
-        self._root = root
+        self.root = root
         self._moved = moved
 
     def get_result(self, action: Digest) -> bytes | None:
         """See Remote."""
-        with self._faults():
+        with faults():
             self._here()
             try:
-                with (self._root / "ac" / action.hash).open("rb") as file:
+                with (self.root / "ac" / action.hash).open("rb") as file:
                     value = file.read(MAX_RESULT + 1)
             except FileNotFoundError:
                 return None
@@ -39,7 +39,7 @@ class FolderRemote:
 
     def put_result(self, action: Digest, value: bytes) -> None:
         """See Remote."""
-        with self._faults():
+        with faults():
             self._install("ac", action.hash, lambda part: part.write_bytes(value))
         self._moved(sent=len(value))
 
@@ -49,16 +49,16 @@ class FolderRemote:
 
     def read(self, digests: Sequence[Digest], receive: Receive) -> None:
         """See Remote."""
-        with self._faults():
+        with faults():
             for digest in filter(self._has, digests):
-                with (self._root / "cas" / digest.hash).open("rb") as file, receive(digest) as feed:
+                with (self.root / "cas" / digest.hash).open("rb") as file, receive(digest) as feed:
                     while chunk := file.read(CHUNK):
                         feed(chunk)
                         self._moved(received=len(chunk))
 
     def write(self, blobs: Sequence[Blob]) -> None:
         """See Remote."""
-        with self._faults():
+        with faults():
             for digest, source in blobs:
                 self._install("cas", digest.hash, lambda part, source=source: _copy(source, part))  # type: ignore[misc]
                 self._moved(sent=digest.size)
@@ -68,16 +68,16 @@ class FolderRemote:
 
     def _has(self, digest: Digest) -> bool:
         try:
-            return (self._root / "cas" / digest.hash).stat().st_size == digest.size
+            return (self.root / "cas" / digest.hash).stat().st_size == digest.size
         except OSError:
             return False
 
     def _here(self) -> None:
-        if not self._root.is_dir():
+        if not self.root.is_dir():
             raise Fault("closed", "no such folder")
 
     def _install(self, kind: str, name: str, make: Callable[[Path], object]) -> None:
-        part = self._root / kind / f".{name[:16]}.{secrets.token_hex(6)}.part"
+        part = self.root / kind / f".{name[:16]}.{secrets.token_hex(6)}.part"
         try:
             try:
                 make(part)
@@ -85,18 +85,20 @@ class FolderRemote:
                 part.parent.mkdir(parents=True, exist_ok=True)
                 make(part)
             part.chmod(0o444)
-            part.rename(self._root / kind / name)
+            part.rename(self.root / kind / name)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
 
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            kind = "closed" if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT) else "transient"
-            raise Fault(kind, os.strerror(error.errno) if error.errno else str(error)) from None
+
+@contextmanager
+def faults() -> Iterator[None]:
+    """Turns what the disk does not do into a Fault."""
+    try:
+        yield
+    except OSError as error:
+        kind = "closed" if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT) else "transient"
+        raise Fault(kind, os.strerror(error.errno) if error.errno else str(error)) from None
 
 
 def _copy(source: Path | bytes, part: Path) -> None:

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 from graph.errors import RemoteError, did_you_mean
 
 PLACE = "pyproject.toml: [tool.freestanding.remote]"
-NAMES = ("url", "push", "ca", "cert", "key", "token-file", "signing-key", "keys")
+NAMES = ("url", "push", "claim", "ca", "cert", "key", "token-file", "signing-key", "keys")
 """What the table may hold; each but `keys` has a variable FREESTANDING_REMOTE_<NAME>, `url` FREESTANDING_REMOTE itself."""
+YES = (True, "1", "true", "yes")
 SCHEMES = ("file", "http", "https", "grpc", "grpcs")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 FORM = "grpcs://HOST:PORT[/INSTANCE], https://HOST[:PORT][/PATH] or file:///FOLDER"
@@ -35,6 +36,8 @@ class Settings:
     """PEM file of the ed25519 key that signs what is pushed."""
     keys: tuple[str, ...] = ()
     """NAME:BASE64 of ed25519 public keys; if there are any, results that none of them signed are not used."""
+    claim: bool = False
+    """Whether what is pushed is claimed before it is made."""
 
     @property
     def scheme(self) -> str:
@@ -57,11 +60,15 @@ class Settings:
         return context
 
 
-def parse_settings(table: Mapping[str, Any], environ: Mapping[str, str], *, url: str = "", push: bool = False) -> Settings | None:
-    """The settings in force; `url` and `push` are the command line's. None without a URL, or with `none`. Raises RemoteError."""
+def parse_settings(
+    table: Mapping[str, Any], environ: Mapping[str, str], *, url: str = "", push: bool = False, claim: bool = False
+) -> Settings | None:
+    """The settings in force; `url`, `push` and `claim` are the command line's. None without a URL, or with `none`. Raises RemoteError."""
     given = {**_checked(table), **_variables(environ)}
     url = url or str(given.get("url", ""))
-    push = push or given.get("push") in (True, "1", "true", "yes")
+    push = push or given.get("push") in YES
+    if claim and not push:
+        raise RemoteError("--claim, but nothing is pushed", hint="--push, too: others wait for what is claimed")
     if url in ("", "none"):
         if push:
             raise RemoteError("--push, but no remote store is named", hint=f"--remote {FORM}")
@@ -72,7 +79,15 @@ def parse_settings(table: Mapping[str, Any], environ: Mapping[str, str], *, url:
         _read(texts["token-file"], "token-file").decode(errors="replace") if texts["token-file"] else ""
     )
     settings = Settings(
-        url, push, texts["ca"], texts["cert"], texts["key"], _token(token, url), texts["signing-key"], tuple(given.get("keys", ()))
+        url,
+        push,
+        texts["ca"],
+        texts["cert"],
+        texts["key"],
+        _token(token, url),
+        texts["signing-key"],
+        tuple(given.get("keys", ())),
+        push and (claim or given.get("claim") in YES),
     )
     if bool(settings.key) and not settings.cert:
         raise RemoteError("`key` without `cert`", place=PLACE, hint="name the certificate, too")
@@ -81,11 +96,11 @@ def parse_settings(table: Mapping[str, Any], environ: Mapping[str, str], *, url:
 
 def _checked(table: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in table.items():
-        kind: type = {"push": bool, "keys": list}.get(name, str)
+        kind: type = {"push": bool, "claim": bool, "keys": list}.get(name, str)
         if name not in NAMES:
             raise RemoteError(f"unknown setting {name!r}", place=PLACE, hint=did_you_mean(name, NAMES))
         if not isinstance(value, kind) or (isinstance(value, list) and not all(isinstance(one, str) for one in value)):
-            form = {"push": "true or false", "keys": "a list of texts"}.get(name, "a text")
+            form = {"push": "true or false", "claim": "true or false", "keys": "a list of texts"}.get(name, "a text")
             raise RemoteError(f"{name} is {value!r}", place=PLACE, hint=f"it must be {form}")
     return dict(table)
 
