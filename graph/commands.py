@@ -158,10 +158,10 @@ class Matrix(Own):
         if opt_values["markdown"]:
             print("\n".join(table.markdown(current.matrix)))
             return 0
-        rows = table.rows(current.matrix, current.addons)
         if opt_values["json"]:
-            print(json.dumps(rows, indent=1))
+            print(json.dumps(table.cells(current.matrix, current.addons)))
             return 0
+        rows = table.rows(current.matrix, current.addons)
         print("\n".join(table.columns([list(rows[0]), *(list(row.values()) for row in rows)])))
         shared, apart = current.plan.sharing(f"dist:{cell}" for cell in current.cells)
         print(f"{len(current.cells)} distributions: {shared} nodes; by a job each {apart}, {apart / shared:.1f} times as many")

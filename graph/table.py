@@ -16,6 +16,13 @@ def rows(matrix: Matrix, addons: Iterable[Addon]) -> list[dict[str, str]]:
     return [*cells, *(_row(addon.target, "any", addon.name, "add-on") for addon in addons)]
 
 
+def cells(matrix: Matrix, addons: Iterable[Addon]) -> list[dict[str, str]]:
+    """The rows for programs: with the name to type, and no column without one."""
+    names = [f"dist:{one}" for one in (*matrix.cells(), *addons)]
+    plain = ({column or "note": text for column, text in row.items()} for row in rows(matrix, addons))
+    return [{"dist": name, **row} for name, row in zip(names, plain, strict=True)]
+
+
 def _note(matrix: Matrix, cell: Cell) -> str:
     return "default" if cell == matrix.default(cell.target) else ""
 

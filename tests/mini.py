@@ -15,9 +15,11 @@ from graph.lock import dump_lock
 from graph.node import Input, Node, Run, Step
 from graph.recipes.common import Context
 from tests.data import TARGET, table_of
-from tests.fakes import ARCHIVES, lock_of, shell_cat, tiny
+from tests.fakes import ARCHIVES, DIST, lock_of, shell_cat, tiny
 
 ROOT = Path(__file__).resolve().parent.parent
+PATH = (("PATH", "/usr/bin:/bin"),)
+"""The environment of steps."""
 
 
 def recipe(context: Context) -> tuple[Node, ...]:
@@ -27,9 +29,28 @@ def recipe(context: Context) -> tuple[Node, ...]:
 
 def slow_recipe(context: Context) -> tuple[Node, ...]:
     """The same, with time to be interrupted in."""
-    return tiny(
-        context, lambda given, out: replace(shell_cat(given, out), argv=("sh", "-c", f"sleep 0.15; {shell_cat(given, out).argv[2]}"))
-    )
+    return tiny(context, lambda given, out: slow_cat(0.15, given, out))
+
+
+def slow_cat(seconds: float, given: tuple[str, ...], out: str) -> Step:
+    """shell_cat that takes its time."""
+    return replace(shell_cat(given, out), argv=("sh", "-c", f"sleep {seconds}; {shell_cat(given, out).argv[2]}"))
+
+
+def matrix_recipe(context: Context) -> tuple[Node, ...]:
+    """Many cells with what the real ones have: nodes of their own, nodes that four of them share, nodes that all share."""
+    shared = [node for node in tiny(context, lambda given, out: slow_cat(0.3, given, out)) if node.name != DIST]
+    version = context.cell.version
+    group = int(version.rpartition(".")[2]) // 4
+    own: list[tuple[str, str, tuple[Input, ...]]] = [
+        (f"ext:{group}", f"{group}.so", (Input("make:openssl", "ssl"),)),
+        (f"core:{version}", "python", (Input("configure:cpython", "conf"), Input("make:zlib", "z"))),
+        (f"dist:{context.cell}", f"{version}.txt", (Input(f"core:{version}", "core"), Input(f"ext:{group}", "ext"))),
+    ]
+    # the name in its environment makes each a node of its own
+    steps = {name: slow_cat(0.3, tuple(one.at for one in inputs), f"out/{out}") for name, out, inputs in own}
+    made = (Node(name, Run((steps[name],), (("NODE", name), *PATH), tools=("posix",)), inputs) for name, _, inputs in own)
+    return (*shared, *made)
 
 
 def cyclic_recipe(context: Context) -> tuple[Node, ...]:
@@ -40,13 +61,17 @@ def cyclic_recipe(context: Context) -> tuple[Node, ...]:
 
 def failing_recipe(context: Context) -> tuple[Node, ...]:
     """Beside the others, nodes that go wrong: a status, a file that was not declared, an endless step."""
-    nodes = {"bad": "echo the end is near; exit 3", "spy": "cat /etc/machine-id > out/id", "endless": "sleep 1000"}
-    path = (("PATH", "/usr/bin:/bin"),)
+    nodes = {
+        "bad": "echo the end is near; exit 3",
+        "spy": "cat /etc/machine-id > out/id",
+        "endless": "sleep 1000",
+        "slow": "sleep 5; echo slow > out/slow",
+    }
     steps = ((name, Step(("sh", "-c", script), cwd=".")) for name, script in nodes.items())
-    return (*recipe(context), *(Node(f"make:{name}", Run((step,), path, tools=("posix",))) for name, step in steps))
+    return (*recipe(context), *(Node(f"make:{name}", Run((step,), PATH, tools=("posix",))) for name, step in steps))
 
 
-RECIPES, SLOW, CYCLIC, FAILING = (recipe,), (slow_recipe,), (cyclic_recipe,), (failing_recipe,)
+RECIPES, SLOW, CYCLIC, FAILING, MATRIX = (recipe,), (slow_recipe,), (cyclic_recipe,), (failing_recipe,), (matrix_recipe,)
 PYPROJECT = (ROOT / "pyproject.toml").read_text() + '\n[tool.freestanding]\nrecipes = "tests.mini:%s"\n'
 
 
