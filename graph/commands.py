@@ -19,6 +19,7 @@ from doit.cmd_list import List as DoitList
 from doit.cmd_run import Run as DoitRun
 
 from graph import picture, relock, table, trace
+from graph.changes import changed
 from graph.disk import hash_file
 from graph.errors import FreestandingError, Interrupted, NotReproducible, StoreError, UsageError, os_error
 from graph.explain import diff
@@ -151,18 +152,27 @@ class Matrix(Own):
     doc_purpose = "show every target, Python version and option set, and the add-ons"
     doc_usage = ""
     doc_description = None
-    cmd_options = (_flag("json", "print JSON"), _flag("markdown", "print the tables of docs/targets.md"))
+    cmd_options = (
+        _flag("json", "print JSON, in one line"),
+        _flag("markdown", "print the tables of docs/targets.md"),
+        _flag("changed_since", "only what is not built as in this commit of git", ""),
+    )
 
     def execute(self, opt_values: Any, pos_args: list[str]) -> int:
-        current = here()
+        current, ref = here(), opt_values["changed_since"]
         if opt_values["markdown"]:
             print("\n".join(table.markdown(current.matrix)))
             return 0
+        chosen = changed(current, ref) if ref else None
+        rows = [row for row in table.rows(current.matrix, current.addons) if chosen is None or row["dist"] in chosen]
         if opt_values["json"]:
-            print(json.dumps(table.cells(current.matrix, current.addons)))
+            print(json.dumps(rows))
             return 0
-        rows = table.rows(current.matrix, current.addons)
-        print("\n".join(table.columns([list(rows[0]), *(list(row.values()) for row in rows)])))
+        if rows:
+            print("\n".join(table.columns(rows)))
+        if chosen is not None:
+            print(f"{len(rows)} distributions and add-ons are not built as in {ref}")
+            return 0
         shared, apart = current.plan.sharing(f"dist:{cell}" for cell in current.cells)
         print(f"{len(current.cells)} distributions: {shared} nodes; by a job each {apart}, {apart / shared:.1f} times as many")
         print("".join(f"{line}\n" for line in remarks(current.cells)), end="")

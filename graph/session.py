@@ -104,7 +104,7 @@ class Session:
 
     @property
     def _local_folder(self) -> Path:
-        return self._store_root / LOCAL
+        return self.store_root / LOCAL
 
     @cached_property
     def files(self) -> Mapping[str, File]:
@@ -215,11 +215,11 @@ class Session:
         """The local store, with the remote one behind it if there is one. Raises RemoteError."""
         settings = self.remote
         if settings is None or (self.offline and settings.scheme != "file"):
-            return Store(self._store_root, self.reporter.line)
+            return Store(self.store_root, self.reporter.line)
         if settings.claim and isinstance(self.runner, PlainRunner):
             # nothing that is made here will be given: nobody should wait for it
             settings = replace(settings, claim=False)
-        return open_shared(self._store_root, settings, lambda name: name not in self._private, self.reporter)
+        return open_shared(self.store_root, settings, lambda name: name not in self._private, self.reporter)
 
     @property
     def remote(self) -> Settings | None:
@@ -276,7 +276,8 @@ class Session:
             self.store.abandon()
 
     @property
-    def _store_root(self) -> Path:
+    def store_root(self) -> Path:
+        """Where the local store is."""
         given = self.environ.get("FREESTANDING_STORE")
         return Path(given).expanduser().absolute() if given else self.root / ".store"
 

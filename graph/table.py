@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from graph.matrix import Matrix
 from graph.target import OPTIONS, Addon, Cell, Target
@@ -11,24 +11,19 @@ RUNS = {"native": "natively", "qemu": "under qemu-user", "wine": "under wine", "
 
 
 def rows(matrix: Matrix, addons: Iterable[Addon]) -> list[dict[str, str]]:
-    """One a cell, then one an add-on, by column."""
-    cells = (_row(cell.target, cell.version, "+".join(cell.options), _note(matrix, cell)) for cell in matrix.cells())
-    return [*cells, *(_row(addon.target, "any", addon.name, "add-on") for addon in addons)]
-
-
-def cells(matrix: Matrix, addons: Iterable[Addon]) -> list[dict[str, str]]:
-    """The rows for programs: with the name to type, and no column without one."""
-    names = [f"dist:{one}" for one in (*matrix.cells(), *addons)]
-    plain = ({column or "note": text for column, text in row.items()} for row in rows(matrix, addons))
-    return [{"dist": name, **row} for name, row in zip(names, plain, strict=True)]
+    """One a cell, then one an add-on, by column; `dist` is the name to type."""
+    cells = (_row(cell, cell.version, "+".join(cell.options), _note(matrix, cell)) for cell in matrix.cells())
+    return [*cells, *(_row(addon, "any", addon.name, "add-on") for addon in addons)]
 
 
 def _note(matrix: Matrix, cell: Cell) -> str:
     return "default" if cell == matrix.default(cell.target) else ""
 
 
-def _row(target: Target, version: str, options: str, note: str) -> dict[str, str]:
-    return {"target": str(target), "python": version, "options": options, "oldest system": oldest(target), "run": target.run, "": note}
+def _row(dist: Cell | Addon, version: str, options: str, note: str) -> dict[str, str]:
+    target = dist.target
+    named = {"dist": f"dist:{dist}", "target": str(target), "python": version, "options": options}
+    return {**named, "oldest system": oldest(target), "run": target.run, "note": note}
 
 
 def oldest(target: Target) -> str:
@@ -38,10 +33,12 @@ def oldest(target: Target) -> str:
     return f"{ {'gnu': 'glibc', 'musl': 'musl'}[target.libc] } {target.libc_floor}"
 
 
-def columns(table: Sequence[Sequence[str]]) -> list[str]:
-    """Rows as lines with aligned columns."""
-    widths = [max(len(row[index]) for row in table) for index in range(len(table[0]))]
-    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in table]
+def columns(table: Sequence[Mapping[str, str]]) -> list[str]:
+    """Rows, one at least, as lines with aligned columns and their names above; the name to type is made of the others."""
+    names = [name for name in table[0] if name != "dist"]
+    lines = [["" if name == "note" else name for name in names], *([row[name] for name in names] for row in table)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
 def markdown(matrix: Matrix) -> Iterator[str]:

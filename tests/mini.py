@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -150,3 +151,28 @@ class Mini(Checkout):
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+
+
+def many(root: Path, count: int) -> Mini:
+    """One with a cell for each of so many Python versions."""
+    mini = Mini(root, recipes="MATRIX")
+    table = (root / "toolchains/targets.toml").read_text()
+    mini.write("toolchains/targets.toml", table.replace('["3.13.15"]', versions(count)))
+    return mini
+
+
+def versions(count: int) -> str:
+    """3.13.0 and so on, as targets.toml lists them."""
+    return json.dumps([f"3.13.{number}" for number in range(count)])
+
+
+def git(root: Path, *argv: str) -> None:
+    """A git command by somebody."""
+    subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-C", str(root), *argv], check=True, capture_output=True)
+
+
+def commit(root: Path) -> None:
+    """All that is there, as a commit."""
+    git(root, "init", "--quiet")
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", "all")

@@ -22,7 +22,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     | frozenset({"binaries", "macho", "archive", "audit", "compare", "binarydiff", "testrun", "report", "remote"}),
     frozenset({"build", "verify", "shared"}),
     frozenset({"session"}),
-    frozenset({"checks", "tasks", "commands"}),
+    frozenset({"checks", "tasks", "commands", "changes"}),
 )
 """A file imports from lower floors only. Up to floor 3 there is no I/O; floor 4 is what the effects share, floor 5 the
 effects, which do not know one another."""
@@ -41,6 +41,7 @@ TOGETHER = {
     ("picture", "plan"),
     ("verify", "build"),
     ("tasks", "checks"),
+    ("commands", "changes"),
 }
 """Halves of one module that was split for its size: the left one stands on the right one."""
 

@@ -28,8 +28,8 @@ def test_the_copy_in_the_docs_is_as_printed(request: pytest.FixtureRequest) -> N
 
 def test_every_cell_has_a_row_and_every_target_one_default() -> None:
     found = rows(SESSION.matrix, SESSION.addons)
-    assert [row["target"] for row in found if row[""] == "default"] == list(SESSION.matrix.targets)
-    assert len([row for row in found if row[""] != "add-on"]) == len(SESSION.cells)
+    assert [row["target"] for row in found if row["note"] == "default"] == list(SESSION.matrix.targets)
+    assert len([row for row in found if row["note"] != "add-on"]) == len(SESSION.cells)
 
 
 @pytest.mark.parametrize(

@@ -16,20 +16,17 @@ from typing import cast
 import pytest
 
 from graph.remote import claims
-from tests.mini import Mini, nodes_done
+from tests.mini import Mini, many, nodes_done
 from tests.real.cache_servers import SERVERS, CacheServer
 from tests.remotes import http_cache
 
 JOBS = 8
-VERSIONS = 40
+CELLS = 40
 
 
-def checkout(root: Path, recipes: str = "MATRIX") -> Mini:
-    """The same small checkout, as each job of a CI run clones it: one target, forty Python versions."""
-    mini = Mini(root, recipes=recipes)
-    table = (root / "toolchains/targets.toml").read_text()
-    versions = json.dumps([f"3.13.{number}" for number in range(VERSIONS)])
-    mini.write("toolchains/targets.toml", table.replace('["3.13.15"]', versions))
+def checkout(root: Path) -> Mini:
+    """The same small checkout, as each job of a CI run clones it."""
+    mini = many(root, CELLS)
     mini.settings |= {"FREESTANDING_OFFLINE": "", "FREESTANDING_JOBS": "2"}
     return mini
 
@@ -43,9 +40,9 @@ def cells(mini: Mini) -> list[str]:
     return [row["dist"] for row in json.loads(mini.doit("matrix", "--json").stdout)]
 
 
-def run_jobs(root: Path, *options: str, recipes: str = "MATRIX") -> tuple[list[str], float, list[str]]:
+def run_jobs(root: Path, *options: str) -> tuple[list[str], float, list[str]]:
     """Every job's nodes that were run, by what its own store recorded; the seconds of all; what each printed."""
-    jobs = [checkout(root / f"job{number}", recipes) for number in range(JOBS)]
+    jobs = [checkout(root / f"job{number}") for number in range(JOBS)]
     wanted = shards(cells(jobs[0]))
     start = time.monotonic()
     processes = [job.start(*options, *dists) for job, dists in zip(jobs, wanted, strict=True)]
@@ -81,7 +78,7 @@ def test_the_jobs_of_a_ci_run_execute_each_node_once(tmp_path: Path) -> None:
         again, seconds_again, _ = run_jobs(tmp_path / "again", "--remote", url)
         left = list((tmp_path / "shared/claims").iterdir())
     alone, seconds_alone, _ = run_jobs(tmp_path / "naive")
-    print(f"\n{VERSIONS} cells, {JOBS} jobs, {len(set(ran))} nodes: with claims {len(ran)} run in {seconds:.1f} s; ", end="")
+    print(f"\n{CELLS} cells, {JOBS} jobs, {len(set(ran))} nodes: with claims {len(ran)} run in {seconds:.1f} s; ", end="")
     print(f"the next time {len(again)} in {seconds_again:.1f} s; by jobs that share nothing {len(alone)} in {seconds_alone:.1f} s")
     assert doubles(ran) == []
     assert set(ran) == set(alone)
