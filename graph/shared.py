@@ -62,7 +62,9 @@ class SharedStore(Store):
         self._terms = terms
         told = Told(say)
         self._reading, self._writing = Guard(told, "read from"), Guard(told, "written to")
-        self._claims = Claims(marks_of(remote), Guard(told, "asked for claims"), terms.claim) if terms.claim and terms.push else None
+        self._claims: Claims | None = None
+        if terms.claim is not None and terms.push:
+            self._claims = Claims(marks_of(remote, terms.claim.settling), Guard(told, "asked for claims"), terms.claim)
         self._transfers = ThreadPoolExecutor(TRANSFERS, "transfer")
         self._pushes = ThreadPoolExecutor(PUSHES, "push")
         self._pushing: dict[str, Future[None]] = {}

@@ -41,6 +41,16 @@ def test_an_action_result_is_as_protobuf_writes_it(outcome: Outcome) -> None:
     assert Outcome.decode(outcome.encode()) == outcome
 
 
+@given(TEXTS)
+def test_a_mark_is_a_workers_name(text: str) -> None:
+    theirs = PB.ActionResult(execution_metadata=PB.ExecutedActionMetadata(worker=text))
+    assert PB.ActionResult.FromString(reapi.encode_mark(text)) == theirs
+    assert reapi.decode_mark(theirs.SerializeToString()) == reapi.decode_mark(reapi.encode_mark(text)) == text
+    assert reapi.decode_mark(b"") == ""
+    with pytest.raises(ValueError):
+        Outcome.decode(reapi.encode_mark(text))
+
+
 @given(OUTCOMES, st.integers(1, 99))
 def test_an_action_that_failed_is_no_result(outcome: Outcome, status: int) -> None:
     theirs = PB.ActionResult.FromString(outcome.encode())

@@ -55,6 +55,20 @@ def test_the_command_line_comes_before_the_environment_before_the_file(tmp_path:
     assert "token" not in repr(typed)
 
 
+def test_claims_are_for_those_who_push() -> None:
+    table = {"url": "https://file.example.org", "claim": True}
+    found = [
+        parse_settings(table, {}),
+        parse_settings(table, {}, push=True),
+        parse_settings({"url": table["url"]}, {}, push=True, claim=True),
+    ]
+    assert [one is not None and one.claim for one in found] == [False, True, True]
+    given = parse_settings(table | {"claim": False, "push": True}, {"FREESTANDING_REMOTE_CLAIM": "1"})
+    assert given is not None and given.claim
+    with pytest.raises(RemoteError, match="--claim, but nothing is pushed"):
+        parse_settings(table, {}, claim=True)
+
+
 BAD: list[tuple[dict[str, Any], dict[str, str], str]] = [
     ({"url": "ftp://x"}, {}, "no address of a remote store"),
     ({"url": "https://"}, {}, "no address of a remote store"),
@@ -70,6 +84,7 @@ BAD: list[tuple[dict[str, Any], dict[str, str], str]] = [
     ({"ulr": "https://host"}, {}, "unknown setting 'ulr'"),
     ({"url": 5}, {}, "url is 5"),
     ({"push": "yes"}, {}, "push is 'yes'"),
+    ({"claim": "yes"}, {}, "claim is 'yes'"),
     ({"keys": [1]}, {}, r"keys is \[1\]"),
     ({}, {"FREESTANDING_REMOTE_PUSH": "1"}, "no remote store is named"),
 ]

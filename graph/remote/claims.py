@@ -106,7 +106,7 @@ class FolderMarks:
 class ResultMarks:
     """Entries of an action cache, in which the last writer wins: the one that reads its own mark back has it."""
 
-    def __init__(self, remote: Remote, settling: float = SETTLING) -> None:
+    def __init__(self, remote: Remote, settling: float) -> None:
         self._remote = remote
         self._settling = settling
 
@@ -138,9 +138,9 @@ class ResultMarks:
         self.put(name, FREE)
 
 
-def marks_of(remote: Remote) -> Marks:
+def marks_of(remote: Remote, settling: float) -> Marks:
     """Where a remote store keeps marks."""
-    return FolderMarks(remote) if isinstance(remote, FolderRemote) else ResultMarks(remote)
+    return FolderMarks(remote) if isinstance(remote, FolderRemote) else ResultMarks(remote, settling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +149,7 @@ class Times:
 
     lease: float = LEASE
     beat: float = BEAT
+    settling: float = SETTLING
     patience: float = PATIENCE
 
 
