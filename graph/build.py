@@ -203,21 +203,21 @@ class Build:
 
     def _made(self, name: str, lines: Manifest) -> ActionResult:
         """The result of executing the node here, or on the machine that was first to claim it."""
-        waited = False
         while True:
             # claimed by one that has a slot, as it runs at once; waited for without one
             with self._slot(self.plan[name]), self._store.turn(name, key(lines), len(canonical(lines))) as turn:
                 if turn.ours and turn.found is None:
                     return self._executed(name, lines)
-            if not turn.ours:
-                if not waited:
-                    self._shop.observer.waiting(name)
-                waited = True
+            found = turn.found
+            if found is None:
+                self._shop.observer.waiting(name)
                 self._store.wait(key(lines), self._stop)
-            result = turn.found or self._find(lines)
-            if result is not None:
+                found = self._find(lines)
+            if found is not None:
                 self._shop.observer.cached(name)
-                return result
+                return found
+            if self._stop.is_set():
+                raise Interrupted(f"{name} was not started")
 
     def _executed(self, name: str, lines: Manifest) -> ActionResult:
         result = self._timed(name, lines)

@@ -19,7 +19,17 @@ from typing import Any
 from graph import toml
 from graph.build import Build, Workshop
 from graph.digest import Digest
-from graph.errors import FreestandingError, LockError, MissingBlob, PlanError, SandboxError, StoreError, UsageError, did_you_mean
+from graph.errors import (
+    FreestandingError,
+    LockError,
+    MissingBlob,
+    PlanError,
+    RemoteError,
+    SandboxError,
+    StoreError,
+    UsageError,
+    did_you_mean,
+)
 from graph.fetch import Fetcher
 from graph.hosttools import HostTools, ToolTable, parse_tools
 from graph.jobserver import Jobserver
@@ -230,7 +240,10 @@ class Session:
     @property
     def threads(self) -> int:
         """Nodes that may be at work: running, downloaded, about to run; with claims also those that other machines make."""
-        remote = self.remote
+        remote = None
+        # asked for by every command; the one that needs the remote store tells what is wrong with it
+        with suppress(RemoteError):
+            remote = self.remote
         return self.jobs + 4 + (WAITING if remote is not None and remote.claim else 0)
 
     @cached_property

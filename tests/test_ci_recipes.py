@@ -71,10 +71,12 @@ def test_every_command_is_one_that_there_is(name: str) -> None:
     for words in found:
         options, names = parsed(words)
         if words[0] == "matrix":
-            assert options["json"] and options["changed_since"].startswith("$") and names == []
+            assert options["json"] and names == []
         else:
             assert re.fullmatch(r"(check:|\$).*", names[0]), words
-    assert [words[:3] for words in found if words[0] == "matrix"] == [["matrix", "--json", "--changed-since"]]
+    compared, everything = [words for words in found if words[0] == "matrix"]
+    assert compared[:-1] == ["matrix", "--json", "--changed-since"] and compared[-1].startswith("$")
+    assert everything == ["matrix", "--json"]
 
 
 def test_a_command_that_there_is_not_would_be_seen() -> None:
@@ -160,6 +162,12 @@ def test_github_makes_no_job_where_nothing_changed(mini: Mini, tmp_path: Path) -
     bash(mini, step("github.yml", "plan", "matrix"), GITHUB_OUTPUT=str(output), SINCE="HEAD")
     assert output.read_text() == "cells=[]\n"
     assert workflow("github.yml")["jobs"]["build"]["if"] == "needs.plan.outputs.cells != '[]'"
+
+
+def test_everything_is_listed_where_there_is_nothing_to_compare_with(mini: Mini, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    bash(mini, step("github.yml", "plan", "matrix"), GITHUB_OUTPUT=str(output), SINCE="0" * 40)
+    assert len(json.loads(output.read_text().removeprefix("cells="))) == 4
 
 
 def test_github_without_a_server_builds_what_changed(mini: Mini) -> None:

@@ -173,3 +173,4 @@ def test_a_bad_address_ends_with_its_own_code(mini: Mini) -> None:
     assert done.returncode == 26, done.stdout + done.stderr
     assert "next: grpcs://" in done.stderr
     assert "Traceback" not in done.stderr
+    assert mini.doit("list", FREESTANDING_REMOTE="ftp://x").returncode == 0, "it asks no remote store"

@@ -70,6 +70,13 @@ def result_for(store: StoreProtocol, tree: Digest, key: str = "a" * 64) -> Actio
     return ActionResult("make:x:zlib", key, tree, 1.5, True, (("schema", "1"),), put(store, b"log"))
 
 
+def test_without_claims_it_is_always_ones_own_turn(store: StoreProtocol) -> None:
+    for _ in range(2):
+        with store.lock("a" * 64), store.turn("make:it", "a" * 64, 100) as turn:
+            assert (turn.ours, turn.found) == (True, None)
+    store.wait("a" * 64, threading.Event())
+
+
 def test_a_blob_is_given_back(store: StoreProtocol, tmp_path: Path) -> None:
     digest = put(store, b"hello")
     assert digest == Digest.of(b"hello") == put(store, b"hello")

@@ -113,9 +113,10 @@ class ResultMarks:
     def get(self, name: bytes) -> bytes | None:
         """See Marks."""
         found = self._remote.get_result(Digest.of(name))
-        # bytes that are none of ours are a mark like any other
-        with suppress(ValueError):
-            return None if found is None else reapi.decode_mark(found).encode()
+        if found is not None:
+            # bytes that are none of ours are a mark like any other
+            with suppress(ValueError):
+                return reapi.decode_mark(found).encode()
         return found
 
     def create(self, name: bytes, value: bytes) -> bool:
