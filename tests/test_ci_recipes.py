@@ -103,6 +103,16 @@ def test_the_history_that_is_compared_is_fetched(name: str) -> None:
     assert "fetch-depth: 0" in text or 'GIT_DEPTH: "0"' in text
 
 
+def test_the_key_of_a_cache_is_of_files_that_there_are() -> None:
+    restored, saved = (one["with"] for one in workflow("github-cache.yml")["jobs"]["build"]["steps"] if "cache/" in one.get("uses", ""))
+    assert restored["path"] == saved["path"] == ".shared"
+    assert saved["key"].startswith(f"{restored['key']}-")
+    named = re.findall(r"'([^']+)'", restored["key"])
+    assert len(named) == 4
+    for glob in named:
+        assert next(ROOT.glob(glob), None), glob
+
+
 @pytest.fixture
 def mini(tmp_path: Path) -> Mini:
     """Two cells, and a third one that is not committed, with a shared folder."""
