@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import importlib
 import json
 import os
 import platform
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -18,7 +16,7 @@ from typing import Any
 
 from graph import toml
 from graph.build import Build, Workshop
-from graph.digest import Digest
+from graph.delivery import Delivery
 from graph.errors import (
     FreestandingError,
     LockError,
@@ -374,41 +372,10 @@ class Session:
         self.look_ahead(closure)
         return tuple(name for name in closure if not self.build.is_cached(name))
 
-    def is_delivered(self, name: str) -> bool:
-        """Whether dist/ holds the files of a realised dist node, as they were put there."""
-        record = self._delivered()
-        return all(record.get(file) == [digest.hash, *_stamp(self.dist / file)] for file, digest, _ in self._outputs(name))
-
-    def deliver(self, name: str) -> tuple[Path, ...]:
-        """Copy the files of a realised dist node to dist/, each whole or not at all."""
-        self.dist.mkdir(exist_ok=True)
-        with (self.dist / ".lock").open("w") as lock:
-            # another doit may deliver the same files
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            return self.build.mending(lambda: self._deliver(name))
-
-    def _deliver(self, name: str) -> tuple[Path, ...]:
-        with self.build.forgetting(name):
-            if self.is_delivered(name):
-                return ()
-            delivered = {file: self._deliver_file(file, digest, executable) for file, digest, executable in self._outputs(name)}
-        note = self.dist / ".delivered.json.part"
-        note.write_text(json.dumps({**self._delivered(), **delivered}, indent=1, sort_keys=True))
-        note.replace(self.dist / ".delivered.json")
-        return tuple(self.dist / file for file in delivered)
-
-    def _deliver_file(self, file: str, digest: Digest, executable: bool) -> list[object]:
-        blob = self.store.blob_path(digest, executable)
-        if blob is None:
-            raise MissingBlob(f"blob {digest} is missing", place=file)
-        part = self.dist / f".{file}.part"
-        shutil.copyfile(blob, part)
-        part.replace(self.dist / file)
-        return [digest.hash, *_stamp(self.dist / file)]
-
-    @property
-    def dist(self) -> Path:
-        return self.root / "dist"
+    @cached_property
+    def delivery(self) -> Delivery:
+        """dist/ of the checkout."""
+        return Delivery(self.root / "dist", self.build, self.store)
 
     def machine_nodes(self, target: Target) -> tuple[str, ...]:
         """The nodes that running its programs here needs: its libc, the emulator; none where they just run."""
@@ -438,7 +405,7 @@ class Session:
 
     def archives(self, name: str) -> tuple[Path, ...]:
         """Where the files of a dist node lie once delivered."""
-        return tuple(self.dist / file for file, _, _ in self._outputs(name))
+        return self.delivery.archives(name)
 
     def files_of(self, name: str, end: str) -> Iterator[tuple[str, Path]]:
         """Files in the tree of a realised node whose path ends so, and where the store has their bytes. Raises MissingBlob."""
@@ -449,15 +416,6 @@ class Session:
                     raise MissingBlob(f"blob {entry.digest} is missing", place=f"{name}: {entry.path}")
                 yield entry.path, blob
 
-    def _outputs(self, name: str) -> Iterator[tuple[str, Digest, bool]]:
-        yield from self.store.directory(self.build.result(name).tree).files
-
-    def _delivered(self) -> dict[str, list[object]]:
-        try:
-            return dict(json.loads((self.dist / ".delivered.json").read_text()))
-        except (OSError, ValueError):
-            return {}
-
 
 _OS_NAMES = {"Linux": "linux", "Darwin": "macos", "Windows": "windows"}
 _ARCH_NAMES = {"AMD64": "x86_64", "arm64": "aarch64"}
@@ -467,14 +425,6 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        status = path.stat()
-    except OSError:
-        return (-1, -1)
-    return (status.st_size, status.st_mtime_ns)
 
 
 def _read_folder(root: Path, folder: str) -> Iterator[File]:

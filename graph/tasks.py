@@ -108,7 +108,7 @@ def _realise(session: Session, name: str) -> None:
 
 def _realise_and_deliver(session: Session, name: str) -> None:
     session.build.realise(name)
-    for path in session.deliver(name):
+    for path in session.delivery.deliver(name):
         session.reporter.line(f"dist {path.relative_to(session.root)}")
 
 
@@ -121,7 +121,7 @@ def _is_cached(session: Session, name: str) -> bool:
 
 def _is_delivered(session: Session, name: str) -> bool:
     with suppress(FreestandingError):
-        return session.build.is_cached(name) and session.is_delivered(name)
+        return session.build.is_cached(name) and session.delivery.is_delivered(name)
     return False
 
 

@@ -20,7 +20,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"disk", "machine"}),
     frozenset({"store", "cas", "upkeep", "fetch", "web", "relock", "sandbox", "jobserver", "hosttools", "local"})
     | frozenset({"binaries", "macho", "archive", "audit", "compare", "binarydiff", "testrun", "report", "remote"}),
-    frozenset({"build", "verify", "shared"}),
+    frozenset({"build", "delivery", "verify", "shared"}),
     frozenset({"session"}),
     frozenset({"checks", "tasks", "commands", "changes"}),
 )
@@ -40,6 +40,7 @@ TOGETHER = {
     ("binaries", "macho"),
     ("picture", "plan"),
     ("verify", "build"),
+    ("delivery", "build"),
     ("tasks", "checks"),
     ("commands", "changes"),
 }
