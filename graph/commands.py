@@ -83,6 +83,8 @@ class Run(DoitRun):  # type: ignore[misc]
             "help": "NAME=PATH: a local checkout or archive in the place of a source",
         },
         {"name": "remote", "long": "remote", "type": str, "default": "", "help": "URL of a store to take results from, or none"},
+        {"name": "farm", "long": "farm", "type": str, "default": "", "help": "URL of a build farm to run nodes, or none"},
+        {"name": "farm_jobs", "long": "farm-jobs", "type": str, "default": "", "help": "nodes that the farm may have at once"},
         {"name": "push", "long": "push", "type": bool, "default": False, "help": "give results to the remote store, too"},
     )
 
@@ -90,15 +92,15 @@ class Run(DoitRun):  # type: ignore[misc]
         return guarded(lambda: self._with_sources(options_first(self, with_values(in_args, sys.argv[1:]))))
 
     def _with_sources(self, words: list[str]) -> int:
-        """Before doit reads dodo.py, whose plan depends on them."""
+        """Before doit reads dodo.py, whose plan, and number of threads, depend on them."""
         given, _ = self.cmdparser.parse(words)
-        if given["source"]:
-            here().sources.extend(given["source"])
+        here().sources.extend(given["source"])
+        here().farm_url, here().farm_jobs = given["farm"], given["farm_jobs"]
+        here().offline = here().offline or given["offline"]
         return int(super().parse_execute(words) or 0)
 
     def execute(self, params: Any, args: list[str]) -> int:
         current = here()
-        current.offline = current.offline or params["offline"]
         current.remote_url, current.push = params["remote"], params["push"]
         args = current.task_names(args)
         if not args:
@@ -220,7 +222,8 @@ def explanation(current: Session, name: str, missing: tuple[str, ...]) -> list[s
     """What `doit explain` says of a node, `missing` being those of its inputs and itself that would run."""
     if name not in missing:
         result = current.build.result(name)
-        return [f"{name}: in the store ({result.seconds:.1f} s when it was built)", f"  key  {result.key}", f"  tree {result.tree}"]
+        built = f"{result.seconds:.1f} s when it was built" + (f", on {result.where}" if result.where else "")
+        return [f"{name}: in the store ({built})", f"  key  {result.key}", f"  tree {result.tree}"]
     waiting = [given.node for given in current.plan[name].inputs if given.node in missing]
     if waiting:
         others = len(missing) - 1

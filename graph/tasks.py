@@ -64,7 +64,8 @@ def config(session: Session) -> dict[str, Any]:
         "backend": "none",
         "dep_file": "none",
         "default_tasks": [],
-        "num_process": session.jobs + 4,
+        # a thread that waits for a farm takes no core
+        "num_process": session.jobs + 4 + (session.farm_settings.jobs if session.farm_settings else 0),
         "par_type": "thread",
         "reporter": Reporter(session),
         "verbosity": 2,
