@@ -158,8 +158,12 @@ class Farm:
             kind = "closed" if executed.status in NOT_FOUND else "transient"
             last = report[-1][:160] if report else "it said nothing"
             raise Fault(kind, f"a worker ended an action with status {executed.status}: {last}")
-        log = self._store.cas.put(self._bytes(executed.stdout))
-        tree = self._store.take_tree(executed.tree) if executed.tree is not None and status == 0 else None
+        try:
+            log = self._store.cas.put(self._bytes(executed.stdout))
+            tree = self._store.take_tree(executed.tree) if executed.tree is not None and status == 0 else None
+        except Fault as fault:
+            # a moment ago it was there: unlike what expired, that tells something of the farm
+            raise Fault("transient", "what a worker made is not there") if fault.kind == "gone" else fault from None
         where = " ".join(filter(None, (self._settings.server.url, executed.worker)))
         phases = phases_of(executed.times, float(told.get("staged", 0)), upload, time.time())
         return Farmed(status, int(told.get("step", 0)), tree, log, where, phases)
