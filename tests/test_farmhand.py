@@ -18,7 +18,7 @@ from graph.plan import Plan, make_plan
 from graph.sandbox import NamespaceRunner, why_unavailable
 from tests.fakes import tiny
 from tests.farms import FarmApi, hand
-from tests.mini import ROOT, Mini
+from tests.mini import ROOT, Checkout, Mini
 from tests.remotes import serve
 from tests.test_build import World
 from tests.test_cli import TARGET
@@ -113,12 +113,13 @@ def test_doit_with_a_farm(tmp_path: Path, api: FarmApi) -> None:
     assert "farm:" not in Mini(tmp_path / "offline").doit("--farm", api.url, "--offline", TARGET).stdout
 
 
-def results(checkout: Mini) -> dict[str, tuple[str, str]]:
+def results(checkout: Checkout) -> dict[str, tuple[str, str]]:
     """Node -> its key and tree."""
     found = {}
-    for path in (checkout.store / "last").iterdir():
+    store = Path(checkout.settings.get("FREESTANDING_STORE", checkout.store))
+    for path in (store / "last").iterdir():
         key = path.read_text()
-        found[path.name] = (key, json.loads((checkout.store / "ac" / key[:2] / f"{key}.json").read_text())["tree"])
+        found[path.name] = (key, json.loads((store / "ac" / key[:2] / f"{key}.json").read_text())["tree"])
     return found
 
 
