@@ -152,7 +152,7 @@ class Farm:
         report = self._bytes(executed.stderr).decode(errors="replace").splitlines()
         told = {word: rest for word, _, rest in (line.partition(" ") for line in report)}
         if "error" in told:
-            raise Fault("closed", f"a worker cannot make the sandbox: {told['error']}")
+            raise Fault("closed", f"a worker cannot make the sandbox ({told['error']}; docs/farm.md: what a worker needs)")
         status = int(told["done"]) if told.get("done", "").isdecimal() else None
         if status is None or (status == 0) != (executed.status == 0):
             kind = "closed" if executed.status in NOT_FOUND else "transient"

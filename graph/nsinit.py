@@ -98,9 +98,12 @@ def bind(source: str, target: str, flags: int) -> None:
 
 
 def write(path: str, text: str) -> None:
-    """Make or fill a small file."""
-    with open(path, "w") as file:
-        file.write(text)
+    """Make or fill a small file. Raises SetupError."""
+    try:
+        with open(path, "w") as file:
+            file.write(text)
+    except OSError as error:
+        raise SetupError(f"write to {path}: {error.strerror}") from None
 
 
 def enter_namespaces() -> None:

@@ -23,7 +23,7 @@ def test_a_composed_tree_is_the_one_that_the_store_makes_of_the_same_files(tmp_p
         path.write_text(text)
     (tmp_path / "root/tools/bin/sh").chmod(0o755)
     whole = store.put_tree(tmp_path / "root")
-    leaves = {
+    leaves: dict[str, Digest | tuple[Digest, bool]] = {
         "top": (Digest.of(b"top"), False),
         "given/0": store.put_tree(tmp_path / "root/given/0"),
         "tools/bin/sh": (Digest.of(b"sh"), True),

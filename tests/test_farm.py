@@ -196,7 +196,10 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "too long": ({"answer": status(4)}, "an action took longer than the farm allows: so it is"),
     "denied": ({"answer": status(7)}, "an action was not run (code 7): so it is"),
     "no answer": ({"answer": lambda response: response.result.Clear()}, "a worker ended an action with status 0: it said nothing"),
-    "no sandbox": ({"worker": ended(1, "staged 1\nerror unshare(1): no\n")}, "a worker cannot make the sandbox: unshare(1): no"),
+    "no sandbox": (
+        {"worker": ended(1, "staged 1\nerror unshare(1): no\n")},
+        "a worker cannot make the sandbox (unshare(1): no; docs/farm.md",
+    ),
     "no python": ({"worker": ended(127, "env: python3: No such file\n")}, "a worker ended an action with status 127: env: python3"),
     "killed": ({"worker": ended(137, "staged 1\nstep 0\n")}, "a worker ended an action with status 137: step 0"),
     "liar": ({"worker": ended(1, "staged 1\nstep 0\ndone 0\n")}, "a worker ended an action with status 1: done 0"),

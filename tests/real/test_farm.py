@@ -18,7 +18,7 @@ from tests.real.conftest import DIST, HOUR, clone
 from tests.test_cli import TARGET as MINI
 from tests.test_farmhand import results
 
-ON = {"FREESTANDING_OFFLINE": "", "FREESTANDING_FARM_PROPERTIES": WORKER_PROPERTIES}
+ON: dict[str, Any] = {"FREESTANDING_OFFLINE": "", "FREESTANDING_FARM_PROPERTIES": WORKER_PROPERTIES}
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_a_farm_killed_at_five_moments(tmp_path: Path) -> None:
     first = Mini(tmp_path / "first", recipes="SLOW")
     assert first.ran(MINI)
     moments = random.Random(7)
-    with farm(_folder(tmp_path / "undisturbed server")) as server:
+    with farm(_folder(tmp_path / "server")) as server:
         start = time.monotonic()
         assert Mini(tmp_path / "undisturbed", recipes="SLOW").ran("--farm", server.push, MINI, **ON)
         whole = time.monotonic() - start
