@@ -6,6 +6,7 @@ Whatever the farm does, the worst is that a node runs here: `Guard` says so once
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -37,12 +38,20 @@ class Farm:
     """The workers behind one server. Every method may be called from many threads."""
 
     def __init__(
-        self, executor: Executor, store: SharedStore, tools: ToolResolver, settings: FarmSettings, say: Callable[[str], None]
+        self,
+        executor: Executor,
+        store: SharedStore,
+        tools: ToolResolver,
+        settings: FarmSettings,
+        may_leave: Callable[[str], bool],
+        say: Callable[[str], None],
     ) -> None:
         self._executor = executor
         self._store = store
         self._tools = tools
         self._settings = settings
+        self._may_leave = may_leave
+        """Whether what the node of this name is made from may leave this machine."""
         self._guard = Guard(Told(say, "farm"), "used")
         self._places = threading.BoundedSemaphore(settings.jobs)
         self._uploading = threading.Lock()
@@ -50,10 +59,13 @@ class Farm:
         """Blobs that the farm has; of trees that are there as a whole, the root stands for all."""
         self._tool_trees: dict[tuple[str, ...], tuple[Digest, tuple[str, ...]]] = {}
         self._programs = {path.name: path.read_bytes() for path in (HAND, INIT)}
+        if sys.platform != "linux":
+            say(f"farm: workers run what a Linux host would, and this is {sys.platform}: it is not used")
+            self._guard.close()
 
     def run(self, node: Node, trees: Mapping[Input, Digest], forgetting: Forgetting, stop: threading.Event) -> Farmed | None:
         """How the node's steps ended; None when they have to be run here. Raises Interrupted, MissingBlob, HostToolMissing."""
-        if not isinstance(node.action, Run) or self._guard.closed:
+        if not isinstance(node.action, Run) or self._guard.closed or not self._may_leave(node.name):
             return None
         action = node.action
         with self._place(stop):

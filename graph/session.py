@@ -219,7 +219,7 @@ class Session:
             settings = None
         if settings is None and self._executor is None:
             return Store(self._store_root, self.reporter.line)
-        return open_shared(self._store_root, settings, lambda name: name not in self._private, self.reporter, self._executor)
+        return open_shared(self._store_root, settings, self._may_leave, self.reporter, self._executor)
 
     @cached_property
     def farm_settings(self) -> FarmSettings | None:
@@ -236,13 +236,17 @@ class Session:
         """The farm that runs nodes, if there is one. Raises RemoteError."""
         if self.farm_settings is None or self._executor is None or not isinstance(self.store, SharedStore):
             return None
-        return Farm(self._executor, self.store, HostTools(self._tool_table), self.farm_settings, self.reporter.line)
+        tools = HostTools(self._tool_table)
+        return Farm(self._executor, self.store, tools, self.farm_settings, self._may_leave, self.reporter.line)
 
     @property
     def remote(self) -> Settings | None:
         """Settings of the remote store, if there is one. Raises RemoteError."""
         table = self._configuration.get("remote", {})
         return parse_settings(table, self.environ, url=self.remote_url, push=self.push)
+
+    def _may_leave(self, name: str) -> bool:
+        return name not in self._private
 
     @cached_property
     def _private(self) -> frozenset[str]:
@@ -343,15 +347,7 @@ class Session:
                 part.replace(self.store.runs / "last.json")
 
     def _spans(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "node": span.node,
-                "start": span.start,
-                "end": span.end,
-                **({"where": span.where, "phases": [asdict(phase) for phase in span.phases]} if span.phases else {}),
-            }
-            for span in self.build.spans
-        ]
+        return [asdict(span) for span in self.build.spans]
 
     def last_run(self) -> list[dict[str, Any]]:
         """Node times of the last run that executed something: node, start, end (seconds of the epoch); of farmed ones their phases, too."""

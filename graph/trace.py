@@ -18,7 +18,7 @@ def chrome(spans: Sequence[Span]) -> dict[str, Any]:
     for span in sorted(spans, key=lambda span: (span["start"], span["end"])):
         row = next((index for index, end in enumerate(rows) if end <= span["start"]), len(rows))
         rows[row : row + 1] = [span["end"]]
-        more = {"args": {"where": span["where"]}} if "where" in span else {}
+        more = {"args": {"where": span["where"]}} if span.get("where") else {}
         events.append({**_event(span["node"], span["node"].partition(":")[0], span, begin, row), **more})
         events += [_event(phase["name"], "farm", phase, begin, row) for phase in span.get("phases", ())]
     return {"displayTimeUnit": "ms", "traceEvents": events}

@@ -27,7 +27,7 @@ from graph.shared import SharedStore, Terms
 from graph.store import Store
 from tests.fakes import DIST, context_of, tiny
 from tests.farms import FarmApi, Printed, play
-from tests.machines import EVERYTHING, STEPS
+from tests.machines import EVERYTHING, PLAN, STEPS
 from tests.remotes import PB, http_cache, serve
 from tests.test_build import Notes, World
 
@@ -48,7 +48,7 @@ class Farmer(World):
         self.shared = SharedStore(root, remote, terms, self.said.append)
         self.store: Store = self.shared
         self.settings = FarmSettings(Settings(url), 8, 2, (("OSFamily", "linux"),))
-        self.farm: Farm = Farm(self.executor, self.shared, self.tools, self.settings, self.said.append)
+        self.farm: Farm = Farm(self.executor, self.shared, self.tools, self.settings, lambda _: True, self.said.append)
 
     def tools(self, names: tuple[str, ...]) -> Mapping[str, str]:
         """A program and a folder of this machine."""
@@ -185,8 +185,8 @@ def ended(code: int, report: str) -> Callable[[Path, Any], Printed]:
     return lambda root, command: Printed(code, b"", report.encode())
 
 
-def hostile(response: Any) -> None:
-    """A folder with a name that leads outside is none."""
+def elsewhere(response: Any) -> None:
+    """Its tree is not there."""
     response.result.output_directories[0].tree_digest.hash = "0" * 64
 
 
@@ -203,7 +203,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "no python": ({"worker": ended(127, "env: python3: No such file\n")}, "a worker ended an action with status 127: env: python3"),
     "killed": ({"worker": ended(137, "staged 1\nstep 0\n")}, "a worker ended an action with status 137: step 0"),
     "liar": ({"worker": ended(1, "staged 1\nstep 0\ndone 0\n")}, "a worker ended an action with status 1: done 0"),
-    "a tree that is not there": ({"answer": hostile}, "what a worker made is not there"),
+    "a tree that is not there": ({"answer": elsewhere}, "what a worker made is not there"),
     "breaks": ({"breaks": 10**9}, "the farm broke off while an action ran"),
 }
 
@@ -246,6 +246,32 @@ def test_a_connection_that_breaks_is_taken_up_again(farmer: Farmer, api: FarmApi
     assert farmer.here() == set()
     assert api.kept.asked.count("WaitExecution") == 2
     assert api.kept.asked.count("Execute") == len(STEPS), "nothing ran twice"
+
+
+def test_a_long_action_outlasts_many_connections(farmer: Farmer, api: FarmApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execute, "LASTED", 0.0)
+    api.breaks = 6
+    farmer.make()
+    assert farmer.here() == set()
+    assert api.kept.asked.count("Execute") == len(STEPS)
+
+
+def test_what_may_not_leave_this_machine_runs_here(farmer: Farmer, api: FarmApi) -> None:
+    private = set(PLAN.users(["source:zlib"]))
+    farmer.farm = Farm(farmer.executor, farmer.shared, farmer.tools, farmer.settings, lambda name: name not in private, farmer.said.append)
+    build = farmer.make()
+    assert same_as_here(farmer, build)
+    assert farmer.here() == {"make:zlib", "ext:zlib", "assemble:cpython", DIST} == private & STEPS
+    assert blobs_of(farmer, build, "source:zlib").isdisjoint(api.kept.blobs)
+
+
+def test_a_mac_has_no_use_for_workers_of_linux(farmer: Farmer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graph.farm.sys.platform", "darwin")
+    farmer.farm = Farm(farmer.executor, farmer.shared, farmer.tools, farmer.settings, lambda _: True, farmer.said.append)
+    monkeypatch.undo()
+    farmer.make()
+    assert farmer.here() == STEPS
+    assert farmer.said == ["farm: workers run what a Linux host would, and this is darwin: it is not used"]
 
 
 def test_a_server_that_is_away(tmp_path: Path) -> None:
@@ -305,7 +331,7 @@ def test_results_of_a_farm_are_pushed_whole(api: FarmApi, tmp_path: Path) -> Non
 
 
 def test_no_more_actions_at_once_than_were_asked_for(farmer: Farmer, api: FarmApi) -> None:
-    farmer.farm = Farm(farmer.executor, farmer.shared, farmer.tools, replace(farmer.settings, jobs=2), farmer.said.append)
+    farmer.farm = Farm(farmer.executor, farmer.shared, farmer.tools, replace(farmer.settings, jobs=2), lambda _: True, farmer.said.append)
     build, _ = farmer.build(CONTEXT)
     for name in (name for name in build.plan.nodes if name not in STEPS):
         build.realise(name)
@@ -328,7 +354,7 @@ def await_(condition: Callable[[], bool]) -> None:
 
 
 def test_ctrl_c_cancels_what_runs(farmer: Farmer, api: FarmApi) -> None:
-    farmer.farm = Farm(farmer.executor, farmer.shared, farmer.tools, replace(farmer.settings, jobs=1), farmer.said.append)
+    farmer.farm = Farm(farmer.executor, farmer.shared, farmer.tools, replace(farmer.settings, jobs=1), lambda _: True, farmer.said.append)
     build, _ = farmer.build(CONTEXT)
     for name in (name for name in build.plan.nodes if name not in STEPS):
         build.realise(name)
@@ -354,6 +380,6 @@ def test_host_tools_that_no_tree_can_hold(farmer: Farmer, tmp_path: Path) -> Non
     def tools(names: tuple[str, ...]) -> Mapping[str, str]:
         return {"/usr/share/ours": str(tmp_path / "tools")}
 
-    farmer.farm = Farm(farmer.executor, farmer.shared, tools, farmer.settings, farmer.said.append)
+    farmer.farm = Farm(farmer.executor, farmer.shared, tools, farmer.settings, lambda _: True, farmer.said.append)
     assert same_as_here(farmer, farmer.make())
     assert "the host tools cannot be sent" in farmer.said[0]

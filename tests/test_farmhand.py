@@ -37,7 +37,7 @@ def api() -> Iterator[FarmApi]:
 @pytest.fixture
 def farmer(api: FarmApi, tmp_path: Path) -> Iterator[Farmer]:
     made = Farmer(tmp_path / "farmer", api.url)
-    made.farm = type(made.farm)(made.executor, made.shared, TOOLS, made.settings, made.said.append)
+    made.farm = type(made.farm)(made.executor, made.shared, TOOLS, made.settings, lambda _: True, made.said.append)
     yield made
     made.shared.abandon()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
@@ -18,6 +19,8 @@ from graph.remote.settings import Settings
 OPERATIONS = "/google.longrunning.Operations/"
 CANCEL_SECONDS = 2.0
 """For all cancels together, after Ctrl-C."""
+LASTED = 10.0
+"""Seconds after which a connection that breaks had been a good one: servers and what is before them end long streams."""
 MISSING = 9
 """FAILED_PRECONDITION: an input is not there any more."""
 KINDS = {3: "wrong", 4: "wrong", 5: "closed", 7: "closed", 12: "closed", 16: "closed"}
@@ -57,12 +60,14 @@ class RpcExecutor(RpcRemote):
         if not self._can().executes:
             raise Fault("closed", "the server has no workers (its Execution service is off)")
         operation = self._follow("Execution/Execute", reapi.execute_request(self._instance, action))
-        for pause in PAUSES:
-            if operation.done or not operation.name:
-                break
+        pauses = iter(PAUSES)
+        while operation.name and not operation.done and (pause := next(pauses, None)) is not None:
             # the connection went, but the action may be running still
             self._cancelled.wait(pause)
+            began = time.monotonic()
             operation = self._follow("Execution/WaitExecution", reapi.operation_name(operation.name), operation)
+            if time.monotonic() - began > LASTED:
+                pauses = iter(PAUSES)
         if not operation.done:
             raise Fault("transient", "the farm broke off while an action ran")
         return _executed(operation)
