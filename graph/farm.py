@@ -138,8 +138,7 @@ class Farm:
     def _send_tree(self, root: Digest) -> None:
         if root not in self._there:
             forms = {entry.digest: entry.executable for entry in self._store.tree(root) if entry.digest is not None}
-            self._send(forms)
-            self._send({root: False})
+            self._send({**forms, root: False})
 
     def _send(self, sources: Mapping[Digest, bytes | bool]) -> None:
         """Send what is not there: bytes, or the file of a blob, executable or not."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from graph.farm import Farm
 from graph.node import Run, Step
 from graph.plan import Plan, make_plan
 from graph.remote import execute, guard
-from graph.remote.base import Remote, Watch
+from graph.remote.base import Fault, Receive, Remote, Watch
 from graph.remote.connect import connect, connect_farm
+from graph.remote.folder import FolderRemote
 from graph.remote.joined import JoinedRemote
 from graph.remote.settings import FarmSettings, Settings
 from graph.shared import SharedStore, Terms
@@ -190,6 +192,10 @@ def elsewhere(response: Any) -> None:
     response.result.output_directories[0].tree_digest.hash = "0" * 64
 
 
+def malformed(response: Any) -> None:
+    response.result.stdout_digest.hash, response.result.stdout_digest.size_bytes = "no hash", 1
+
+
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "no workers": ({"executes": False}, "the server has no workers"),
     "queue full": ({"answer": status(8)}, "the farm's queue is full: so it is"),
@@ -204,6 +210,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "killed": ({"worker": ended(137, "staged 1\nstep 0\n")}, "a worker ended an action with status 137: step 0"),
     "liar": ({"worker": ended(1, "staged 1\nstep 0\ndone 0\n")}, "a worker ended an action with status 1: done 0"),
     "a tree that is not there": ({"answer": elsewhere}, "what a worker made is not there"),
+    "malformed": ({"answer": malformed}, "a malformed result: not a digest"),
     "breaks": ({"breaks": 10**9}, "the farm broke off while an action ran"),
 }
 
@@ -309,6 +316,37 @@ def test_what_the_farm_made_and_lost_is_made_again_here(farmer: Farmer, api: Far
     assert same_as_here(farmer, build)
     # whose one file holds the same bytes
     assert farmer.here() == {DIST, "assemble:cpython"}
+
+
+def test_an_input_that_was_lost_here_is_made_again(farmer: Farmer) -> None:
+    build, notes = farmer.build(CONTEXT)
+    for name in ("fetch:zlib", "source:zlib", "fetch:zig", "toolchain:zig"):
+        build.realise(name)
+    [hash_] = blobs_of(farmer, build, "source:zlib")
+    farmer.store.cas.name(Digest(hash_, len("inflate\n"))).unlink()
+    assert build.realise("make:zlib").where
+    assert notes.again == ["source:zlib"]
+
+
+def test_a_farm_that_is_gone_does_not_keep_the_store_from_being_read(tmp_path: Path) -> None:
+    data = b"some bytes"
+    asked = []
+
+    class Gone(FolderRemote):
+        def read(self, digests: Sequence[Digest], receive: Receive) -> None:
+            asked.append(digests)
+            raise Fault("closed" if len(asked) == 2 else "transient", "no connection")
+
+    def moved(received: int = 0, sent: int = 0) -> None:
+        pass
+
+    joined = JoinedRemote(FolderRemote(tmp_path / "store", moved), Gone(tmp_path / "farm", moved))
+    joined.write([(Digest.of(data), data)])
+    assert joined.missing([Digest.of(data)]) == set()
+    for number in (1, 2, 2):
+        parts: list[bytes] = []
+        joined.read([Digest.of(data)], lambda _, parts=parts: nullcontext(parts.append))  # type: ignore[misc]
+        assert (b"".join(parts), len(asked)) == (data, number)
 
 
 def test_results_of_a_farm_are_pushed_whole(api: FarmApi, tmp_path: Path) -> None:
