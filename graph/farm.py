@@ -146,6 +146,8 @@ class Farm:
         lacking: set[Digest] = set()
         for start in range(0, len(unsure), self._executor.query):
             lacking |= self._executor.missing(unsure[start : start + self._executor.query])
+        # of another machine's trees, files may not be here yet
+        self._store.bring({digest: form for digest in lacking if isinstance(form := sources[digest], bool)})
         for group in grouped(sorted(lacking), self._executor.batch):
             self._executor.write([self._blob(digest, sources[digest]) for digest in group])
         self._there.update(unsure)

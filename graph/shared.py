@@ -200,12 +200,11 @@ class SharedStore(Store):
                 self._reading.attempt(bring)
 
     def _fill_files(self, root: Digest) -> None:
-        wanted = {
-            entry.digest: entry.executable
-            for entry in self.tree(root)
-            if entry.digest is not None and entry.kind == "file" and not (self.cas.has(entry.digest) or self.cas.has(entry.digest, True))
-        }
-        self._bring(wanted)
+        self.bring({entry.digest: entry.executable for entry in self.tree(root) if entry.digest is not None and entry.kind == "file"})
+
+    def bring(self, forms: Mapping[Digest, bool]) -> None:
+        """Download what of these blobs is not here, each executable or not; whatever cannot be had stays away. Raises DiskFull."""
+        self._bring({one: form for one, form in forms.items() if not (self.cas.has(one) or self.cas.has(one, True))})
 
     def take_tree(self, message: Digest) -> Digest:
         """Root of the tree whose Tree message is there: its folders are kept, its files come when they are asked for. Raises Fault."""
@@ -364,6 +363,8 @@ class SharedStore(Store):
         unsure = [digest for digest in sources if digest not in self._sent]
         self._spread(self._writing, check, _sliced(unsure, self._remote.query))
         lacking = [digest for digest in unsure if digest not in self._sent]
+        # of what a farm made, files may not be here yet
+        self.bring({digest: form for digest in lacking if isinstance(form := sources[digest], bool)})
         blobs = {digest: self._blob(digest, sources[digest]) for digest in lacking}
         self._spread(self._writing, write, grouped(lacking, self._remote.batch))
 

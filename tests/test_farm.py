@@ -125,6 +125,15 @@ def test_only_what_is_wanted_here_comes_back(farmer: Farmer) -> None:
     assert local.blob_path(digest, executable) is not None
 
 
+def test_a_store_whose_files_lie_in_a_farm_is_whole(farmer: Farmer) -> None:
+    build = farmer.make()
+    farmer.shared.close()
+    assert list(Store(farmer.store.root).verify()) == []
+    Store(farmer.store.root).gc(1)
+    assert list(Store(farmer.store.root).verify()) == []
+    assert same_as_here(farmer, build)
+
+
 def test_what_is_there_is_not_sent_again(farmer: Farmer, api: FarmApi) -> None:
     farmer.make()
     assert len(api.sent) == len(set(api.sent))
