@@ -44,6 +44,7 @@ def summary(spans: Sequence[Span]) -> Iterator[str]:
             seconds.setdefault(phase["name"], []).append(phase["end"] - phase["start"])
     if seconds:
         parts = ", ".join(f"{name} {statistics.median(each):.2f} s" for name, each in seconds.items())
-        whole = sum(sum(each) for name, each in seconds.items() if name != "run")
+        # for a worker it waits as here for a core
+        whole = sum(sum(each) for name, each in seconds.items() if name not in ("queue", "run"))
         count = max(map(len, seconds.values()))
-        yield f"farm: {count} nodes run; median {parts}; all but run: {whole / count:.2f} s a node"
+        yield f"farm: {count} nodes run; median {parts}; overhead {whole / count:.2f} s a node"

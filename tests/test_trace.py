@@ -44,4 +44,4 @@ def test_the_phases_of_a_farmed_node_lie_in_it() -> None:
 def test_what_a_farm_cost_is_told_in_a_line() -> None:
     assert list(summary([{"node": "fetch:z", "start": 9.0, "end": 12.0}])) == []
     [line] = summary([FARMED, FARMED])
-    assert line == "farm: 2 nodes run; median upload 0.50 s, run 2.50 s; all but run: 0.50 s a node"
+    assert line == "farm: 2 nodes run; median upload 0.50 s, run 2.50 s; overhead 0.50 s a node"
