@@ -29,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CacheServer]:
 
 def spans(checkout: Checkout) -> list[dict[str, Any]]:
     """Nodes of the last run that the farm ran."""
-    return [span for span in json.loads((checkout.store / "runs/last.json").read_text()) if "phases" in span]
+    return [span for span in json.loads((checkout.store / "runs/last.json").read_text()) if span["phases"]]
 
 
 def overlapping(checkout: Checkout) -> list[tuple[str, str]]:
@@ -114,9 +114,11 @@ def _folder(path: Path) -> Path:
     return path
 
 
-def test_a_distribution_from_a_farm(request: pytest.FixtureRequest, first: Checkout, tmp_path: Path) -> None:
+def test_a_distribution_from_a_farm(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     if not request.config.getoption("--farm"):
         pytest.skip("it takes another whole build: pytest --real --farm")
+    # not an argument: it is a whole build, too
+    first: Checkout = request.getfixturevalue("first")
     farmed = clone(tmp_path / "farmed")
     with farm(_folder(tmp_path / "server")) as server:
         done = farmed.doit("--farm", server.push, DIST, timeout=3 * HOUR, **ON)
