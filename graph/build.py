@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from graph import archive, patch
 from graph.digest import FIXED_MTIME, Digest, canonical
+from graph.errand import Farmed, Phase
 from graph.errors import FreestandingError, Interrupted, MissingBlob, PatchError, PlanError, StepFailed, StoreError, UnpackError
 from graph.fetch import FetcherProtocol
 from graph.jobserver import Jobserver
@@ -57,6 +58,21 @@ class Span:
     node: str
     start: float
     end: float
+    phases: tuple[Phase, ...] = ()
+    """Of a node that a farm ran."""
+    where: str = ""
+
+
+class FarmProtocol(Protocol):
+    """Runs the steps of nodes elsewhere."""
+
+    def run(
+        self, node: Node, trees: Mapping[Input, Digest], forgetting: Callable[[str], AbstractContextManager[None]], stop: threading.Event
+    ) -> Farmed | None:
+        """See graph.farm.Farm."""
+
+    def abandon(self) -> None:
+        """Cancel what runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +87,7 @@ class Workshop:
     lock: Lock
     tools: Mapping[str, str]
     """What each set of host tools holds, as manifests tell it."""
+    farm: FarmProtocol | None = None
 
 
 class GoneError(StoreError):
@@ -108,6 +125,8 @@ class Build:
     def stop(self) -> None:
         """Start no further node and end the running steps."""
         self._stop.set()
+        if self._shop.farm is not None:
+            self._shop.farm.abandon()
 
     def manifest(self, name: str) -> Manifest:
         """The node's manifest. Its inputs must be realised."""
@@ -205,7 +224,7 @@ class Build:
         """The result of executing the node here, or on the machine that was first to claim it."""
         while True:
             # claimed by one that has a slot, as it runs at once; waited for without one
-            with self._slot(self.plan[name]), self._store.turn(name, key(lines), len(canonical(lines))) as turn:
+            with self._place(self.plan[name], lines), self._store.turn(name, key(lines), len(canonical(lines))) as turn:
                 if turn.ours and turn.found is None:
                     return self._executed(name, lines)
             found = turn.found
@@ -262,8 +281,9 @@ class Build:
         """Execute the node whatever the store holds, and publish nothing: what `doit verify` compares with."""
 
         def once() -> ActionResult:
-            with self._slot(self.plan[name]):
-                return self._timed(name, self.manifest(name))
+            lines = self.manifest(name)
+            with self._place(self.plan[name], lines):
+                return self._timed(name, lines)
 
         result = self.mending(once)
         self._shop.observer.finished(name, result.seconds)
@@ -281,18 +301,43 @@ class Build:
         self._store.remember(name, result.key, self._deep.get(name, ""))
 
     def _timed(self, name: str, lines: Manifest) -> ActionResult:
+        node = self.plan[name]
         if self._stop.is_set():
             raise Interrupted(f"{name} was not started")
         self._shop.observer.started(name)
         start = time.time()
         try:
-            result = self._execute(self.plan[name], lines)
+            farm = self._farm_for(node, lines)
+            result, phases = self._sent(farm, node, lines) if farm else (self._execute(node, lines), ())
         except BaseException:
             self._shop.observer.failed(name)
             raise
         end = time.time()
-        self.spans.append(Span(name, start, end))
+        self.spans.append(Span(name, start, end, phases, result.where))
         return replace(result, seconds=round(end - start, 3))
+
+    def _sent(self, farm: FarmProtocol, node: Node, lines: Manifest) -> tuple[ActionResult, tuple[Phase, ...]]:
+        """The node's result from a farm, or from here when that cannot run it."""
+        farmed = farm.run(node, self._input_digests(node), self.forgetting, self._stop)
+        if farmed is None:
+            with self._slot(node):
+                return self._execute(node, lines), ()
+        assert isinstance(node.action, Run)
+        if farmed.status != 0:
+            log = self._store.blob_path(farmed.log)
+            assert log is not None
+            raise _step_failed(node, node.action, farmed.step, farmed.status, self._keep_log(node.name, log))
+        if farmed.tree is None:
+            raise _no_output(node, node.action)
+        return ActionResult(node.name, key(lines), farmed.tree, 0.0, True, lines, farmed.log, farmed.where), farmed.phases
+
+    def _farm_for(self, node: Node, lines: Manifest) -> FarmProtocol | None:
+        # what was lost once is made again here, where it is not lost a second time
+        return self._shop.farm if isinstance(node.action, Run) and key(lines) not in self._made_again else None
+
+    def _place(self, node: Node, lines: Manifest) -> AbstractContextManager[None]:
+        """Held while the node runs: a slot, where it is this machine that runs it."""
+        return nullcontext() if self._farm_for(node, lines) else self._slot(node)
 
     @contextmanager
     def _slot(self, node: Node) -> Iterator[None]:
@@ -355,7 +400,7 @@ class Build:
             raise _step_failed(node, action, outcome.failed_step or 0, outcome.status, self._keep_log(node.name, job.log))
         out = job.root / action.output
         if not out.is_dir():
-            raise StepFailed(f"the steps ended well but made no {action.output}/", place=node.name, hint=f"doit shell {node.name}")
+            raise _no_output(node, action)
         return self._store.put_tree(out, move=True), outcome.hermetic, log
 
     def _keep_log(self, name: str, log: Path) -> Path:
@@ -428,6 +473,10 @@ def _apply_patch(tree: Path, name: str, data: bytes) -> None:
         else:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
+
+
+def _no_output(node: Node, action: Run) -> StepFailed:
+    return StepFailed(f"the steps ended well but made no {action.output}/", place=node.name, hint=f"doit shell {node.name}")
 
 
 def _step_failed(node: Node, action: Run, number: int, status: int, log: Path) -> StepFailed:

@@ -87,6 +87,8 @@ class Run(DoitRun):  # type: ignore[misc]
             "help": "NAME=PATH: a local checkout or archive in the place of a source",
         },
         {"name": "remote", "long": "remote", "type": str, "default": "", "help": "URL of a store to take results from, or none"},
+        {"name": "farm", "long": "farm", "type": str, "default": "", "help": "URL of a build farm to run nodes, or none"},
+        {"name": "farm_jobs", "long": "farm-jobs", "type": str, "default": "", "help": "nodes that the farm may have at once"},
         {"name": "push", "long": "push", "type": bool, "default": False, "help": "give results to the remote store, too"},
         {"name": "claim", "long": "claim", "type": bool, "default": False, "help": "with --push: what another machine makes is waited for"},
     )
@@ -95,16 +97,17 @@ class Run(DoitRun):  # type: ignore[misc]
         return guarded(lambda: self._with_sources(options_first(self, with_values(in_args, sys.argv[1:]))))
 
     def _with_sources(self, words: list[str]) -> int:
-        """Before doit reads dodo.py, whose plan depends on them, as the number of threads does on claims."""
+        """Before doit reads dodo.py, whose plan, and number of threads, depend on them."""
         given, _ = self.cmdparser.parse(words)
         current = here()
         current.sources.extend(given["source"])
         current.remote_url, current.push, current.claim = given["remote"], given["push"], given["claim"]
+        current.farm_url, current.farm_jobs = given["farm"], given["farm_jobs"]
+        current.offline = current.offline or given["offline"]
         return int(super().parse_execute(words) or 0)
 
     def execute(self, params: Any, args: list[str]) -> int:
         current = here()
-        current.offline = current.offline or params["offline"]
         args = current.task_names(args)
         if not args:
             print("nothing chosen; doit list shows what there is, e.g. doit " + next(iter(current.groups)))
@@ -235,7 +238,8 @@ def explanation(current: Session, name: str, missing: tuple[str, ...]) -> list[s
     """What `doit explain` says of a node, `missing` being those of its inputs and itself that would run."""
     if name not in missing:
         result = current.build.result(name)
-        return [f"{name}: in the store ({result.seconds:.1f} s when it was built)", f"  key  {result.key}", f"  tree {result.tree}"]
+        built = f"{result.seconds:.1f} s when it was built" + (f", on {result.where}" if result.where else "")
+        return [f"{name}: in the store ({built})", f"  key  {result.key}", f"  tree {result.tree}"]
     waiting = [given.node for given in current.plan[name].inputs if given.node in missing]
     if waiting:
         others = len(missing) - 1

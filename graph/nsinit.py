@@ -38,6 +38,8 @@ if TYPE_CHECKING:
         descriptors: list[tuple[int, int]]
         """(number here, number inside) of what the steps inherit beside stdin, stdout and stderr."""
         shell: bool
+        masked: bool
+        """Within another sandbox, where the kernel gives no fresh /proc, the one that is there will do."""
 
 
 UID = 1000
@@ -96,9 +98,12 @@ def bind(source: str, target: str, flags: int) -> None:
 
 
 def write(path: str, text: str) -> None:
-    """Make or fill a small file."""
-    with open(path, "w") as file:
-        file.write(text)
+    """Make or fill a small file. Raises SetupError."""
+    try:
+        with open(path, "w") as file:
+            file.write(text)
+    except OSError as error:
+        raise SetupError(f"write to {path}: {error.strerror}") from None
 
 
 def enter_namespaces() -> None:
@@ -130,7 +135,7 @@ def make_root(spec: Spec) -> None:
     for source, at in sources:
         make_mount_point("/old" + source, at)
         bind("/old" + source, at, MS_RDONLY | MS_NOSUID | MS_NODEV)
-    make_system_folders()
+    make_system_folders(spec["masked"])
     call("umount2", b"/old", MNT_DETACH)
     os.rmdir("/old")
     mount("", "/", "", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
@@ -145,11 +150,17 @@ def make_mount_point(source: str, at: str) -> None:
         write(at, "")
 
 
-def make_system_folders() -> None:
+def make_system_folders(masked: bool) -> None:
     """/proc of the sandbox's own processes, the harmless devices, a devpts and scratch folders of its own, and the fixed /etc."""
     for folder in ("/proc", "/dev/pts", "/dev/shm", "/etc", "/tmp"):
         os.makedirs(folder, exist_ok=True)
-    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    try:
+        mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    except SetupError:
+        # containers mount over parts of /proc, and a fresh one would show these (mount_too_revealing in fs/namespace.c of Linux)
+        if not masked:
+            raise
+        bind("/old/proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
     mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
     mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")

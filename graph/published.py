@@ -14,6 +14,7 @@ from graph.node import key as key_of
 from graph.reapi import Outcome, decode_tree, encode_tree
 from graph.result import ActionResult
 from graph.trees import Load, check, flatten
+from graph.wire import repeated
 
 MAX_RESULT = 4 << 20
 """Bytes of an ActionResult, or of the note in it. Those of the whole matrix have at most 60 kB."""
@@ -103,6 +104,18 @@ def folders_of(root: Digest, data: bytes) -> dict[Digest, bytes]:
     except StoreError as error:
         raise ValueError(error.what) from None
     return {digest: given[digest] for digest in reversed(loaded)}
+
+
+def foreign_tree(data: bytes) -> tuple[Digest, dict[Digest, bytes]]:
+    """Root and folders of a Tree message that another program made, as folders_of() has them.
+
+    Raises ValueError as that does, and if a Directory is not in canonical form: the same tree would have two digests.
+    """
+    [root] = list(repeated(data, 1)) or [b""]
+    folders = folders_of(Digest.of(root), encode_tree(root, repeated(data, 2)))
+    if any(Directory.decode(folder).encode() != folder for folder in folders.values()):
+        raise ValueError("a folder that is not in canonical form")
+    return Digest.of(root), folders
 
 
 def _measure(load: Load, root: Digest) -> None:

@@ -1,16 +1,17 @@
-"""Messages of the Remote Execution API v2 and ByteStream that a cache needs, as bytes (docs/remote.md: why not by protobuf's package).
+"""Messages of the Remote Execution API v2 and ByteStream, as bytes (docs/remote.md: why not by protobuf's package).
 
-Field numbers are those of build/bazel/remote/execution/v2/remote_execution.proto, google/bytestream/bytestream.proto and
-google/rpc/status.proto; tests/reapi.proto has them in the language of protoc, and a test compares the two.
+Field numbers are those of build/bazel/remote/execution/v2/remote_execution.proto, google/bytestream/bytestream.proto,
+google/longrunning/operations.proto and google/rpc/status.proto; tests/reapi.proto has them in the language of protoc, and a test
+compares the two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from graph.digest import Digest, decode_digest, encode_digest
-from graph.wire import as_bytes, as_int, blob, join, last, message, number, numbers, repeated, string
+from graph.wire import Value, as_bytes, as_int, blob, join, last, message, number, numbers, repeated, string
 
 ZSTD = 1
 """Compressor.Value.ZSTD."""
@@ -93,6 +94,8 @@ class Capabilities:
     zstd_batch: bool = False
     """The same in BatchUpdateBlobs."""
     sha256: bool = True
+    executes: bool = False
+    """Whether it has workers: the Execution service."""
 
     @classmethod
     def decode(cls, data: bytes) -> Capabilities:
@@ -104,6 +107,7 @@ class Capabilities:
             zstd=ZSTD in numbers(cache, 6),
             zstd_batch=ZSTD in numbers(cache, 7),
             sha256=not functions or 1 in functions,
+            executes=bool(last(as_bytes(last(data).get(2, b""))).get(2, 0)),
         )
 
 
@@ -192,3 +196,117 @@ def committed(data: bytes) -> int:
     """Bytes that a WriteResponse says were kept; -1 stands for a compressed blob that was there before. Raises ValueError."""
     size = as_int(last(data).get(1, 0))
     return size - (1 << 64) if size >> 63 else size
+
+
+def encode_command(argv: Iterable[str], env: Mapping[str, str], outputs: Iterable[str], properties: Iterable[tuple[str, str]]) -> bytes:
+    """Command. `outputs` are paths of output folders; `properties` say which workers will do, and how they run it."""
+    variables = (join([string(1, name), string(2, value)]) for name, value in sorted(env.items()))
+    return join(
+        [
+            *(message(1, word.encode()) for word in argv),
+            *(message(2, variable) for variable in variables),
+            blob(5, encode_platform(properties)),
+            *(message(7, path.encode()) for path in outputs),
+        ]
+    )
+
+
+def encode_platform(properties: Iterable[tuple[str, str]]) -> bytes:
+    """Platform, which servers want sorted."""
+    return join(message(1, join([string(1, name), string(2, value)])) for name, value in sorted(properties))
+
+
+def encode_action(command: Digest, root: Digest, properties: Iterable[tuple[str, str]]) -> bytes:
+    """Action, whose result the server shall not keep: ours are kept under keys of our own, and failures nowhere."""
+    body = [message(1, encode_digest(command)), message(2, encode_digest(root)), number(7, 1)]
+    return join([*body, blob(10, encode_platform(properties))])
+
+
+def execute_request(instance: str, action: Digest) -> bytes:
+    """ExecuteRequest, which asks for no older result."""
+    return join([string(1, instance), number(3, 1), message(6, encode_digest(action))])
+
+
+def operation_name(name: str) -> bytes:
+    """WaitExecutionRequest, and CancelOperationRequest, which is alike."""
+    return string(1, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a server says of an action that it was given."""
+
+    name: str
+    done: bool = False
+    code: int = 0
+    """google.rpc.Code of the operation, or of its response: 0 is well."""
+    message: str = ""
+    outcome: bytes = b""
+    """The encoded ActionResult, once it is done."""
+
+    @classmethod
+    def decode(cls, data: bytes) -> Operation:
+        """Operation with an ExecuteResponse. Raises ValueError."""
+        found = last(data)
+        name, done = _text(found.get(1, b"")), bool(found.get(3, 0))
+        response = last(as_bytes(last(as_bytes(found.get(5, b""))).get(2, b"")))
+        status = as_bytes(found.get(4, b"")) or as_bytes(response.get(3, b""))
+        return cls(name, done, _code(status), _text(last(status).get(2, b"")), as_bytes(response.get(1, b"")))
+
+
+TIMES = {
+    2: "queued",
+    3: "worker_start",
+    4: "worker_completed",
+    5: "input_fetch_start",
+    6: "input_fetch_completed",
+    7: "execution_start",
+    8: "execution_completed",
+    9: "output_upload_start",
+    10: "output_upload_completed",
+}
+"""Fields of ExecutedActionMetadata that are times, by their names there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """An ActionResult as a worker gave it, whatever its exit status."""
+
+    status: int
+    tree: Digest | None
+    """Of the Tree message of OUT, if the action made it."""
+    stdout: Digest | bytes
+    stderr: Digest | bytes
+    worker: str
+    times: Mapping[str, float]
+    """Of TIMES those that are known, in seconds of the worker's clock."""
+
+    @classmethod
+    def decode(cls, data: bytes) -> Executed:
+        """ActionResult. Raises ValueError."""
+        found = last(data)
+        folders = (last(one) for one in repeated(data, 3))
+        trees = [decode_digest(as_bytes(one.get(3, b""))) for one in folders if one.get(1) == OUT.encode()]
+        record = last(as_bytes(found.get(9, b"")))
+        return cls(
+            status=as_int(found.get(4, 0)) & 0xFFFFFFFF,
+            tree=trees[0] if trees else None,
+            stdout=_printed(found.get(6, b""), found.get(5, b"")),
+            stderr=_printed(found.get(8, b""), found.get(7, b"")),
+            worker=_text(record.get(1, b"")),
+            times={name: _seconds(as_bytes(record[field])) for field, name in TIMES.items() if field in record},
+        )
+
+
+def _printed(digest: Value, raw: Value) -> Digest | bytes:
+    """What a server inlines, or says where it is; some give an empty Digest message for nothing."""
+    return decode_digest(as_bytes(digest)) if digest and not raw else as_bytes(raw)
+
+
+def _seconds(timestamp: bytes) -> float:
+    found = last(timestamp)
+    return as_int(found.get(1, 0)) + as_int(found.get(2, 0)) / 1e9
+
+
+def _text(value: Value) -> str:
+    return as_bytes(value).decode(errors="replace")

@@ -14,7 +14,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class ActionResult:
-    """The outcome of a node that ended well. Holds nothing about the host, so any machine's result is like any other's."""
+    """The outcome of a node that ended well. But for `where`, nothing in it is about the machine that made it."""
 
     node: str
     key: str
@@ -27,6 +27,8 @@ class ActionResult:
     manifest: Manifest
     """The lines that the key hashes, for `explain` to compare."""
     log: Digest | None = None
+    where: str = ""
+    """The farm, and what it calls the worker, that ran the steps; empty for the machine of whoever made the result."""
 
     def encode(self) -> bytes:
         """JSON, one line."""
@@ -40,6 +42,7 @@ class ActionResult:
                 "hermetic": self.hermetic,
                 "log": str(self.log) if self.log else None,
                 "manifest": self.manifest,
+                **({"where": self.where} if self.where else {}),
             }
         ).encode()
 
@@ -58,6 +61,7 @@ class ActionResult:
                 hermetic=found["hermetic"] is True,
                 manifest=tuple((_text(name), _text(value)) for name, value in found["manifest"]),
                 log=Digest.parse(_text(found["log"])) if found["log"] is not None else None,
+                where=_text(found.get("where", "")),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not an action result: {error!r}") from error

@@ -231,6 +231,7 @@ def _spec(
         "env": env,
         "descriptors": [],
         "shell": False,
+        "masked": False,
     }
 
 

@@ -9,12 +9,12 @@ import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from graph import toml
+from graph import toml, trace
 from graph.build import Build, Workshop
 from graph.delivery import Delivery
 from graph.errors import (
@@ -28,6 +28,7 @@ from graph.errors import (
     UsageError,
     did_you_mean,
 )
+from graph.farm import Farm
 from graph.fetch import Fetcher
 from graph.hosttools import HostTools, ToolTable, parse_tools
 from graph.jobserver import Jobserver
@@ -38,7 +39,9 @@ from graph.matrix import Matrix, parse_cell, parse_matrix, parse_selection
 from graph.node import Fetch, File
 from graph.plan import Plan, check_patches, make_plan
 from graph.recipes.common import Context, Host, Recipe, Scoped
-from graph.remote.settings import Settings, parse_settings
+from graph.remote.connect import connect_farm
+from graph.remote.execute import Executor
+from graph.remote.settings import FarmSettings, Settings, parse_farm, parse_settings
 from graph.report import PlainReporter, make_reporter
 from graph.result import ActionResult
 from graph.sandbox import PlainRunner, Runner, select_runner
@@ -79,6 +82,8 @@ class Session:
         self.remote_url = ""
         """The command line's remote store, whether to push to it, and to claim what is to be pushed."""
         self.push = self.claim = False
+        self.farm_url = self.farm_jobs = ""
+        """The command line's farm, and how many actions it may have at once."""
         self.chosen: frozenset[str] | None = None
         """The nodes that the run has to look at; None before any are chosen: all."""
 
@@ -220,14 +225,34 @@ class Session:
 
     @cached_property
     def store(self) -> Store:
-        """The local store, with the remote one behind it if there is one. Raises RemoteError."""
+        """The local store, with the remote one and the farm behind it if there are such. Raises RemoteError."""
         settings = self.remote
-        if settings is None or (self.offline and settings.scheme != "file"):
+        if settings is not None and self.offline and settings.scheme != "file":
+            settings = None
+        if settings is None and self._executor is None:
             return Store(self.store_root, self.reporter.line)
-        if settings.claim and isinstance(self.runner, PlainRunner):
+        if settings is not None and settings.claim and isinstance(self.runner, PlainRunner):
             # nothing that is made here will be given: nobody should wait for it
             settings = replace(settings, claim=False)
-        return open_shared(self.store_root, settings, lambda name: name not in self._private, self.reporter)
+        return open_shared(self.store_root, settings, self._may_leave, self.reporter, self._executor)
+
+    @cached_property
+    def farm_settings(self) -> FarmSettings | None:
+        """Settings of the farm, if there is one to use. Raises RemoteError."""
+        table = self._configuration.get("remote", {})
+        return None if self.offline else parse_farm(table, self.environ, farm=self.farm_url, jobs=self.farm_jobs)
+
+    @cached_property
+    def _executor(self) -> Executor | None:
+        return connect_farm(self.farm_settings.server, self.reporter.moved) if self.farm_settings else None
+
+    @cached_property
+    def farm(self) -> Farm | None:
+        """The farm that runs nodes, if there is one. Raises RemoteError."""
+        if self.farm_settings is None or self._executor is None or not isinstance(self.store, SharedStore):
+            return None
+        tools = HostTools(self._tool_table)
+        return Farm(self._executor, self.store, tools, self.farm_settings, self._may_leave, self.reporter.line)
 
     @property
     def remote(self) -> Settings | None:
@@ -237,12 +262,16 @@ class Session:
 
     @property
     def threads(self) -> int:
-        """Nodes that may be at work: running, downloaded, about to run; with claims also those that other machines make."""
-        remote = None
+        """Nodes that may be at work: running, downloaded, about to run, on a farm, or (with claims) on other machines."""
+        remote = farm = None
         # asked for by every command; the one that needs the remote store tells what is wrong with it
         with suppress(RemoteError):
             remote = self.remote
-        return self.jobs + 4 + (WAITING if remote is not None and remote.claim else 0)
+            farm = self.farm_settings
+        return self.jobs + 4 + (WAITING if remote is not None and remote.claim else 0) + (farm.jobs if farm is not None else 0)
+
+    def _may_leave(self, name: str) -> bool:
+        return name not in self._private
 
     @cached_property
     def _private(self) -> frozenset[str]:
@@ -279,6 +308,8 @@ class Session:
             self.store.flush()
             if self.store.results or self.store.pushed:
                 self.reporter.line(f"remote: {self.store.results} results taken, {self.store.pushed} pushed")
+        for line in trace.summary(self._spans()):
+            self.reporter.line(line)
 
     def abandon(self) -> None:
         """Ctrl-C: end the steps, and what moves to and from a remote store."""
@@ -334,7 +365,7 @@ class Session:
         # what killed runs left behind; a store that cannot be written is told by the first node that has to
         with suppress(StoreError):
             self.store.sweep()
-        workshop = Workshop(self.store, self.runner, self.fetcher, Jobserver(self.jobs), self.reporter, self.lock, self.tools)
+        workshop = Workshop(self.store, self.runner, self.fetcher, Jobserver(self.jobs), self.reporter, self.lock, self.tools, self.farm)
         return Build(self.plan, workshop)
 
     def read(self, path: str) -> str:
@@ -352,15 +383,17 @@ class Session:
     def write_run(self) -> None:
         """Keep the node times of this process's build as the last run, if it executed any."""
         if self.build.spans:
-            spans = [{"node": span.node, "start": span.start, "end": span.end} for span in self.build.spans]
             # a help for `doit trace`, no result: a full disk is told by the node that met it
             with suppress(OSError, StoreError):
                 part = self.store.runs / f".last.{os.getpid()}"
-                part.write_text(json.dumps(spans, indent=1))
+                part.write_text(json.dumps(self._spans(), indent=1))
                 part.replace(self.store.runs / "last.json")
 
+    def _spans(self) -> list[dict[str, Any]]:
+        return [asdict(span) for span in self.build.spans]
+
     def last_run(self) -> list[dict[str, Any]]:
-        """Node times of the last run that executed something: node, start, end (seconds of the epoch)."""
+        """Node times of the last run that executed something: node, start, end (seconds of the epoch); of farmed ones their phases, too."""
         try:
             return list(json.loads((self.store.runs / "last.json").read_text()))
         except (OSError, ValueError):

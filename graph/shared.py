@@ -18,12 +18,13 @@ from typing import IO, Protocol
 from graph.digest import Digest, Directory, canonical
 from graph.disk import free_bytes, guarded
 from graph.errors import StoreError
-from graph.published import MAX_RESULT, MAX_TREE, Note, folders_of, result_of, tree_of
+from graph.published import MAX_RESULT, MAX_TREE, Note, folders_of, foreign_tree, result_of, tree_of
 from graph.reapi import Outcome
 from graph.remote.base import Blob, Fault, Feed, Remote, grouped
 from graph.remote.claims import Claims, Times, marks_of
 from graph.remote.connect import connect
 from graph.remote.guard import Guard, Told
+from graph.remote.joined import JoinedRemote
 from graph.remote.settings import Settings
 from graph.remote.sign import Signer, Verifier
 from graph.result import ActionResult
@@ -34,6 +35,8 @@ TRANSFERS = 12
 """Requests at once."""
 PUSHES = 3
 """Results that are pushed at once."""
+MAX_LOG = 256 << 20
+"""Bytes of what the steps of a node print."""
 SPARE_DISK = 256 << 20
 """Bytes of the disk that no download takes."""
 
@@ -50,6 +53,8 @@ class Terms:
     """If there is one, results that it does not accept are not used."""
     claim: Times | None = None
     """If there are any, and results are pushed, a key is claimed before it is made."""
+    ask: bool = True
+    """Whether results are looked up; not in a farm that is no shared store."""
 
 
 class SharedStore(Store):
@@ -112,7 +117,7 @@ class SharedStore(Store):
         return None
 
     def _asked(self, key: str, size: int) -> ActionResult | None:
-        found = self._reading.attempt(lambda: self._ask(key, size)) if size else None
+        found = self._reading.attempt(lambda: self._ask(key, size)) if size and self._terms.ask else None
         self.results += found is not None
         return found
 
@@ -228,12 +233,24 @@ class SharedStore(Store):
                 self._reading.attempt(bring)
 
     def _fill_files(self, root: Digest) -> None:
-        wanted = {
-            entry.digest: entry.executable
-            for entry in self.tree(root)
-            if entry.digest is not None and entry.kind == "file" and not (self.cas.has(entry.digest) or self.cas.has(entry.digest, True))
-        }
-        self._bring(wanted)
+        self.bring({entry.digest: entry.executable for entry in self.tree(root) if entry.digest is not None and entry.kind == "file"})
+
+    def bring(self, forms: Mapping[Digest, bool]) -> None:
+        """Download what of these blobs is not here, each executable or not; whatever cannot be had stays away. Raises DiskFull."""
+        self._bring({one: form for one, form in forms.items() if not (self.cas.has(one) or self.cas.has(one, True))})
+
+    def take_tree(self, message: Digest) -> Digest:
+        """Root of the tree whose Tree message is there: its folders are kept, its files come when they are asked for. Raises Fault."""
+        data = self._download(message, MAX_TREE)
+        with _malformed("a tree"):
+            root, folders = foreign_tree(data)
+        for folder in folders.values():
+            self.cas.put(folder)
+        return root
+
+    def take_blob(self, digest: Digest) -> bytes:
+        """A log, in memory. Raises Fault."""
+        return self._download(digest, MAX_LOG)
 
     # transfers
 
@@ -351,8 +368,8 @@ class SharedStore(Store):
             tree = tree_of(self.cas.directory, result.tree)
             text = result.encode().decode()
             note = (self._terms.signer.sign(text) if self._terms.signer else Note(text, {})).encode()
-            sources: dict[Digest, Blob] = {digest: (digest, data) for data in (manifest, tree, note) for digest in [Digest.of(data)]}
-            sources.update(self._blobs_of(result))
+            sources: dict[Digest, bytes | bool] = {Digest.of(data): data for data in (manifest, tree, note)}
+            sources.update(self._forms_of(result))
             self._write_all(sources)
             outcome = Outcome(Digest.of(tree), Digest.of(note), note, result.log)
             return bool(self._writing.attempt(lambda: self._put_result(action, outcome, sources)))
@@ -374,23 +391,19 @@ class SharedStore(Store):
 
         return bool(self._writing.attempt(ask))
 
-    def _blobs_of(self, result: ActionResult) -> dict[Digest, Blob]:
-        """Blobs of the tree, its folders too (casd keeps no result without them), and the log. Raises StoreError when one is missing."""
-        forms = {entry.digest: entry.executable for entry in super().tree(result.tree) if entry.digest}
+    def _forms_of(self, result: ActionResult) -> dict[Digest, bytes | bool]:
+        """Blobs of the tree, its folders too (casd keeps no result without them), and the log: whether each is executable."""
+        forms: dict[Digest, bytes | bool] = {entry.digest: entry.executable for entry in super().tree(result.tree) if entry.digest}
         forms[result.tree] = False
         if result.log is not None:
             forms.setdefault(result.log, False)
-        found: dict[Digest, Blob] = {}
-        for digest, executable in forms.items():
-            path = super().blob_path(digest, executable)
-            if path is None:
-                raise StoreError(f"blob {digest} is missing")
-            found[digest] = (digest, path)
-        return found
+        return forms
 
-    def _write_all(self, sources: Mapping[Digest, Blob]) -> None:
+    def _write_all(self, sources: Mapping[Digest, bytes | bool]) -> None:
+        """Send what is not there. Raises StoreError when that is nowhere, neither here nor in a farm."""
+
         def write(group: list[Digest]) -> None:
-            self._remote.write([sources[digest] for digest in group])
+            self._remote.write([blobs[digest] for digest in group])
             self._sent.update(group)
 
         def check(group: list[Digest]) -> None:
@@ -400,9 +413,18 @@ class SharedStore(Store):
         unsure = [digest for digest in sources if digest not in self._sent]
         self._spread(self._writing, check, _sliced(unsure, self._remote.query))
         lacking = [digest for digest in unsure if digest not in self._sent]
+        # of what a farm made, files may not be here yet
+        self.bring({digest: form for digest in lacking if isinstance(form := sources[digest], bool)})
+        blobs = {digest: self._blob(digest, sources[digest]) for digest in lacking}
         self._spread(self._writing, write, grouped(lacking, self._remote.batch))
 
-    def _put_result(self, action: Digest, outcome: Outcome, sources: Mapping[Digest, Blob]) -> bool:
+    def _blob(self, digest: Digest, source: bytes | bool) -> Blob:
+        found = source if isinstance(source, bytes) else self.blob_path(digest, source)
+        if found is None:
+            raise StoreError(f"blob {digest} is missing")
+        return digest, found
+
+    def _put_result(self, action: Digest, outcome: Outcome, sources: Mapping[Digest, bytes | bool]) -> bool:
         # never name blobs that did not arrive
         if not sources.keys() <= self._sent:
             return False
@@ -419,12 +441,21 @@ class Reports(Protocol):
     def moved(self, received: int = 0, sent: int = 0) -> None: ...
 
 
-def open_shared(root: Path, settings: Settings, may_publish: Callable[[str], bool], reporter: Reports) -> SharedStore:
-    """The store at `root` with the remote one that `settings` name behind it. Nothing is asked of that yet. Raises RemoteError."""
+def open_shared(
+    root: Path, settings: Settings | None, may_publish: Callable[[str], bool], reporter: Reports, farm: Remote | None = None
+) -> SharedStore:
+    """The store at `root` with the remote one that `settings` name behind it, and what a farm made. Raises RemoteError.
+
+    One of the two is given. Nothing is asked of either yet.
+    """
+    if settings is None:
+        assert farm is not None
+        return SharedStore(root, farm, Terms(ask=False), reporter.line)
     signer = Signer(settings.signing_key) if settings.signing_key and settings.push else None
     verifier = Verifier(settings.keys) if settings.keys else None
     terms = Terms(settings.push, may_publish, signer, verifier, Times() if settings.claim else None)
-    return SharedStore(root, connect(settings, reporter.moved), terms, reporter.line)
+    remote = connect(settings, reporter.moved)
+    return SharedStore(root, JoinedRemote(remote, farm) if farm else remote, terms, reporter.line)
 
 
 def _sliced(digests: Sequence[Digest], count: int) -> Iterator[list[Digest]]:

@@ -222,13 +222,13 @@ def _verify_results(cas: Cas) -> Iterator[str]:
         if result is None:
             _quarantine(cas, path)
             yield f"result {path.name}: cannot be read, moved to quarantine/"
-        elif not _is_foreign(path) and (lacking := _lacking(cas, result.tree, result.log)):
+        elif not _is_elsewhere(path, result) and (lacking := _lacking(cas, result.tree, result.log)):
             _quarantine(cas, path)
             yield f"result {path.name} of {result.node}: {lacking}, moved to quarantine/"
 
 
 def _verify_memos(cas: Cas) -> Iterator[str]:
-    foreign = {result.tree for path in _files(cas.root / "remote") if (result := _result(path))}
+    foreign = {result.tree for path in _result_files(cas) if (result := _result(path)) and _is_elsewhere(path, result)}
     for path in list(_files(cas.root / "filtered")):
         memo = _memo(path)
         # of another machine's tree the folders are here, and of the files those that were needed
@@ -308,6 +308,11 @@ def _result_files(cas: Cas) -> Iterator[Path]:
 
 def _is_foreign(path: Path) -> bool:
     return path.suffix == ""
+
+
+def _is_elsewhere(path: Path, result: ActionResult) -> bool:
+    """Whether files of its tree may lie on another machine alone."""
+    return _is_foreign(path) or bool(result.where)
 
 
 def _result(path: Path) -> ActionResult | None:

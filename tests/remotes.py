@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import grpc
@@ -20,6 +20,7 @@ import zstandard
 from graph.digest import Digest
 from tests.fetch_server import serving
 
+AnyApi = TypeVar("AnyApi", bound="Api")
 PB: Any = grpc.protos("tests/reapi.proto")
 
 
@@ -216,12 +217,12 @@ class Api:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "other bytes")
         return PB.WriteResponse(committed_size=committed)
 
-    def handler(self) -> grpc.GenericRpcHandler:
-        """gRPC's side of it."""
+    def table(self) -> list[tuple[str, str, Any, Callable[[Any, Any], Any], Any]]:
+        """Service, method, kind, what answers it, and its request."""
         api, stream = "build.bazel.remote.execution.v2.", "google.bytestream.ByteStream"
         unary, out, into = (grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler, grpc.stream_unary_rpc_method_handler)
         cas = f"{api}ContentAddressableStorage"
-        table = [
+        return [
             (f"{api}Capabilities", "GetCapabilities", unary, self.capabilities, PB.GetCapabilitiesRequest),
             (f"{api}ActionCache", "GetActionResult", unary, self.get_result, PB.GetActionResultRequest),
             (f"{api}ActionCache", "UpdateActionResult", unary, self.set_result, PB.UpdateActionResultRequest),
@@ -231,9 +232,12 @@ class Api:
             (stream, "Read", out, self.read, PB.ReadRequest),
             (stream, "Write", into, self.write, PB.WriteRequest),
         ]
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """gRPC's side of it."""
         made = {
             f"/{service}/{name}": kind(self.watched(name, method), request.FromString, lambda answer: answer.SerializeToString())
-            for service, name, kind, method, request in table
+            for service, name, kind, method, request in self.table()
         }
         return _Handler(made)
 
@@ -267,7 +271,13 @@ def http_cache(context: ssl.SSLContext | None = None, *, zstd: bool = False, tok
 @contextmanager
 def reapi(credentials: Any = None, *, zstd: bool = False, batch: int = 0, inlines: bool = True) -> Iterator[Api]:
     """A REAPI server that runs."""
-    api = Api(zstd=zstd, batch=batch, inlines=inlines)
+    with serve(Api(zstd=zstd, batch=batch, inlines=inlines), credentials) as api:
+        yield api
+
+
+@contextmanager
+def serve(api: AnyApi, credentials: Any = None) -> Iterator[AnyApi]:
+    """The same for an Api that is made."""
     server = grpc.server(ThreadPoolExecutor(16), handlers=(api.handler(),))
     port = server.add_secure_port("127.0.0.1:0", credentials) if credentials else server.add_insecure_port("127.0.0.1:0")
     server.start()

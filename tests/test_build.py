@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from graph.build import Build, Workshop
+from graph.build import Build, FarmProtocol, Workshop
 from graph.digest import Digest
 from graph.errors import FetchError, Interrupted, MissingBlob, PatchError, PlanError, StepFailed
 from graph.fetch import MemoryFetcher
@@ -59,11 +59,12 @@ class World:
     def __init__(self, root: Path) -> None:
         self.store = Store(root)
         self.runner = CatRunner()
+        self.farm: FarmProtocol | None = None
 
     def build(self, context: Context, plan: Plan | None = None) -> tuple[Build, Notes]:
         notes = Notes()
         archives = {source.filename: ARCHIVES[source.name] for source in context.lock if source.name in ARCHIVES}
-        workshop = Workshop(self.store, self.runner, MemoryFetcher(archives), Jobserver(2), notes, context.lock, {})
+        workshop = Workshop(self.store, self.runner, MemoryFetcher(archives), Jobserver(2), notes, context.lock, {}, self.farm)
         return Build(plan or tiny_plan(context), workshop), notes
 
     def run(self, context: Context, plan: Plan | None = None) -> list[str]:

@@ -68,7 +68,7 @@ def test_a_manifest_in_full(request: pytest.FixtureRequest) -> None:
     compare(ROOT / "tests/golden/source-zlib.txt", text, request)
 
 
-MEANING = ("globs", "trees", "archive", "patch", "nsinit")
+MEANING = ("globs", "trees", "archive", "patch", "nsinit", "farmhand")
 
 
 def test_what_decides_the_bytes_of_a_node_beside_its_manifest(request: pytest.FixtureRequest) -> None:

@@ -202,3 +202,103 @@ def test_a_note_that_is_none(data: bytes) -> None:
 def test_a_digest_has_a_plain_size(text: str) -> None:
     with pytest.raises(ValueError, match="not a digest"):
         Digest.parse("a" * 64 + "/" + text)
+
+
+PROPERTIES = st.dictionaries(TEXTS, TEXTS, max_size=3).map(lambda found: tuple(found.items()))
+
+
+def platform(properties: tuple[tuple[str, str], ...]) -> Any:
+    return PB.Platform(properties=[PB.Platform.Property(name=name, value=value) for name, value in sorted(properties)])
+
+
+@given(st.lists(TEXTS, max_size=3), st.dictionaries(TEXTS, TEXTS, max_size=3), st.lists(TEXTS, max_size=2), PROPERTIES)
+def test_a_command_is_as_protobuf_writes_it(
+    argv: list[str], env: dict[str, str], outputs: list[str], properties: tuple[tuple[str, str], ...]
+) -> None:
+    theirs = PB.Command(
+        arguments=argv,
+        environment_variables=[PB.Command.EnvironmentVariable(name=name, value=value) for name, value in sorted(env.items())],
+        platform=platform(properties) if properties else None,
+        output_paths=outputs,
+    )
+    assert reapi.encode_command(argv, env, outputs, properties) == theirs.SerializeToString(deterministic=True)
+
+
+@given(DIGESTS, DIGESTS, PROPERTIES)
+def test_an_action_is_as_protobuf_writes_it(command: Digest, root: Digest, properties: tuple[tuple[str, str], ...]) -> None:
+    theirs = PB.Action(
+        command_digest=pb(command),
+        input_root_digest=pb(root),
+        do_not_cache=True,
+        platform=platform(properties) if properties else None,
+    )
+    assert reapi.encode_action(command, root, properties) == theirs.SerializeToString(deterministic=True)
+
+
+@given(TEXTS, DIGESTS)
+def test_requests_of_an_execution_are_as_protobuf_writes_them(name: str, action: Digest) -> None:
+    theirs = PB.ExecuteRequest(instance_name=name, skip_cache_lookup=True, action_digest=pb(action))
+    assert reapi.execute_request(name, action) == theirs.SerializeToString(deterministic=True)
+    assert reapi.operation_name(name) == PB.WaitExecutionRequest(name=name).SerializeToString()
+    assert reapi.operation_name(name) == PB.CancelOperationRequest(name=name).SerializeToString()
+
+
+STATUSES = st.builds(lambda code, message: PB.Status(code=code, message=message), st.integers(0, 16), TEXTS)
+SECONDS = st.integers(0, 2**33)
+
+
+@st.composite
+def action_results(draw: Any) -> Any:
+    found = PB.ActionResult(exit_code=draw(st.integers(-1, 255)))
+    if draw(st.booleans()):
+        found.output_directories.add(path="out", tree_digest=pb(draw(DIGESTS)))
+    if draw(st.booleans()):
+        found.stdout_raw = draw(st.binary(min_size=1, max_size=9))
+    else:
+        found.stdout_digest.CopyFrom(pb(draw(DIGESTS)))
+    if draw(st.booleans()):
+        found.execution_metadata.worker = draw(TEXTS)
+        found.execution_metadata.worker_start_timestamp.seconds = draw(SECONDS)
+        found.execution_metadata.worker_start_timestamp.nanos = 500_000_000
+    return found
+
+
+@given(TEXTS, st.booleans(), STATUSES, action_results(), st.booleans())
+def test_an_operation_is_read_as_protobuf_writes_it(name: str, done: bool, status: Any, result: Any, failed: bool) -> None:
+    answer = PB.ExecuteResponse(result=result, status=status)
+    theirs = PB.Operation(name=name, done=done)
+    if failed:
+        theirs.error.CopyFrom(status)
+    elif done:
+        theirs.response.value = answer.SerializeToString()
+    found = reapi.Operation.decode(theirs.SerializeToString())
+    assert (found.name, found.done) == (name, done)
+    if failed or done:
+        assert (found.code, found.message) == (status.code, status.message)
+    if done and not failed:
+        assert found.outcome == result.SerializeToString()
+
+
+@given(action_results())
+def test_what_a_worker_gave_is_read_as_protobuf_writes_it(result: Any) -> None:
+    found = reapi.Executed.decode(result.SerializeToString())
+    assert found.status == result.exit_code % 2**32
+    assert found.tree == (ours(result.output_directories[0].tree_digest) if result.output_directories else None)
+    assert found.stdout == (result.stdout_raw or ours(result.stdout_digest))
+    assert found.stderr == b""
+    assert found.worker == result.execution_metadata.worker
+    start = result.execution_metadata.worker_start_timestamp
+    assert found.times == ({"worker_start": start.seconds + 0.5} if start.nanos else {})
+
+
+@given(st.binary(max_size=60))
+def test_no_answer_of_a_farm_ends_in_another_error(data: bytes) -> None:
+    for decode in (reapi.Operation.decode, reapi.Executed.decode):
+        with suppress(ValueError):
+            decode(data)
+
+
+def test_a_server_tells_whether_it_has_workers() -> None:
+    theirs = PB.ServerCapabilities(execution_capabilities=PB.ExecutionCapabilities(exec_enabled=True))
+    assert Capabilities.decode(theirs.SerializeToString()).executes
+    assert not Capabilities.decode(b"").executes

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from graph.errors import RemoteError
-from graph.remote.settings import Settings, parse_settings
+from graph.remote.settings import FarmSettings, Settings, parse_farm, parse_settings
 from graph.remote.sign import Signer, Verifier
 from tests.mini import Mini, nodes_done
 from tests.remotes import http_cache, reapi
@@ -67,6 +67,41 @@ def test_claims_are_for_those_who_push() -> None:
     assert given is not None and given.claim
     with pytest.raises(RemoteError, match="--claim, but nothing is pushed"):
         parse_settings(table, {}, claim=True)
+
+
+def test_a_farm_has_settings_of_its_own_and_shares_the_token(tmp_path: Path) -> None:
+    table = {"url": "https://store.example.org", "farm": "grpcs://farm.example.org:1", "farm-properties": {"b": "2", "a": "1"}}
+    environ = {"FREESTANDING_REMOTE_TOKEN": "t"}
+    server = Settings("grpcs://farm.example.org:1", token="t")
+    assert parse_farm(table, environ) == FarmSettings(server, 32, 4, (("a", "1"), ("b", "2")))
+    environ |= {"FREESTANDING_FARM": "grpcs://other:2/x", "FREESTANDING_FARM_JOBS": "5", "FREESTANDING_FARM_CORES": "2"}
+    environ["FREESTANDING_FARM_PROPERTIES"] = "OSFamily=linux unixUID=1000"
+    found = parse_farm({**table, "farm-jobs": 7}, environ)
+    assert found == FarmSettings(Settings("grpcs://other:2/x", token="t"), 5, 2, (("OSFamily", "linux"), ("unixUID", "1000")))
+    typed = parse_farm(table, environ, farm="grpcs://typed:3", jobs="9")
+    assert typed is not None
+    assert (typed.server.url, typed.jobs) == ("grpcs://typed:3", 9)
+    assert parse_farm(table, environ, farm="none") is None
+    assert parse_farm({"url": "https://store.example.org"}, {}) is None
+    assert parse_settings(table, {}) == Settings("https://store.example.org"), "a store is no farm"
+
+
+@pytest.mark.parametrize(
+    ("table", "environ", "text"),
+    [
+        ({"farm": "https://farm"}, {}, "no address of a farm"),
+        ({"farm": "grpc://farm"}, {}, "no address of a remote store"),
+        ({"farm": "grpc://farm:1", "farm-jobs": "4"}, {}, "farm-jobs is '4'"),
+        ({"farm": "grpc://farm:1", "farm-jobs": 0}, {}, "farm-jobs is 0"),
+        ({"farm": "grpc://farm:1"}, {"FREESTANDING_FARM_CORES": "many"}, "farm-cores is 'many'"),
+        ({"farm": "grpc://farm:1", "farm-properties": {"a": 1}}, {}, "farm-properties has 'a' = 1"),
+        ({"farm": "grpc://farm:1"}, {"FREESTANDING_FARM_PROPERTIES": "plain"}, "farm-properties has 'plain' = ''"),
+        ({"farm": "grpc://farm:1"}, {"FREESTANDING_REMOTE_TOKEN": "secret"}, "in the clear"),
+    ],
+)
+def test_bad_settings_of_a_farm_are_told(table: dict[str, Any], environ: dict[str, str], text: str) -> None:
+    with pytest.raises(RemoteError, match=text):
+        parse_farm(table, environ)
 
 
 BAD: list[tuple[dict[str, Any], dict[str, str], str]] = [

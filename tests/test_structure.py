@@ -16,11 +16,12 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "wire", "digest", "target", "facts", "metadata", "toml"}),
     frozenset({"node", "lock", "matrix", "policy", "globs", "patch", "suite", "staticlib", "tbd", "codesign"}),
     frozenset({"recipes", "rules", "result", "trees", "ways", "reapi"}),
-    frozenset({"plan", "explain", "picture", "trace", "table", "published"}),
+    frozenset({"plan", "explain", "picture", "trace", "table", "published", "errand"}),
     frozenset({"disk", "machine"}),
     frozenset({"store", "cas", "upkeep", "fetch", "web", "relock", "sandbox", "jobserver", "hosttools", "local"})
     | frozenset({"binaries", "macho", "archive", "audit", "compare", "binarydiff", "testrun", "report", "remote"}),
     frozenset({"build", "delivery", "verify", "shared"}),
+    frozenset({"farm"}),
     frozenset({"session"}),
     frozenset({"checks", "tasks", "commands", "changes"}),
 )
@@ -46,7 +47,7 @@ TOGETHER = {
 }
 """Halves of one module that was split for its size: the left one stands on the right one."""
 
-ALONE = {"nsinit", "enter", "pipindex", "launch"}
+ALONE = {"nsinit", "enter", "pipindex", "launch", "farmhand"}
 """Run as programs of their own: they import nothing of ours."""
 
 IO = {"os", "subprocess", "socket", "tempfile", "shutil", "requests", "lief", "threading", "http", "time", "select", "signal", "fcntl"}

@@ -41,8 +41,10 @@ class Remote(Protocol):
 
     query: int
     """Digests in one call of missing() at most."""
-    batch: tuple[int, int]
-    """Bytes and blobs in one call of read() or write() at most; a larger blob goes alone."""
+
+    @property
+    def batch(self) -> tuple[int, int]:
+        """Bytes and blobs in one call of read() or write() at most; a larger blob goes alone."""
 
     def get_result(self, action: Digest) -> bytes | None:
         """The ActionResult under a key, of at most MAX_RESULT bytes; None if there is none."""

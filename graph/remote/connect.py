@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from graph.remote.base import Moved, Remote, Watch
 from graph.remote.folder import FolderRemote
 from graph.remote.settings import Settings
+
+if TYPE_CHECKING:
+    from graph.remote.execute import RpcExecutor
 
 
 def connect(settings: Settings, moved: Moved, watch: Watch | None = None) -> Remote:
@@ -23,3 +27,10 @@ def connect(settings: Settings, moved: Moved, watch: Watch | None = None) -> Rem
     from graph.remote.rpc import RpcRemote
 
     return RpcRemote(settings, moved, watch)
+
+
+def connect_farm(settings: Settings, moved: Moved, watch: Watch | None = None) -> RpcExecutor:
+    """The farm at `settings.url`; nothing is asked of it yet. Raises RemoteError."""
+    from graph.remote.execute import RpcExecutor
+
+    return RpcExecutor(settings, moved, watch or Watch())

@@ -17,10 +17,11 @@ PAUSES = (0.3, 1.0)
 
 
 class Told:
-    """Says each thing once."""
+    """Says each thing once, of `what`."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], what: str = "remote") -> None:
         self._say = say
+        self._what = what
         self._mutex = threading.Lock()
         self._told: set[str] = set()
 
@@ -29,7 +30,7 @@ class Told:
             new = text not in self._told
             self._told.add(text)
         if new:
-            self._say(f"remote: {text}")
+            self._say(f"{self._what}: {text}")
 
 
 class Guard:

@@ -12,11 +12,15 @@ from urllib.parse import urlsplit
 from graph.errors import RemoteError, did_you_mean
 
 PLACE = "pyproject.toml: [tool.freestanding.remote]"
-NAMES = ("url", "push", "claim", "ca", "cert", "key", "token-file", "signing-key", "keys")
-"""What the table may hold; each but `keys` has a variable FREESTANDING_REMOTE_<NAME>, `url` FREESTANDING_REMOTE itself."""
+FARM = ("farm", "farm-jobs", "farm-cores", "farm-properties")
+NAMES = ("url", "push", "claim", "ca", "cert", "key", "token-file", "signing-key", "keys", *FARM)
+"""What the table may hold; each but `keys` has a variable FREESTANDING_REMOTE_<NAME>, `url` FREESTANDING_REMOTE itself, those of FARM
+FREESTANDING_FARM…"""
 YES = (True, "1", "true", "yes")
 SCHEMES = ("file", "http", "https", "grpc", "grpcs")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+FARM_FORM = "grpcs://HOST:PORT[/INSTANCE]"
+FARM_JOBS, FARM_CORES = 32, 4
 FORM = "grpcs://HOST:PORT[/INSTANCE], https://HOST[:PORT][/PATH] or file:///FOLDER"
 
 
@@ -60,6 +64,46 @@ class Settings:
         return context
 
 
+@dataclass(frozen=True, slots=True)
+class FarmSettings:
+    """A farm: a server whose workers run actions."""
+
+    server: Settings
+    jobs: int
+    """Actions at once."""
+    cores: int
+    """Cores that one action may use, of those its worker has."""
+    properties: tuple[tuple[str, str], ...]
+    """REAPI's platform properties: which workers will do, and how they run an action."""
+
+
+def parse_farm(table: Mapping[str, Any], environ: Mapping[str, str], *, farm: str = "", jobs: str = "") -> FarmSettings | None:
+    """The farm in force; `farm` and `jobs` are the command line's. None without an address, or with `none`. Raises RemoteError."""
+    given = {**_checked(table), **_variables(environ)}
+    url = farm or str(given.get("farm", ""))
+    if url in ("", "none"):
+        return None
+    if urlsplit(url).scheme not in ("grpc", "grpcs"):
+        raise RemoteError(f"{_bare(url)!r} is no address of a farm", hint=f"--farm {FARM_FORM}")
+    numbers = (_number("farm-jobs", jobs or given.get("farm-jobs", FARM_JOBS)), _number("farm-cores", given.get("farm-cores", FARM_CORES)))
+    return FarmSettings(_settings(given, environ, url), *numbers, _properties(given.get("farm-properties", {})))
+
+
+def _number(name: str, value: object) -> int:
+    if not (str(value).isdecimal() and 0 < int(str(value)) <= 1000):
+        raise RemoteError(f"{name} is {value!r}", place=PLACE, hint="a number from 1 to 1000")
+    return int(str(value))
+
+
+def _properties(given: object) -> tuple[tuple[str, str], ...]:
+    """From the table, or from the variable's NAME=VALUE words."""
+    pairs = [word.partition("=")[::2] for word in given.split()] if isinstance(given, str) else dict(given).items()  # type: ignore[call-overload]
+    for name, value in pairs:
+        if not (name and value and isinstance(value, str)):
+            raise RemoteError(f"farm-properties has {name!r} = {value!r}", place=PLACE, hint='e.g. { OSFamily = "linux" }')
+    return tuple(sorted(pairs))
+
+
 def parse_settings(
     table: Mapping[str, Any], environ: Mapping[str, str], *, url: str = "", push: bool = False, claim: bool = False
 ) -> Settings | None:
@@ -73,6 +117,10 @@ def parse_settings(
         if push:
             raise RemoteError("--push, but no remote store is named", hint=f"--remote {FORM}")
         return None
+    return _settings(given, environ, url, push=push, claim=push and (claim or given.get("claim") in YES))
+
+
+def _settings(given: Mapping[str, Any], environ: Mapping[str, str], url: str, *, push: bool = False, claim: bool = False) -> Settings:
     _check_url(url)
     texts = {name: str(given.get(name, "")) for name in ("ca", "cert", "key", "signing-key", "token-file")}
     token = environ.get("FREESTANDING_REMOTE_TOKEN", "") or (
@@ -87,27 +135,32 @@ def parse_settings(
         _token(token, url),
         texts["signing-key"],
         tuple(given.get("keys", ())),
-        push and (claim or given.get("claim") in YES),
+        claim,
     )
     if bool(settings.key) and not settings.cert:
         raise RemoteError("`key` without `cert`", place=PLACE, hint="name the certificate, too")
     return settings
 
 
+KINDS: Mapping[str, type] = {"push": bool, "claim": bool, "keys": list, "farm-jobs": int, "farm-cores": int, "farm-properties": dict}
+FORMS = {bool: "true or false", list: "a list of texts", int: "a number", dict: "a table of texts"}
+
+
 def _checked(table: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in table.items():
-        kind: type = {"push": bool, "claim": bool, "keys": list}.get(name, str)
+        kind: type = KINDS.get(name, str)
         if name not in NAMES:
             raise RemoteError(f"unknown setting {name!r}", place=PLACE, hint=did_you_mean(name, NAMES))
         if not isinstance(value, kind) or (isinstance(value, list) and not all(isinstance(one, str) for one in value)):
-            form = {"push": "true or false", "claim": "true or false", "keys": "a list of texts"}.get(name, "a text")
+            form = FORMS.get(kind, "a text")
             raise RemoteError(f"{name} is {value!r}", place=PLACE, hint=f"it must be {form}")
     return dict(table)
 
 
 def _variables(environ: Mapping[str, str]) -> dict[str, str]:
-    names = {name: f"FREESTANDING_REMOTE_{name.upper().replace('-', '_')}" for name in NAMES if name not in ("url", "keys")}
-    return {name: environ[variable] for name, variable in {**names, "url": "FREESTANDING_REMOTE"}.items() if environ.get(variable)}
+    ends = {name: name if name in FARM else f"remote-{name}" for name in NAMES if name not in ("url", "keys")} | {"url": "remote"}
+    variables = {name: f"FREESTANDING_{end.upper().replace('-', '_')}" for name, end in ends.items()}
+    return {name: environ[variable] for name, variable in variables.items() if environ.get(variable)}
 
 
 def _check_url(url: str) -> None:

