@@ -20,7 +20,7 @@ from doit.cmd_base import ModuleTaskLoader
 from graph import commands
 from graph.commands import Own, Run, options_first
 from graph.errors import UsageError
-from graph.remote.settings import NAMES
+from graph.remote.settings import VARIABLES
 from tests.mini import ROOT, Mini, commit, many, nodes_done, versions
 
 FOLDER = ROOT / "docs/ci"
@@ -89,7 +89,7 @@ def test_a_command_that_there_is_not_would_be_seen() -> None:
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_every_variable_is_one_that_is_read(name: str) -> None:
-    read = {f"FREESTANDING_REMOTE_{one.upper().replace('-', '_')}" for one in NAMES if one not in ("url", "keys")}
+    read = set(VARIABLES.values())
     for path in (ROOT / "graph").rglob("*.py"):
         read.update(re.findall(r'"(FREESTANDING_\w+)"', path.read_text()))
     named = set(re.findall(r"FREESTANDING_\w+", (FOLDER / name).read_text()))

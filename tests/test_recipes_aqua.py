@@ -191,7 +191,7 @@ def test_a_build_says_once_what_it_is_without(tmp_path: Path, sdk: Path, monkeyp
         session = given(tmp_path, sdk if with_one else None)
         lines = told[with_one] = []
         monkeypatch.setattr(session.reporter, "line", lines.append)
-        monkeypatch.setattr(session.reporter, "begin", lambda total: None)
+        monkeypatch.setattr(session.reporter, "begin", lambda total, known: None)
         names = [f"dist:{session.matrix.default(session.matrix.targets[triple])}" for triple in (*TARGETS, "x86_64-unknown-linux-gnu")]
         group = Task("dist:group", None, task_dep=names)
         Reporter(session).initialize({"dist:group": group, **{name: Task(name, None) for name in names}}, ["dist:group", names[0]])

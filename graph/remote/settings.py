@@ -14,8 +14,9 @@ from graph.errors import RemoteError, did_you_mean
 PLACE = "pyproject.toml: [tool.freestanding.remote]"
 FARM = ("farm", "farm-jobs", "farm-cores", "farm-properties")
 NAMES = ("url", "push", "claim", "ca", "cert", "key", "token-file", "signing-key", "keys", *FARM)
-"""What the table may hold; each but `keys` has a variable FREESTANDING_REMOTE_<NAME>, `url` FREESTANDING_REMOTE itself, those of FARM
-FREESTANDING_FARM…"""
+"""What the table may hold; each but `keys` has a variable (VARIABLES), e.g. FREESTANDING_REMOTE_CA, FREESTANDING_FARM."""
+_ENDS = {name: name if name in FARM else f"remote-{name}" for name in NAMES if name not in ("url", "keys")} | {"url": "remote"}
+VARIABLES = {name: f"FREESTANDING_{end.upper().replace('-', '_')}" for name, end in _ENDS.items()}
 YES = (True, "1", "true", "yes")
 SCHEMES = ("file", "http", "https", "grpc", "grpcs")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -158,9 +159,7 @@ def _checked(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _variables(environ: Mapping[str, str]) -> dict[str, str]:
-    ends = {name: name if name in FARM else f"remote-{name}" for name in NAMES if name not in ("url", "keys")} | {"url": "remote"}
-    variables = {name: f"FREESTANDING_{end.upper().replace('-', '_')}" for name, end in ends.items()}
-    return {name: environ[variable] for name, variable in variables.items() if environ.get(variable)}
+    return {name: environ[variable] for name, variable in VARIABLES.items() if environ.get(variable)}
 
 
 def _check_url(url: str) -> None:
