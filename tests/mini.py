@@ -90,8 +90,9 @@ class Checkout:
         self.settings: dict[str, str] = {}
 
     def environment(self, **more: str) -> dict[str, str]:
-        """This process's, less what would set up another store or another way to build."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("FREESTANDING_") or name == "FREESTANDING_MIRROR"}
+        """This process's, less what would set up another store or another way to build; some hundred doits compile our code once."""
+        less = [name for name in os.environ if name.startswith("FREESTANDING_") and name != "FREESTANDING_MIRROR"]
+        kept = {name: value for name, value in os.environ.items() if name not in (*less, "PYTHONDONTWRITEBYTECODE")}
         return {**kept, "PYTHONPATH": str(self.root), **self.settings, **more}
 
     def start(self, *argv: str, **more: str) -> subprocess.Popen[str]:
