@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import unified_diff
@@ -14,6 +15,8 @@ from graph.facts import Format, format_of
 
 SHOWN = 6
 """Names, or changed lines, that are told of one place."""
+COVERED, SMALL = 8, 1 << 20
+"""Times that symbols may cover their section, and bytes that they always may."""
 _LINES = 20_000
 """A text with more lines is compared by its bytes: difflib takes time that grows with their square."""
 _AR = b"!<arch>\n"
@@ -28,6 +31,7 @@ class Section:
 
     data: bytes
     symbols: Mapping[str, bytes]
+    """Digests of their bytes."""
 
 
 def differences(ours: bytes, theirs: bytes) -> Iterator[str]:
@@ -105,29 +109,31 @@ def _of_members(ours: bytes, theirs: bytes) -> Iterator[str]:
 def _members(library: bytes) -> dict[str, bytes]:
     """Bytes of each member by its name (twice the same: numbered), as far as the library can be read. Names of GNU's and of BSD's form."""
     found: dict[str, bytes] = {}
+    counts: dict[str, int] = {}
     names, at = b"", len(_AR)
-    while at + _AR_HEADER <= len(library) and library[at + 48 : at + 58].strip().isdigit():
+    while at + _AR_HEADER <= len(library) and _digits(library[at + 48 : at + 58].decode(errors="replace").strip()):
         name, size = library[at : at + 16].decode(errors="replace").rstrip(), int(library[at + 48 : at + 58])
         body = library[at + _AR_HEADER : at + _AR_HEADER + size]
         at += _AR_HEADER + size + size % 2
         if name == "//":
             names = body
             continue
-        if name.startswith("#1/") and name[3:].isdigit():
+        if name.startswith("#1/") and _digits(name[3:]):
             name, body = body[: int(name[3:])].rstrip(b"\0").decode(errors="replace"), body[int(name[3:]) :]
-        elif name.startswith("/") and name[1:].isdigit():
+        elif name.startswith("/") and _digits(name[1:]):
             name = names[int(name[1:]) :].split(b"/\n")[0].decode(errors="replace")
-        found[_once(name.rstrip("/") or "index", found)] = body
+        found[once(name.rstrip("/") or "index", counts)] = body
     return found
 
 
-def _once(name: str, known: Mapping[str, object]) -> str:
-    """The name itself, or with a number where it is known already."""
-    count = 2
-    unique = name
-    while unique in known:
-        unique, count = f"{name} ({count})", count + 1
-    return unique
+def _digits(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def once(name: str, counts: dict[str, int]) -> str:
+    """The name itself, or with a number where it was counted already."""
+    counts[name] = counts.get(name, 0) + 1
+    return name if counts[name] == 1 else f"{name} ({counts[name]})"
 
 
 def _of_text(ours: bytes, theirs: bytes) -> list[str]:
@@ -157,11 +163,12 @@ def _elf(data: bytes) -> dict[str, Section]:
         if symbol.name and symbol.type in (lief.ELF.Symbol.TYPE.FUNC, lief.ELF.Symbol.TYPE.OBJECT):
             starts.setdefault(int(symbol.shndx), []).append((int(symbol.value), int(symbol.size), str(symbol.name)))
     found: dict[str, Section] = {}
+    counts: dict[str, int] = {}
     for number, section in enumerate(elf.sections):
         content = b"" if section.type == lief.ELF.Section.TYPE.NOBITS else data[section.offset : section.offset + section.size]
         base = int(section.virtual_address)
-        named = {name: content[value - base : value - base + size] for value, size, name in starts.get(number, ())}
-        found[_once(str(section.name), found)] = Section(content, named)
+        places = [(name, value - base, value - base + size) for value, size, name in starts.get(number, ())]
+        found[once(str(section.name), counts)] = Section(content, _named(content, places))
     return found
 
 
@@ -173,13 +180,23 @@ def _macho(data: bytes) -> dict[str, Section]:
         return {}
     starts = sorted((int(symbol.value), str(symbol.name)) for symbol in macho.symbols if symbol.name and symbol.value)
     found: dict[str, Section] = {}
+    counts: dict[str, int] = {}
     for section in macho.sections:
         first, size = int(section.virtual_address), int(section.size)
         content = data[section.offset : section.offset + size] if section.offset else b""
         inside = [(value - first, name) for value, name in starts if first <= value < first + size]
-        named = {name: content[at:end] for (at, name), (end, _) in pairwise([*inside, (size, "")])}
-        found[_once(f"{section.segment_name},{section.name!s}", found)] = Section(content, named)
+        places = [(name, at, end) for (at, name), (end, _) in pairwise([*inside, (size, "")])]
+        found[once(f"{section.segment_name},{section.name!s}", counts)] = Section(content, _named(content, places))
     return found
+
+
+def _named(content: bytes, places: Iterable[tuple[str, int, int]]) -> dict[str, bytes]:
+    """Digest of each named part. None where they cover the section many times, which no compiler's do, and which would take for ever."""
+    places = [(name, max(0, at), end) for name, at, end in places]
+    if sum(end - at for _, at, end in places) > COVERED * len(content) + SMALL:
+        return {}
+    view = memoryview(content)
+    return {name: hashlib.sha256(view[at:end]).digest() for name, at, end in places}
 
 
 _READERS = {Format.ELF: _elf, Format.MACHO: _macho}

@@ -17,20 +17,18 @@ from urllib.parse import quote
 from graph import archive, patch
 from graph.digest import FIXED_MTIME, Digest, canonical
 from graph.errand import Farmed, Phase
-from graph.errors import FreestandingError, Interrupted, MissingBlob, PatchError, PlanError, StepFailed, StoreError, UnpackError
+from graph.errors import FreestandingError, Interrupted, MissingBlob, PatchError, PlanError, StoreError, UnpackError
+from graph.failures import no_output, step_failed
 from graph.fetch import FetcherProtocol
 from graph.jobserver import Jobserver
 from graph.lock import Lock
 from graph.node import Fetch, File, Input, Manifest, Node, Run, Unpack, key, manifest
 from graph.plan import Plan, deep_keys
 from graph.result import ActionResult
-from graph.sandbox import Job, Mount, Runner, explain_failure
+from graph.sandbox import Job, Mount, Runner
 from graph.store import StoreProtocol
 
 T = TypeVar("T")
-
-TAIL_LINES = 25
-"""Lines of a failed step's log that are shown."""
 
 
 class Observer(Protocol):
@@ -118,6 +116,7 @@ class Build:
         self._store = workshop.store
         self._results: dict[str, ActionResult] = {}
         self._deep: dict[str, str] = {}
+        self._ageing: set[str] = set()
         self._stop = threading.Event()
         self._mending = threading.RLock()
         self._made_again: set[str] = set()
@@ -165,7 +164,8 @@ class Build:
         A node whose result was made of the very same plan counts as realised, and what is behind it is not looked at.
         """
         names = tuple(names)
-        self._deep.update(deep_keys(self.plan, names, self._shop.tools))
+        trust = f".{self._store.trust}" if self._store.trust else ""
+        self._deep.update((name, deep + trust) for name, deep in deep_keys(self.plan, names, self._shop.tools).items())
         found: set[str] = set()
         todo = [*names]
         while todo:
@@ -173,7 +173,15 @@ class Build:
             if name not in found:
                 found.add(name)
                 todo.extend(() if self._is_known(name) else (given.node for given in self.plan[name].inputs))
+        self._keep_young()
         return tuple(name for name in self.plan.nodes if name in found)
+
+    def _keep_young(self) -> None:
+        """Note, once a day, that what is behind known results is used, or gc would drop what the next change needs."""
+        behind = self.plan.closure(self._ageing)
+        self._ageing.clear()
+        for name in behind:
+            self._store.result(self._store.last(name, self._deep[name]) or "")
 
     def _is_known(self, name: str) -> bool:
         last = self._store.last(name, self._deep[name])
@@ -182,9 +190,7 @@ class Build:
         if result is None:
             return False
         if not young:
-            # once a day, or gc would drop what the next change needs
-            for behind in self.plan.closure([name]):
-                self._store.result(self._store.last(behind, self._deep[behind]) or "")
+            self._ageing.add(name)
         self._keep(name, result)
         self._shop.observer.cached(name)
         return True
@@ -314,7 +320,9 @@ class Build:
             raise
         end = time.time()
         self.spans.append(Span(name, start, end, phases, result.where))
-        return replace(result, seconds=round(end - start, 3))
+        # a farm's sandbox does not mend what was put into it
+        hermetic = result.hermetic and all(self.result(given.node).hermetic for given in node.inputs)
+        return replace(result, seconds=round(end - start, 3), hermetic=hermetic)
 
     def _sent(self, farm: FarmProtocol, node: Node, lines: Manifest) -> tuple[ActionResult, tuple[Phase, ...]]:
         """The node's result from a farm, or from here when that cannot run it."""
@@ -326,9 +334,9 @@ class Build:
         if farmed.status != 0:
             log = self._store.blob_path(farmed.log)
             assert log is not None
-            raise _step_failed(node, node.action, farmed.step, farmed.status, self._keep_log(node.name, log))
+            raise step_failed(node, node.action, farmed.step, farmed.status, self._keep_log(node.name, log))
         if farmed.tree is None:
-            raise _no_output(node, node.action)
+            raise no_output(node, node.action)
         return ActionResult(node.name, key(lines), farmed.tree, 0.0, True, lines, farmed.log, farmed.where), farmed.phases
 
     def _farm_for(self, node: Node, lines: Manifest) -> FarmProtocol | None:
@@ -397,10 +405,10 @@ class Build:
         if self._stop.is_set():
             raise Interrupted(f"{node.name} was interrupted")
         if outcome.status != 0:
-            raise _step_failed(node, action, outcome.failed_step or 0, outcome.status, self._keep_log(node.name, job.log))
+            raise step_failed(node, action, outcome.failed_step or 0, outcome.status, self._keep_log(node.name, job.log))
         out = job.root / action.output
         if not out.is_dir():
-            raise _no_output(node, action)
+            raise no_output(node, action)
         return self._store.put_tree(out, move=True), outcome.hermetic, log
 
     def _keep_log(self, name: str, log: Path) -> Path:
@@ -473,21 +481,3 @@ def _apply_patch(tree: Path, name: str, data: bytes) -> None:
         else:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
-
-
-def _no_output(node: Node, action: Run) -> StepFailed:
-    return StepFailed(f"the steps ended well but made no {action.output}/", place=node.name, hint=f"doit shell {node.name}")
-
-
-def _step_failed(node: Node, action: Run, number: int, status: int, log: Path) -> StepFailed:
-    tail = log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
-    step = action.steps[number]
-    what = [
-        f"step {number + 1} of {len(action.steps)} ended with status {status}: {' '.join(step.argv)}",
-        *("  | " + line for line in tail),
-    ]
-    undeclared = explain_failure("\n".join(tail), action.tools)
-    if undeclared:
-        what.append(f"  {undeclared}")
-    what.append(f"  log: {log}")
-    return StepFailed("\n".join(what), place=node.name, hint=f"doit shell {node.name}")

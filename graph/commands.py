@@ -90,6 +90,13 @@ class Run(DoitRun):  # type: ignore[misc]
         {"name": "farm", "long": "farm", "type": str, "default": "", "help": "URL of a build farm to run nodes, or none"},
         {"name": "farm_jobs", "long": "farm-jobs", "type": str, "default": "", "help": "nodes that the farm may have at once"},
         {"name": "push", "long": "push", "type": bool, "default": False, "help": "give results to the remote store, too"},
+        {
+            "name": "closure",
+            "long": "closure",
+            "type": bool,
+            "default": False,
+            "help": "make also what is behind results that are there",
+        },
         {"name": "claim", "long": "claim", "type": bool, "default": False, "help": "with --push: what another machine makes is waited for"},
     )
 
@@ -111,7 +118,7 @@ class Run(DoitRun):  # type: ignore[misc]
         args = current.task_names(args)
         if not args:
             print("nothing chosen; doit list shows what there is, e.g. doit " + next(iter(current.groups)))
-        current.choose(args)
+        current.choose(args, whole=params["closure"])
         try:
             status = super().execute(params, args)
         except KeyboardInterrupt:
@@ -221,7 +228,7 @@ class Explain(Own):
     def execute(self, opt_values: Any, pos_args: list[str]) -> int:
         current = here()
         for name in _named(current, pos_args):
-            missing = current.look_up([name])
+            missing = current.look_up([name], whole=False)
             dists = (cell for cell in current.cells if name == f"dist:{cell}")
             for line in (*explanation(current, name, missing), *remarks(dists)):
                 print(line)
@@ -288,7 +295,7 @@ def ready(current: Session, names: Sequence[str]) -> None:
     """Realise from the store what `names` need. Raises UsageError when something was not built yet."""
     missing = current.look_up(names)
     if missing:
-        raise UsageError(f"{len(missing)} nodes must be built first", hint=f"doit {' '.join(names)}")
+        raise UsageError(f"{len(missing)} nodes must be built first", hint=f"doit run --closure {' '.join(names)}")
 
 
 class Verify(Own):
@@ -333,11 +340,12 @@ def against(current: Session, published: str, names: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="freestanding-verify-") as folder:
         # before hours of building: is it there at all
         theirs = obtain(published, Path(folder))
-        current.remote_url = "none"
-        built = subprocess.run([sys.executable, "-m", "doit", "run", "--remote", "none", names[0]], cwd=current.root, check=False)
+        current.remote_url = current.farm_url = "none"
+        argv = [sys.executable, "-m", "doit", "run", "--remote", "none", "--farm", "none", names[0]]
+        built = subprocess.run(argv, cwd=current.root, check=False)
         if built.returncode:
             return built.returncode
-        ready(current, names)
+        current.look_up(names, whole=False)
         ours = twin(published, current.archives(names[0]))
         lines = compare(ours, theirs)
         print("\n".join([*lines, f"{'DIFFERS' if lines else 'same'} {ours.name} {hash_file(ours).hash}"]))

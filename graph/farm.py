@@ -6,6 +6,7 @@ Whatever the farm does, the worst is that a node runs here: `Guard` says so once
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 import time
@@ -29,6 +30,8 @@ HAND = Path(__file__).with_name("farmhand.py")
 POLL_SECONDS = 0.1
 NOT_FOUND = (126, 127)
 """Exit statuses of a command that cannot be run, as shells and env(1) have them."""
+
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 Forgetting = Callable[[str], AbstractContextManager[None]]
 """Within it, a MissingBlob is about the output of the node of this name."""
@@ -101,7 +104,7 @@ class Farm:
         except MissingInput:
             self._there.clear()
             raise
-        return self._taken(executed, (began, sent))
+        return self._taken(executed, len(run.steps), (began, sent))
 
     # what goes there
 
@@ -160,13 +163,13 @@ class Farm:
 
     # what comes back
 
-    def _taken(self, executed: Executed, upload: tuple[float, float]) -> Farmed:
+    def _taken(self, executed: Executed, steps: int, upload: tuple[float, float]) -> Farmed:
         """What the worker gave, as results of ours. Raises Fault unless our own program there tells how the steps ended."""
         report = self._bytes(executed.stderr).decode(errors="replace").splitlines()
         told = {word: rest for word, _, rest in (line.partition(" ") for line in report)}
         if "error" in told:
             raise Fault("closed", f"a worker cannot make the sandbox ({told['error']}; docs/farm.md: what a worker needs)")
-        status = int(told["done"]) if told.get("done", "").isdecimal() else None
+        status = int(_number(told, "done")) if "done" in told else None
         if status is None or (status == 0) != (executed.status == 0):
             kind = "closed" if executed.status in NOT_FOUND else "transient"
             last = report[-1][:160] if report else "it said nothing"
@@ -178,8 +181,16 @@ class Farm:
             # a moment ago it was there: unlike what expired, that tells something of the farm
             raise Fault("transient", "what a worker made is not there") if fault.kind == "gone" else fault from None
         where = " ".join(filter(None, (self._settings.server.url, executed.worker)))
-        phases = phases_of(executed.times, float(told.get("staged", 0)), upload, time.time())
-        return Farmed(status, int(told.get("step", 0)), tree, log, where, phases)
+        phases = phases_of(executed.times, _number(told, "staged"), upload, time.time())
+        return Farmed(status, min(int(_number(told, "step")), steps - 1), tree, log, where, phases)
 
     def _bytes(self, printed: Digest | bytes) -> bytes:
         return printed if isinstance(printed, bytes) else self._store.take_blob(printed)
+
+
+def _number(told: Mapping[str, str], word: str) -> float:
+    """What a worker reports; 0 where it does not. Raises Fault."""
+    text = told.get(word, "0")
+    if not _NUMBER.fullmatch(text):
+        raise Fault("wrong", f"a worker reports {word} {text[:40]!r}")
+    return float(text)

@@ -280,12 +280,12 @@ class Session:
         local = [name for name, source in fetches.items() if not self.lock.sources[source].ways]
         return frozenset((*local, *self.plan.users(local)))
 
-    def choose(self, tasks: Iterable[str]) -> None:
-        """Set `chosen` for a run of these tasks (as task_names() gives them)."""
+    def choose(self, tasks: Iterable[str], *, whole: bool = False) -> None:
+        """Set `chosen` for a run of these tasks (as task_names() gives them); `whole`: all that they are made from."""
         nodes = [node for task in tasks for node in self._nodes_of(task)]
         # what is pushed may be anything that the store here has
         pushes = isinstance(self.store, SharedStore) and self.store.pushes
-        self.chosen = frozenset(self.plan.closure(nodes) if pushes else self.build.needed(nodes))
+        self.chosen = frozenset(self.plan.closure(nodes) if pushes or whole else self.build.needed(nodes))
 
     def _nodes_of(self, task: str) -> tuple[str, ...]:
         """The nodes that a task stands for, or needs."""
@@ -399,11 +399,14 @@ class Session:
         except (OSError, ValueError):
             raise UsageError("no run is recorded in this store", hint="doit " + next(iter(self.groups))) from None
 
-    def look_up(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Realise from the store alone what it has of `names` and their inputs; the nodes that would run, in order."""
-        closure = self.plan.closure(names)
-        self.look_ahead(closure)
-        return tuple(name for name in closure if not self.build.is_cached(name))
+    def look_up(self, names: Iterable[str], *, whole: bool = True) -> tuple[str, ...]:
+        """Realise from the store alone what it has of `names` and their inputs; the nodes that would run, in order.
+
+        Not `whole`: less what is behind known results, as a run looks at it.
+        """
+        nodes = self.plan.closure(names) if whole else self.build.needed(names)
+        self.look_ahead(nodes)
+        return tuple(name for name in nodes if not self.build.is_cached(name))
 
     @cached_property
     def delivery(self) -> Delivery:

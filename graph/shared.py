@@ -6,7 +6,6 @@ trees first the folders come, in one Tree message, when a filter asks; the files
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -21,6 +20,7 @@ from graph.errors import StoreError
 from graph.published import MAX_RESULT, MAX_TREE, Note, folders_of, foreign_tree, result_of, tree_of
 from graph.reapi import Outcome
 from graph.remote.base import Blob, Fault, Feed, Remote, grouped
+from graph.remote.checked import checking, malformed
 from graph.remote.claims import Claims, Times, marks_of
 from graph.remote.connect import connect
 from graph.remote.guard import Guard, Told
@@ -28,7 +28,7 @@ from graph.remote.joined import JoinedRemote
 from graph.remote.settings import Settings
 from graph.remote.sign import Signer, Verifier
 from graph.result import ActionResult
-from graph.store import Store, Turn
+from graph.store import Store, Turn, young
 from graph.trees import Entry, Filtered
 
 TRANSFERS = 12
@@ -60,10 +60,10 @@ class Terms:
 class SharedStore(Store):
     """A local store with a remote one behind it. Whatever the remote does, the worst is a miss: `Guard` says so once."""
 
-    def __init__(self, root: Path, remote: Remote, terms: Terms, say: Callable[[str], None]) -> None:
+    def __init__(self, root: Path, remote: Remote, terms: Terms, say: Callable[[str], None], farm: Remote | None = None) -> None:
         super().__init__(root, say)
         self.results = self.pushed = 0
-        self._remote = remote
+        self._remote = JoinedRemote(remote, farm) if farm else remote
         self._terms = terms
         told = Told(say)
         self._reading, self._writing = Guard(told, "read from"), Guard(told, "written to")
@@ -88,9 +88,20 @@ class SharedStore(Store):
         if found is not None and found.hermetic:
             self._offer(found)
             return found
-        if key in self._refused:
+        if key in self._refused or not self._terms.ask:
             return found
         return self._kept(key) or self._asked(key, size) or found
+
+    @property
+    def trust(self) -> str:
+        """See StoreProtocol."""
+        if not self._terms.ask:
+            return ""
+        return self._terms.verifier.fingerprint if self._terms.verifier else "any"
+
+    def is_young(self, key: str) -> bool:
+        """See Store."""
+        return super().is_young(key) or young(self.foreign_path(key))
 
     def publish(self, result: ActionResult) -> None:
         """Keep a result, and push it if that is wanted, in the background."""
@@ -125,7 +136,7 @@ class SharedStore(Store):
         value = self._remote.get_result(Digest(key, size))
         if value is None:
             return None
-        with _malformed("a result"):
+        with malformed("a result"):
             outcome = self._inlined(Outcome.decode(value))
         found = self._admitted(key, outcome)
         if found is not None:
@@ -136,7 +147,7 @@ class SharedStore(Store):
 
     def _admitted(self, key: str, outcome: Outcome) -> ActionResult | None:
         """The result in an ActionResult from outside; None if its signature is not good. Raises Fault when it is malformed."""
-        with _malformed("a result"):
+        with malformed("a result"):
             note = Note.decode(outcome.contents)
             found = result_of(key, note, outcome)
         if self._terms.verifier is not None and not self._terms.verifier.accepts(note):
@@ -223,7 +234,7 @@ class SharedStore(Store):
 
         def bring() -> None:
             data = self._download(self._trees[root], MAX_TREE)
-            with _malformed("a tree"):
+            with malformed("a tree"):
                 folders = folders_of(root, data)
             for folder in folders.values():
                 self.cas.put(folder)
@@ -242,7 +253,7 @@ class SharedStore(Store):
     def take_tree(self, message: Digest) -> Digest:
         """Root of the tree whose Tree message is there: its folders are kept, its files come when they are asked for. Raises Fault."""
         data = self._download(message, MAX_TREE)
-        with _malformed("a tree"):
+        with malformed("a tree"):
             root, folders = foreign_tree(data)
         for folder in folders.values():
             self.cas.put(folder)
@@ -267,7 +278,7 @@ class SharedStore(Store):
                 with guarded(self.root):
                     part = stack.enter_context(self.cas.temporary())
                     file = stack.enter_context(part.open("xb"))
-                with _checking(digest, lambda chunk: self._append(file, chunk)) as feed:
+                with checking(digest, lambda chunk: self._append(file, chunk)) as feed:
                     yield feed
                 with guarded(self.root):
                     file.close()
@@ -310,7 +321,7 @@ class SharedStore(Store):
         @contextmanager
         def receive(asked: Digest) -> Iterator[Feed]:
             parts.clear()
-            with _checking(asked, parts.append) as feed:
+            with checking(asked, parts.append) as feed:
                 yield feed
 
         if digest.size:
@@ -455,36 +466,8 @@ def open_shared(
     verifier = Verifier(settings.keys) if settings.keys else None
     terms = Terms(settings.push, may_publish, signer, verifier, Times() if settings.claim else None)
     remote = connect(settings, reporter.moved)
-    return SharedStore(root, JoinedRemote(remote, farm) if farm else remote, terms, reporter.line)
+    return SharedStore(root, remote, terms, reporter.line, farm)
 
 
 def _sliced(digests: Sequence[Digest], count: int) -> Iterator[list[Digest]]:
     return (list(digests[start : start + count]) for start in range(0, len(digests), count))
-
-
-@contextmanager
-def _malformed(what: str) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise Fault("wrong", f"{what} that is none: {str(error)[:100]}") from None
-
-
-@contextmanager
-def _checking(digest: Digest, keep: Callable[[bytes], object]) -> Iterator[Feed]:
-    """Hash what is fed, and hand it on. Raises Fault on a byte too many, and at the end if it is not the blob."""
-    state, size = hashlib.sha256(), 0
-
-    def feed(chunk: bytes) -> None:
-        nonlocal size
-        size += len(chunk)
-        if size > digest.size:
-            raise Fault("wrong", f"blob {digest}: more bytes than that came")
-        state.update(chunk)
-        keep(chunk)
-
-    yield feed
-    if size < digest.size:
-        raise Fault("transient", f"blob {digest}: only {size} bytes came")
-    if state.hexdigest() != digest.hash:
-        raise Fault("wrong", f"blob {digest}: wrong bytes came")

@@ -58,6 +58,11 @@ class StoreProtocol(Protocol):
     def copy_tree(self, digest: Digest, dest: Path) -> None: ...
     def result(self, key: str, size: int = 0) -> ActionResult | None: ...
     def is_young(self, key: str) -> bool: ...
+    @property
+    def trust(self) -> str:
+        """Whose results, besides this machine's own, are used: what was made of some is known only where the same are."""
+        ...
+
     def publish(self, result: ActionResult) -> None: ...
     def forget(self, key: str) -> None: ...
     def last(self, node: str, deep: str = "") -> str | None: ...
@@ -236,16 +241,19 @@ class Store:
         self._make_young(path)
         return found
 
+    @property
+    def trust(self) -> str:
+        """See StoreProtocol: no result but this machine's own is used."""
+        return ""
+
     def is_young(self, key: str) -> bool:
-        """Whether it was used within a day."""
-        with suppress(OSError):
-            return time.time() - self._result_path(key).stat().st_mtime <= DAY
-        return False
+        """Whether the result of this key was used within a day."""
+        return young(self._result_path(key))
 
     def _make_young(self, path: Path) -> None:
         """Note that this result is used, for gc."""
-        with suppress(OSError):
-            if time.time() - path.stat().st_mtime > DAY:
+        if not young(path):
+            with suppress(OSError):
                 os.utime(path)
 
     def publish(self, result: ActionResult) -> None:
@@ -333,6 +341,13 @@ class Store:
             copy.write_bytes(data)
             path.parent.mkdir(parents=True, exist_ok=True)
             copy.rename(path)
+
+
+def young(path: Path) -> bool:
+    """Whether a file was used, which its mtime tells, within a day."""
+    with suppress(OSError):
+        return time.time() - path.stat().st_mtime <= DAY
+    return False
 
 
 def _link(blob: Path, path: Path, executable: bool) -> None:

@@ -10,14 +10,14 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from graph.cas import Cas, owner_executable
 from graph.digest import Digest
 from graph.disk import guarded, hash_file
-from graph.errors import StoreError
+from graph.errors import DiskFull, StoreError
 from graph.published import Note
 from graph.reapi import Outcome
 from graph.result import ActionResult
@@ -91,11 +91,11 @@ def gc(cas: Cas, keep_days: float, max_size: int | None) -> Cleaned:
 
     Raises StoreError if another process uses the store.
     """
-    with cas.exclusive(), guarded(cas.root):
+    with cas.exclusive(), guarded(cas.root), cas.temporary() as place, _told(place):
         cas.forget_directories()
         cas.sweep()
         oldest = time.time() - keep_days * DAY
-        live = _mark(cas, oldest, max_size)
+        live = _mark(cas, oldest, max_size, place)
         results = _remove(path for path in _result_files(cas) if path.stem not in live.keys)[0]
         _remove(path for path in _files(cas.root / "last") if _text(path).partition(" ")[0] not in live.keys)
         _remove(path for path in _files(cas.root / "filtered") if path not in live.memos)
@@ -122,14 +122,28 @@ def verify(cas: Cas) -> list[str]:
         return [*_verify_blobs(cas), *_verify_results(cas), *_verify_memos(cas), *_verify_checkouts(cas)]
 
 
+@contextmanager
+def _told(place: Path) -> Iterator[None]:
+    """What SQLite cannot do as an error of the store's; nothing was deleted then."""
+    try:
+        yield
+    except ImportError as error:
+        raise StoreError(f"this Python cannot clean a store: {error}", hint="use one that has the module sqlite3") from None
+    except Exception as error:
+        # (sqlite3.Error, of a module that is not imported here)
+        if type(error).__module__ != "sqlite3":
+            raise
+        raise DiskFull(f"no marks can be kept: {error}", place=str(place), hint="free some space") from error
+
+
 class _Marked:
     """A set of blobs that may be millions: SQLite keeps it in a temporary file, and little of it in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
         # a Python may be built without it, and needs it for gc only
         import sqlite3
 
-        self._db = sqlite3.connect("", isolation_level=None)
+        self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("CREATE TABLE blobs (name BLOB PRIMARY KEY) WITHOUT ROWID")
 
@@ -149,16 +163,16 @@ def _packed(blob: Blob) -> bytes:
 class _Live:
     """What is kept; grows while results are marked, youngest first."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: Path) -> None:
         self.keys: set[str] = set()
         self.roots: set[str] = set()
         self.memos: set[Path] = set()
-        self.blobs = _Marked()
+        self.blobs = _Marked(place)
         self.bytes = 0
 
 
-def _mark(cas: Cas, oldest: float, max_size: int | None) -> _Live:
-    live = _Live()
+def _mark(cas: Cas, oldest: float, max_size: int | None, place: Path) -> _Live:
+    live = _Live(place)
     memos: dict[Digest, list[tuple[Path, Digest]]] = {}
     for path in _files(cas.root / "filtered"):
         if (memo := _memo(path)) is not None:

@@ -16,6 +16,9 @@ from graph.plan import Plan
 from graph.store import StoreProtocol
 from graph.web import Failed, Place, Timeouts, Web
 
+LIMIT = 2 * 1024**3
+"""Bytes of a published archive."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -88,7 +91,13 @@ def obtain(published: str, folder: Path, web: Web | None = None) -> Path:
 def _download(url: str, path: Path, web: Web) -> Path:
     try:
         with path.open("wb") as file:
-            web.measure(Place(url), file.write)
+
+            def keep(chunk: bytes) -> None:
+                if file.tell() + len(chunk) > LIMIT:
+                    raise Failed("wrong", f"has more than {LIMIT} bytes")
+                file.write(chunk)
+
+            web.measure(Place(url), keep)
     except Failed as failed:
         raise FetchError(failed.why, place=url, hint="try the address in a browser, or give the path of a downloaded archive") from None
     return path

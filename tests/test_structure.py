@@ -20,7 +20,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"disk", "machine"}),
     frozenset({"store", "cas", "upkeep", "fetch", "web", "relock", "sandbox", "jobserver", "hosttools", "local"})
     | frozenset({"binaries", "macho", "archive", "audit", "compare", "binarydiff", "testrun", "report", "remote"}),
-    frozenset({"build", "delivery", "verify", "shared"}),
+    frozenset({"build", "failures", "delivery", "verify", "shared"}),
     frozenset({"farm"}),
     frozenset({"session"}),
     frozenset({"checks", "tasks", "commands", "changes"}),
@@ -41,6 +41,7 @@ TOGETHER = {
     ("binaries", "macho"),
     ("picture", "plan"),
     ("verify", "build"),
+    ("build", "failures"),
     ("delivery", "build"),
     ("tasks", "checks"),
     ("commands", "changes"),

@@ -110,6 +110,8 @@ def parse_settings(
 ) -> Settings | None:
     """The settings in force; `url`, `push` and `claim` are the command line's. None without a URL, or with `none`. Raises RemoteError."""
     given = {**_checked(table), **_variables(environ)}
+    if url == "none":
+        return None
     url = url or str(given.get("url", ""))
     push = push or given.get("push") in YES
     if claim and not push:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,8 @@ class Verifier:
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = [_public(key) for key in keys]
+        self.fingerprint = hashlib.sha256(b"".join(sorted(key.public_bytes_raw() for key in self._keys))).hexdigest()
+        """Of all the keys together."""
 
     def accepts(self, note: Note) -> bool:
         """Whether one of the keys signed this."""
