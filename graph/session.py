@@ -444,8 +444,9 @@ class Session:
         return self.delivery.archives(name)
 
     def files_of(self, name: str, end: str) -> Iterator[tuple[str, Path]]:
-        """Files in the tree of a realised node whose path ends so, and where the store has their bytes. Raises MissingBlob."""
-        for entry in self.store.tree(self.build.result(name).tree):
+        """Files in a node's tree whose path ends so, and where the store has their bytes. Raises MissingBlob."""
+        # what a run did not have to look at is looked up now
+        for entry in self.store.tree(self.build.mending(lambda: self.build.result(name).tree)):
             if entry.digest and entry.kind == "file" and entry.path.endswith(end):
                 blob = self.store.blob_path(entry.digest, entry.executable)
                 if blob is None:

@@ -52,7 +52,7 @@ def _stubs(ctx: Context) -> tuple[Node, ...]:
             f"libc:{ctx.triple}",
             Run((step,), environment(ctx), tools=("posix",)),
             inputs=(Input("toolchain:zig", "zig"),),
-            files=_scripts(ctx, "make.sh", "builtins.sh", "complex.c", "doubledouble.c"),
+            files=_scripts(ctx, "make.sh", "builtins.sh", "complex.c", "doubledouble.c", "lockfree.c"),
             platform=ctx.host.platform,
         ),
     )

@@ -10,6 +10,7 @@
 
 static _Atomic uint64_t wide;
 static _Thread_local int own;
+static _Atomic uint64_t *volatile somewhere = &wide;
 volatile double two = 2;
 volatile long double three = 3;
 volatile uint64_t big = 12345678901234567u;
@@ -30,6 +31,7 @@ int main(void) {
     for (int i = 0; i < 4; i++)
         pthread_join(threads[i], &each);
     printf("atomic %" PRIx64 " own %d\n", (uint64_t)wide, (int)(intptr_t)each);
+    printf("lock-free %d\n", (int)__atomic_is_lock_free(sizeof wide, somewhere));
     printf("exp %.15g root %.15Lg seventh %.15Lg scaled %.15Lg\n", exp(two), sqrtl(three), three / 7, three * (long double)big);
     printf("whole %" PRId64 " %" PRIu64 "\n", (int64_t)(three * -1e12L), (uint64_t)(three * 6e18L));
     double complex z = two + 3.0 * I, ratio = z * z / (1.0 + I * two / 2);

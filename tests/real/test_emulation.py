@@ -21,14 +21,16 @@ from tests.mini import Checkout
 
 PROGRAM = Path(__file__).with_name("emulation.c")
 FOREIGN = tuple(
-    f"{row}-unknown-linux-{libc}" for row, libc in (("armv7", "gnueabihf"), ("ppc64le", "gnu"), ("riscv64", "gnu"), ("s390x", "gnu"))
+    f"{row}-unknown-linux-{libc}"
+    for row, libc in (("i686", "gnu"), ("armv7", "gnueabihf"), ("ppc64le", "gnu"), ("riscv64", "gnu"), ("s390x", "gnu"))
 )
-"""32 bits, IBM's long double, an ABI that flags name, big-endian: aarch64 runs as a whole, and full_matrix.py does the others."""
+"""Twice 32 bits, IBM's long double, an ABI that flags name, big-endian: aarch64 runs as a whole, and full_matrix.py does the others."""
 WIDE_TIME = ("-D_FILE_OFFSET_BITS=64", "-D_TIME_BITS=64")
 """What asks for 64-bit time on 32-bit machines, as configure scripts do: headers of a glibc without it must not know the second."""
 BIG = 12345678901234567
 SAID = [
     "atomic fa000000fa0 own 1000",
+    "lock-free 1",
     "exp 7.38905609893065 root 1.73205080756888 seventh 0.428571428571429 scaled 3.70370367037037e+16",
     "whole -3000000000000 18000000000000000000",
     "complex 3.5 8.5 8.5 3.5 3.5 8.5",

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes a plain sysroot for clang and lld out of zig's tree, so that later steps need neither zig's headers nor its caches.
 # usage: make.sh ZIG_TARGET CLANG_TARGET OUT   (ZIG names the zig program; the current folder is scratch space)
-# (builtins.sh, complex.c and doubledouble.c lie beside it; CLANG_TARGET_FLAGS are the flags of the target)
+# (builtins.sh, complex.c, doubledouble.c and lockfree.c lie beside it; CLANG_TARGET_FLAGS are the flags of the target)
 # gives: OUT/usr/include, OUT/usr/lib (start files, stub libraries), OUT/clang (resource folder: builtin headers, libclang_rt)
 set -eu
 zig_target=$1 clang_target=$2 out=$3
@@ -13,7 +13,7 @@ mkdir -p "$include" "$lib" "$rt"
 # cpu: of start files and builtins, the least that the architecture's distributions ask for. builtins: own ones, for what zig has not, or wrong.
 cpu=baseline builtins= wrong= empty=
 case $zig_target in
-x86-*) cpu=i686 builtins=complex wrong='\|mulc3\|divc3' ;;
+x86-*) cpu=i686 builtins='complex lockfree' wrong='\|mulc3\|divc3' ;;
 arm-*hf.*) cpu=baseline-neon-d32 empty=atomic ;;
 arm-*) cpu=baseline+soft_float-vfp2sp empty=atomic builtins=complex wrong='\|mulc3\|divc3' ;;
 powerpc64le-*) builtins='complex doubledouble' wrong='\|mulc3\|divc3' ;;
