@@ -119,7 +119,8 @@ def _symbols(elf: lief.ELF.Binary, *, imported: bool) -> Iterator[Symbol]:
             version = symbol.symbol_version if symbol.has_version else None
             named = version.symbol_version_auxiliary if version is not None and version.has_auxiliary_version else None
             library = libraries.get(version.value, "") if version is not None and imported else ""
-            yield Symbol(str(symbol.name), str(named.name) if named is not None else "", library)
+            weak = imported and symbol.binding == lief.ELF.Symbol.BINDING.WEAK
+            yield Symbol(str(symbol.name), str(named.name) if named is not None else "", library, weak)
 
 
 def _flags(segment: lief.ELF.Segment) -> str:

@@ -58,7 +58,7 @@ class Symbol:
     version: str = ""
     library: str = ""
     weak: bool = False
-    """An import that may be missing at run time (Mach-O: N_WEAK_REF)."""
+    """An import that may be missing at run time (ELF: STB_WEAK; Mach-O: N_WEAK_REF)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,7 @@ BAD: list[tuple[str, str, Callable[[Tree], Tree]]] = [
     ("binary-format", "python/x", add("python/x", Member(b"\x7fELF\x02"))),
     ("needed", PYTHON, drop(LIBPYTHON)),
     ("needed", "python/own.so", add("python/own.so", elf("uses-private.so"))),
+    ("undefined", FIX, add(FIX, elf("lone.so"))),
     ("rpath", FIX, add(FIX, elf("rpath.so"))),
     ("exports", FIX, add(FIX, elf("leaky-module.so"))),
     ("soname", PRIVATE, add(PRIVATE, elf("bare-private.so"))),

@@ -24,7 +24,7 @@ from graph.remote.claims import FREE, LIMIT, Claims, FolderMarks, Marks, Times, 
 from graph.remote.connect import connect
 from graph.remote.guard import Guard, Told
 from graph.remote.settings import Settings
-from graph.shared import Terms
+from graph.shared import SharedStore, Terms
 from tests.fakes import context_of
 from tests.machines import EVERYTHING, Machine, Place
 from tests.mini import Mini
@@ -385,3 +385,21 @@ def test_claim_as_typed(tmp_path: Path) -> None:
     unboxed.settings["FREESTANDING_SANDBOX"] = "plain"
     assert unboxed.doit("--remote", f"file://{other}", "--push", "--claim", TARGET).returncode == 0
     assert not (other / "claims").exists(), "nothing of it will be given"
+
+
+def test_claims_are_in_the_store_that_is_shared_whatever_farm_is_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    settings = Settings(f"file://{tmp_path}/shared")
+    with reapi() as farm:
+        stores = [
+            SharedStore(tmp_path / name, connect(settings, nothing), Terms(push=True, claim=QUICK), print, beside)
+            for name, beside in (("plain", None), ("farming", connect(Settings(farm.url), nothing)))
+        ]
+        with stores[0].turn("make:zlib", KEY, 1) as first, stores[1].turn("make:zlib", KEY, 1) as second:
+            assert (first.ours, second.ours) == (True, False)
+        for store in stores:
+            store.abandon()
+
+
+def nothing(received: int = 0, sent: int = 0) -> None:
+    """Nobody looks at what moves."""

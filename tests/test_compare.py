@@ -309,3 +309,55 @@ def test_verify_against_ends_with_the_build_that_fails(mini: Mini, tmp_path: Pat
     published.write_bytes(b"x")
     mini.write("patches/openssl/0001-x.patch", "no patch")
     assert mini.doit("verify", "--against", str(published), TARGET).returncode == 15
+
+
+def test_two_members_of_one_name_and_extended_headers_are_told_apart(tmp_path: Path) -> None:
+    ours = fake_archive.write(tmp_path, "install_only", {"a": Member(b"good")})
+    twice = tmp_path / "twice.tar.gz"
+    one, two = (tarred({"a": Member(data)}) for data in (b"evil", b"good"))
+    # (a member takes two blocks, after it come zeros)
+    twice.write_bytes(gzip.compress(one[:1024] + two))
+    assert "a (2): only there" in compare(ours, twice)
+    marked = tmp_path / "marked.tar.gz"
+    marked.write_bytes(gzip.compress(tarred({"a": Member(b"good", pax=(("SCHILY.xattr.security.capability", "all"),))})))
+    assert compare(ours, marked) == ("a: differs", "  pax: none here, SCHILY.xattr.security.capability=all there")
+
+
+def test_names_that_a_terminal_would_obey_are_spelled(tmp_path: Path) -> None:
+    lines = two(tmp_path, "install_only", {"a\x1b[2Jb\nsame c": Member(b"x")}, {})
+    assert lines == ("a\\x1b[2Jb\\nsame c: only here",)
+
+
+def test_a_malformed_extended_header_is_a_broken_archive(tmp_path: Path) -> None:
+    ours = fake_archive.write(tmp_path, "install_only", good("install_only"))
+    sparse = tmp_path / "sparse.tar.gz"
+    sparse.write_bytes(gzip.compress(tarred({"a": Member(b"x", pax=(("GNU.sparse.map", "1,x"),))})))
+    with pytest.raises(UnpackError):
+        compare(ours, sparse)
+
+
+def test_what_is_too_large_to_hold_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graph.compare.BYTES", 10)
+    lines = two(
+        tmp_path, "install_only", {"big": Member(b"12345678"), "small": Member(b"1")}, {"big": Member(b"1234567"), "small": Member(b"2")}
+    )
+    assert "  8 bytes here, 7 there: too many to be compared" in lines
+    assert "  +1" in lines
+
+
+def test_numbers_that_only_look_like_ones_end_a_library() -> None:
+    libraries = [b"!<arch>\n" + member("#1/²".encode(), data) for data in (b"1", b"2")]
+    assert changes(*libraries) == ["member #1/²: -2", "member #1/²: +1"]
+
+
+def test_symbols_that_cover_a_section_many_times_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graph.binarydiff.COVERED", 0)
+    monkeypatch.setattr("graph.binarydiff.SMALL", 0)
+    lines = list(differences(elf("good-module.so"), elf("leaky-module.so")))
+    assert not any("PyInit_fix" in line for line in lines)
+
+
+def test_an_archive_without_end_is_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graph.verify.LIMIT", 3)
+    with running() as server, pytest.raises(FetchError, match="more than 3 bytes"):
+        obtain(server.url("/a.tar.gz", lambda handler: handler.answer(200, b"12345")), tmp_path)

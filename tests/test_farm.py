@@ -19,6 +19,8 @@ from graph.errors import Interrupted, StepFailed
 from graph.farm import Farm
 from graph.node import Run, Step
 from graph.plan import Plan, make_plan
+from graph.published import Note
+from graph.reapi import Outcome
 from graph.remote import execute, guard
 from graph.remote.base import Fault, Receive, Remote, Watch
 from graph.remote.connect import connect, connect_farm
@@ -218,6 +220,8 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "no python": ({"worker": ended(127, "env: python3: No such file\n")}, "a worker ended an action with status 127: env: python3"),
     "killed": ({"worker": ended(137, "staged 1\nstep 0\n")}, "a worker ended an action with status 137: step 0"),
     "liar": ({"worker": ended(1, "staged 1\nstep 0\ndone 0\n")}, "a worker ended an action with status 1: done 0"),
+    "no number": ({"worker": ended(0, "staged x\nstep 0\ndone 0\n")}, "a worker reports staged 'x'"),
+    "a number of many digits": ({"worker": ended(3, "step 0\ndone " + "9" * 5000 + "\n")}, "a worker reports done '999"),
     "a tree that is not there": ({"answer": elsewhere}, "what a worker made is not there"),
     "malformed": ({"answer": malformed}, "a malformed result: not a digest"),
     "breaks": ({"breaks": 10**9}, "the farm broke off while an action ran"),
@@ -430,3 +434,33 @@ def test_host_tools_that_no_tree_can_hold(farmer: Farmer, tmp_path: Path) -> Non
     farmer.farm = Farm(farmer.executor, farmer.shared, tools, farmer.settings, lambda _: True, farmer.said.append)
     assert same_as_here(farmer, farmer.make())
     assert "the host tools cannot be sent" in farmer.said[0]
+
+
+def test_a_step_that_there_is_not_is_told_as_the_last(farmer: Farmer, api: FarmApi) -> None:
+    api.worker = ended(3, "staged 1\nstep 99\ndone 3\n")
+    with pytest.raises(StepFailed, match="ended with status 3"):
+        farmer.make()
+
+
+def test_a_farm_does_not_make_hermetic_what_is_made_of_what_is_not(farmer: Farmer) -> None:
+    build = farmer.make()
+    inputs = [given.node for given in build.plan["make:zlib"].inputs]
+    farmer.store.publish(replace(farmer.found(inputs[0]), hermetic=False))
+    farmer.store.forget(farmer.found("make:zlib").key)
+    monkey = Farmer(farmer.store.root, farmer.settings.server.url)
+    monkey.runner.hermetic = False
+    again = monkey.make()
+    assert not again.result("make:zlib").hermetic
+    monkey.shared.abandon()
+
+
+def test_without_a_shared_store_no_result_of_another_machine_is_used(farmer: Farmer) -> None:
+    result = farmer.make().result("make:zlib")
+    farmer.store.forget(result.key)
+    path = farmer.shared.foreign_path(result.key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    note = Note(result.encode().decode(), {}).encode()
+    path.write_bytes(Outcome(result.tree, Digest.of(note), note, result.log).encode())
+    farmer.shared._refused.clear()
+    assert farmer.shared.result(result.key) is None
+    assert farmer.shared.trust == ""

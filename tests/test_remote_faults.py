@@ -19,7 +19,7 @@ from graph.reapi import Outcome, encode_tree
 from graph.remote import guard
 from graph.remote.settings import Settings
 from graph.result import ActionResult
-from graph.shared import Terms
+from graph.shared import SharedStore, Terms
 from graph.store import Store
 from tests.fakes import DIST, context_of
 from tests.machines import EVERYTHING, STEPS, Machine, Place
@@ -403,6 +403,25 @@ def test_only_signed_results_are_used_when_keys_are_named(place: Place, right: b
         machine = place.machine(settings, Terms(verifier=verifier(public)))
         assert ends_right(machine, right) == []
         assert machine.said == []
+
+
+def test_what_was_made_of_results_is_known_only_while_their_signer_is_trusted(place: Place, tmp_path: Path) -> None:
+    from tests.test_remote_settings import key_pair, signer, verifier
+
+    (ours, public), (_, other) = key_pair(tmp_path, "ours"), key_pair(tmp_path, "theirs")
+    with http_cache() as server:
+        settings = Settings(server.url, push=True)
+        place.machine(settings, Terms(push=True, signer=signer(ours))).make()
+        machine = place.machine(settings, Terms(verifier=verifier(public)))
+        build, _ = machine.build(context_of())
+        build.needed([DIST])
+        machine.finish(build, [DIST])
+        for key, known in ((public, True), (other, False)):
+            later = SharedStore(machine.store.root, machine.remote, Terms(verifier=verifier(key)), machine.said.append)
+            machine.store = later
+            looked, _ = machine.build(context_of())
+            assert (looked.needed([DIST]) == (DIST,)) is known
+            later.abandon()
 
 
 def test_a_signature_is_of_all_that_a_result_says(place: Place, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ OF_DISTRIBUTIONS: tuple[Rule, ...] = (
     linking.exports,
     linking.private,
     linking.undefined,
+    linking.unversioned,
     linking.static,
     hardening.hardening,
     hardening.segments,
@@ -48,7 +49,7 @@ OF_DISTRIBUTIONS: tuple[Rule, ...] = (
 )
 OF_CODE: frozenset[Rule] = frozenset(
     {
-        *(linking.libraries, linking.search, linking.versions, linking.exports, linking.private, linking.undefined),
+        *(linking.libraries, linking.search, linking.versions, linking.exports, linking.private, linking.undefined, linking.unversioned),
         linking.static,
         *(hardening.hardening, hardening.segments, hardening.interpreter, hardening.symbols, hardening.elf_abi),
         *(macho.system, macho.form, macho.signature),

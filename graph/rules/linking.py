@@ -129,6 +129,18 @@ def undefined(archive: Archive, policy: Policy) -> Findings:
             yield Finding("weak-symbol", binary.path, f"imports weakly {some(weak)}")
 
 
+def unversioned(archive: Archive, policy: Policy) -> Findings:
+    """ELF on glibc: an import without a version, which glibc's have, is in the core or in a shipped library."""
+    if "GLIBC" not in policy.versions:
+        return
+    binaries = list(shipped(archive))
+    offered = {symbol.name for binary in binaries for symbol in binary.exports}
+    for binary in binaries:
+        absent = [s.name for s in binary.imports if not (s.version or s.weak or s.name in offered)]
+        if absent:
+            yield Finding("undefined", binary.path, f"nothing gives {some(absent)}")
+
+
 def _given(symbol: Symbol, offered: Mapping[str, Set[str]], loaded: Iterable[Set[str]]) -> bool:
     places = [offered.get(symbol.library, frozenset())] if symbol.library else loaded
     return any(symbol.name in names for names in places)
