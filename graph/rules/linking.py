@@ -98,6 +98,10 @@ def private(archive: Archive, policy: Policy) -> Findings:
             yield Finding("soname", binary.path, f"{len(bare)} symbols without a version, e.g. {min(bare)}")
 
 
+OF_START_FILES = {"_init", "_fini"}
+"""What crti.o gives each library and program anew, and, where it has a type (musl on AArch64), each exports."""
+
+
 def static(archive: Archive, policy: Policy) -> Findings:
     """The static libpython has every name that the shared one beside it offers."""
     prefix = "_" if policy.format is Format.MACHO else ""
@@ -105,7 +109,8 @@ def static(archive: Archive, policy: Policy) -> Findings:
         if machine not in ("", policy.machine):
             continue
         shared = [b for b in archive.binaries if is_core(b) and b.kind is Kind.SHARED and root_of(b.path) == root_of(path)]
-        lacking = sorted({symbol.name for binary in shared for symbol in binary.exports if prefix + symbol.name not in names})
+        wanted = {symbol.name for binary in shared for symbol in binary.exports} - OF_START_FILES
+        lacking = sorted(name for name in wanted if prefix + name not in names)
         if lacking:
             yield Finding("static-library", path, f"lacks {some(lacking)}, which {shared[0].path} has")
 
