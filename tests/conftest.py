@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # no deadline: a busy machine is no failure
     settings.register_profile("fast", max_examples=50, deadline=None)
-    settings.register_profile("thorough", max_examples=200, deadline=None)
+    settings.register_profile("thorough", max_examples=120, deadline=None)
     settings.load_profile("thorough" if config.getoption("--real") else "fast")
     if config.getoption("--real"):
         # what passing tests measured is shown at the end
