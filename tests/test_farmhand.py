@@ -15,7 +15,7 @@ from graph.errors import StepFailed
 from graph.hosttools import HostTools, parse_tools
 from graph.node import File, Input, Node, Run, Step
 from graph.plan import Plan, make_plan
-from graph.sandbox import NamespaceRunner, why_unavailable
+from graph.sandbox import NamespaceRunner
 from tests.fakes import tiny
 from tests.farms import FarmApi, hand
 from tests.mini import ROOT, Checkout, Mini
@@ -23,8 +23,8 @@ from tests.remotes import serve
 from tests.test_build import World
 from tests.test_cli import TARGET
 from tests.test_farm import CONTEXT, Farmer
+from tests.test_sandbox import needs_namespaces
 
-needs_sandbox = pytest.mark.skipif(bool(why_unavailable()), reason=f"no sandbox here: {why_unavailable()}")
 TOOLS = HostTools(parse_tools((ROOT / "toolchains/host-tools.toml").read_text()))
 
 
@@ -64,7 +64,7 @@ def looking(*steps: Step, output: str = "out") -> Plan:
     return make_plan([CONTEXT], [lambda _: (*others, node)])
 
 
-@needs_sandbox
+@needs_namespaces
 @pytest.mark.parametrize("output", ["out", "work"])
 def test_a_step_sees_on_a_worker_what_it_sees_here(farmer: Farmer, tmp_path: Path, output: str) -> None:
     plan = looking(*STEPS, output=output)
@@ -85,7 +85,7 @@ def test_a_step_sees_on_a_worker_what_it_sees_here(farmer: Farmer, tmp_path: Pat
     assert farmer.said == []
 
 
-@needs_sandbox
+@needs_namespaces
 def test_a_step_that_fails_on_a_worker(farmer: Farmer) -> None:
     plan = looking(Step(("true",)), Step(("sh", "-c", "echo the end is near; exit 3")))
     with pytest.raises(StepFailed, match=r"step 2 of 2 ended with status 3(.|\n)*the end is near"):
@@ -94,7 +94,7 @@ def test_a_step_that_fails_on_a_worker(farmer: Farmer) -> None:
         farmer.make(looking(Step(("true",)), output="elsewhere"))
 
 
-@needs_sandbox
+@needs_namespaces
 def test_doit_with_a_farm(tmp_path: Path, api: FarmApi) -> None:
     """As it is typed: the same keys and trees, the worker in the trace and in what explain says."""
     here, farmed = Mini(tmp_path / "here"), Mini(tmp_path / "farmed")

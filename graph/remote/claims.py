@@ -32,7 +32,7 @@ BEAT = 5.0
 SETTLING = 0.3
 """Seconds until a mark is read back from a store whose last writer wins."""
 LIMIT = 20
-"""Marks of one key: so often was it claimed in vain."""
+"""Marks of one key, after which it is claimed no more: owners that failed or died, and where marks cannot be deleted all owners."""
 PATIENCE = 3600.0
 """Seconds that one key is waited for at most."""
 POLLS = (0.1, 5.0)
