@@ -308,10 +308,12 @@ class Verify(Own):
     cmd_options = (
         _flag("closure", "verify also everything that the nodes are made from"),
         _flag("against", "an archive that was published: build the distribution here, and compare", ""),
+        _flag("remote", "URL of a store whose results are tried, or none", ""),
     )
 
     def execute(self, opt_values: Any, pos_args: list[str]) -> int:
         current = here()
+        current.remote_url = opt_values["remote"]
         names = _named(current, pos_args)
         if opt_values["against"]:
             return against(current, opt_values["against"], names)

@@ -13,6 +13,7 @@ from tests.fetch_server import Server, running
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--real", action="store_true", help="run the tests in tests/real too (about an hour on 2 cores)")
     parser.addoption("--built", metavar="CHECKOUT", help="real tests take this checkout and its store, not a fresh clone")
+    parser.addoption("--host", metavar="ROOT", help="the other build host of the real tests: what tests/real/two_hosts.py made there")
     parser.addoption("--farm", action="store_true", help="with --real: build a whole distribution on a farm, too (another whole build)")
     parser.addoption("--golden", action="store_true", help="write tests/golden and docs/graph.svg anew from the plan")
 

@@ -72,7 +72,27 @@ def failing_recipe(context: Context) -> tuple[Node, ...]:
     return (*recipe(context), *(Node(f"make:{name}", Run((step,), PATH, tools=("posix",))) for name, step in steps))
 
 
+LEAKS = {
+    "name": "cat /proc/sys/kernel/hostname; id -u; umask; date +%z; echo $HOME $USER $LANG $TZ $CFLAGS",
+    "cores": "grep Cpus_allowed_list /proc/self/status",
+    "coreutils": "ls --version | head -n 1",
+}
+"""What steps might write down of their host. The sandbox answers the first the same everywhere; the others only a second host shows."""
+
+
+def leaking_recipe(context: Context) -> tuple[Node, ...]:
+    """Beside the others, nodes that write down what host they are on; the first is part of the distribution."""
+    *others, dist = recipe(context)
+    leaks = [
+        Node(f"leak:{name}", Run((Step(("sh", "-c", f"({script}) > out/{name}"), cwd="."),), PATH, tools=("posix",)))
+        for name, script in LEAKS.items()
+    ]
+    step = shell_cat(("tree", "name"), "out/archive.txt")
+    return (*others, *leaks, Node(dist.name, Run((step,), PATH, tools=("posix",)), (*dist.inputs, Input("leak:name", "name"))))
+
+
 RECIPES, SLOW, CYCLIC, FAILING, MATRIX = (recipe,), (slow_recipe,), (cyclic_recipe,), (failing_recipe,), (matrix_recipe,)
+LEAKING = (leaking_recipe,)
 PYPROJECT = (ROOT / "pyproject.toml").read_text() + '\n[tool.freestanding]\nrecipes = "tests.mini:%s"\n'
 
 
