@@ -230,9 +230,10 @@ class Build:
         """The result of executing the node here, or on the machine that was first to claim it."""
         while True:
             # claimed by one that has a slot, as it runs at once; waited for without one
-            with self._place(self.plan[name], lines), self._store.turn(name, key(lines), len(canonical(lines))) as turn:
+            farm = self._farm_for(self.plan[name], lines)
+            with self._place(self.plan[name], farm), self._store.turn(name, key(lines), len(canonical(lines))) as turn:
                 if turn.ours and turn.found is None:
-                    return self._executed(name, lines)
+                    return self._executed(name, lines, farm)
             found = turn.found
             if found is None:
                 self._shop.observer.waiting(name)
@@ -244,8 +245,8 @@ class Build:
             if self._stop.is_set():
                 raise Interrupted(f"{name} was not started")
 
-    def _executed(self, name: str, lines: Manifest) -> ActionResult:
-        result = self._timed(name, lines)
+    def _executed(self, name: str, lines: Manifest, farm: FarmProtocol | None) -> ActionResult:
+        result = self._timed(name, lines, farm)
         if self._made_again and self.manifest(name) != lines:
             # an input was made again meanwhile, and may have been staged
             raise DroppedError(name)
@@ -288,8 +289,9 @@ class Build:
 
         def once() -> ActionResult:
             lines = self.manifest(name)
-            with self._place(self.plan[name], lines):
-                return self._timed(name, lines)
+            farm = self._farm_for(self.plan[name], lines)
+            with self._place(self.plan[name], farm):
+                return self._timed(name, lines, farm)
 
         result = self.mending(once)
         self._shop.observer.finished(name, result.seconds)
@@ -306,14 +308,13 @@ class Build:
         self._results[name] = result
         self._store.remember(name, result.key, self._deep.get(name, ""))
 
-    def _timed(self, name: str, lines: Manifest) -> ActionResult:
+    def _timed(self, name: str, lines: Manifest, farm: FarmProtocol | None) -> ActionResult:
         node = self.plan[name]
         if self._stop.is_set():
             raise Interrupted(f"{name} was not started")
         self._shop.observer.started(name)
         start = time.time()
         try:
-            farm = self._farm_for(node, lines)
             result, phases = self._sent(farm, node, lines) if farm else (self._execute(node, lines), ())
         except BaseException:
             self._shop.observer.failed(name)
@@ -343,9 +344,9 @@ class Build:
         # what was lost once is made again here, where it is not lost a second time
         return self._shop.farm if isinstance(node.action, Run) and key(lines) not in self._made_again else None
 
-    def _place(self, node: Node, lines: Manifest) -> AbstractContextManager[None]:
+    def _place(self, node: Node, farm: FarmProtocol | None) -> AbstractContextManager[None]:
         """Held while the node runs: a slot, where it is this machine that runs it."""
-        return nullcontext() if self._farm_for(node, lines) else self._slot(node)
+        return nullcontext() if farm else self._slot(node)
 
     @contextmanager
     def _slot(self, node: Node) -> Iterator[None]:

@@ -108,6 +108,8 @@ class Checkout:
         self.root = root
         self.store = root / ".store"
         self.settings: dict[str, str] = {}
+        self.enter: tuple[str, ...] = ()
+        """What stands before the command line: a program that runs it as another user."""
 
     def environment(self, **more: str) -> dict[str, str]:
         """This process's, less what would set up another store or another way to build; some hundred doits compile our code once."""
@@ -118,7 +120,7 @@ class Checkout:
     def start(self, *argv: str, **more: str) -> subprocess.Popen[str]:
         """doit as a process of its own, in a session of its own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "doit", *argv],
+            [*self.enter, sys.executable, "-m", "doit", *argv],
             cwd=self.root,
             env=self.environment(**more),
             stdin=subprocess.DEVNULL,

@@ -20,7 +20,7 @@ from graph.errors import Interrupted, StepFailed
 from graph.node import Step, key
 from graph.remote import claims
 from graph.remote.base import Fault, Remote
-from graph.remote.claims import FREE, LIMIT, Claims, FolderMarks, Marks, Times, marks_of
+from graph.remote.claims import FREE, LIMIT, Claims, FolderMarks, Marks, Times, _name, marks_of
 from graph.remote.connect import connect
 from graph.remote.guard import Guard, Told
 from graph.remote.settings import Settings
@@ -118,6 +118,47 @@ def test_a_released_claim_may_be_taken_by_anyone(stores: Stores, done: bool) -> 
         assert not two.take(KEY)
         one.release(KEY, done=done)
         one.release(KEY, done=done)
+
+
+def test_where_the_last_writer_wins_names_are_used_again(stores: Stores) -> None:
+    for _ in range(LIMIT + 2):
+        one, two = stores.process(), stores.process()
+        assert one.take(KEY)
+        assert not two.take(KEY), "the marks are not used up"
+        one.release(KEY, done=True)
+    assert stores.said == []
+
+
+def test_a_mark_that_was_taken_off_does_not_hide_one_that_is_held(stores: Stores) -> None:
+    """Of two owners the first was thought dead, and fails after all."""
+    slow, heir, third = stores.process(Times(lease=QUICK.lease, beat=60)), stores.process(), stores.process()
+    assert slow.take(KEY)
+    assert not heir.take(KEY)
+    time.sleep(1.5 * QUICK.lease)
+    assert heir.take(KEY)
+    slow.release(KEY, done=False)
+    assert not third.take(KEY)
+
+
+def test_marks_are_renewed_several_at_once(folder: Stores) -> None:
+    """One after another, hundreds would not be renewed in time on a slow server."""
+    marks = folder.marks()
+    put, together = marks.put, threading.Barrier(4)
+
+    def meet(name: bytes, value: bytes) -> None:
+        # broken unless four are here at once
+        together.wait(30)
+        put(name, value)
+
+    marks.put = meet  # type: ignore[method-assign]
+    owner = folder.process(marks=marks)
+    assert all(owner.take(f"{number:064x}") for number in range(4))
+    deadline = time.monotonic() + 60
+    while b" 0" in {(marks.get(_name(f"{number:064x}", 0)) or b"")[-2:] for number in range(4)}:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert not together.broken
+    owner.close()
 
 
 def test_from_one_that_is_dead_another_takes_over_and_only_one(stores: Stores) -> None:

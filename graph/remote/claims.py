@@ -1,8 +1,9 @@
 """Claims: which of many processes makes a key, told through the remote store that they share. See docs/remote.md, "Claims".
 
 A claim is a mark under a name made of the key and a number. A mark that was taken off, or that did not change for LEASE seconds of the
-reader's own clock, counts no more: the next process sets one with the next number. So no two clocks are compared, and nobody
-changes a mark of another. Nothing of a mark is believed but that it changes; the worst that marks can do is that a node is made twice.
+reader's own clock, counts no more: the next process sets one with the next number, or where the last writer wins in the place of one that
+was taken off. So no two clocks are compared, and nobody changes a mark that another holds. Nothing of a mark is believed but that it
+changes; the worst that marks can do is that a node is made twice.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import re
 import secrets
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -32,7 +33,9 @@ BEAT = 5.0
 SETTLING = 0.3
 """Seconds until a mark is read back from a store whose last writer wins."""
 LIMIT = 20
-"""Marks of one key, after which it is claimed no more: owners that failed or died, and where marks cannot be deleted all owners."""
+"""Marks of one key, after which it is claimed no more: owners that died, and in a folder those that failed."""
+RENEWALS = 8
+"""Marks that are renewed at once: some hundreds may be held, and a server may be slow."""
 PATIENCE = 3600.0
 """Seconds that one key is waited for at most."""
 POLLS = (0.1, 5.0)
@@ -47,6 +50,10 @@ LONGEST = 200
 
 class Marks(Protocol):
     """Where marks are kept. Every method raises Fault."""
+
+    @property
+    def reusable(self) -> bool:
+        """Whether create() may set a mark where one was taken off."""
 
     def get(self, name: bytes) -> bytes | None:
         """The mark of this name."""
@@ -63,6 +70,8 @@ class Marks(Protocol):
 
 class FolderMarks:
     """claims/<sha256> in a folder. Only one process can create a file."""
+
+    reusable = False
 
     def __init__(self, remote: FolderRemote) -> None:
         self._root = remote.root / "claims"
@@ -105,6 +114,8 @@ class FolderMarks:
 
 class ResultMarks:
     """Entries of an action cache, in which the last writer wins: the one that reads its own mark back has it."""
+
+    reusable = True
 
     def __init__(self, remote: Remote, settling: float) -> None:
         self._remote = remote
@@ -210,14 +221,17 @@ class Claims:
 
     def _next(self, key: str) -> int | None:
         """The number of the key's next mark; None while one counts. Raises Fault."""
+        free: list[int] = []
         for number in range(LIMIT):
             value = self._marks.get(_name(key, number))
             # one of ours that is not held is of a try that broke off
             if value is None or value == self._mark(0):
-                return number
-            if self._counts(_name(key, number), value):
+                return min(*free, number) if free else number
+            if value == FREE and self._marks.reusable:
+                free.append(number)
+            elif self._counts(_name(key, number), value):
                 return None
-        return LIMIT
+        return min(free, default=LIMIT)
 
     def _counts(self, name: bytes, value: bytes) -> bool:
         before, since = self._seen.get(name, (None, 0.0))
@@ -239,12 +253,15 @@ class Claims:
             self._thread.start()
 
     def _run(self) -> None:
-        while not self._guard.closed:
-            time.sleep(self._times.beat)
-            with self._mutex:
-                self._beats += 1
-                for key, number in self._held.items():
-                    self._guard.attempt(partial(self._marks.put, _name(key, number), self._mark(self._beats)))
+        with ThreadPoolExecutor(RENEWALS, "claims") as pool:
+            while not self._guard.closed:
+                time.sleep(self._times.beat)
+                with self._mutex:
+                    self._beats += 1
+                    list(pool.map(self._renew, self._held.items()))
+
+    def _renew(self, held: tuple[str, int]) -> None:
+        self._guard.attempt(lambda: self._marks.put(_name(*held), self._mark(self._beats)))
 
     def _mark(self, beat: int) -> bytes:
         return f"{self._owner} {beat}".encode()
