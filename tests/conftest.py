@@ -26,6 +26,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--real"):
         # what passing tests measured is shown at the end
         config.option.reportchars += "P"
+        # and where the time went
+        config.option.durations = config.option.durations or 40
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -19,12 +19,13 @@ from tests.mini import ROOT, Checkout
 from tests.real.conftest import HOUR
 from tests.real.machine import patiently, said
 from tests.real.roots import MuslRoot
+from tests.real.version import MUSL, STATIC
 
 TRIPLE = "x86_64-unknown-linux-musl"
 FLOOR = parse_matrix((ROOT / "toolchains/targets.toml").read_text()).targets[TRIPLE].libc_floor
 PLATFORM = f"musllinux_{FLOOR.replace('.', '_')}_x86_64"
 """The floor as PEP 656 writes it."""
-OPTIONS = ("noopt", "noopt+static")
+OPTIONS = tuple(cell.rpartition(":")[2] for cell in (MUSL, STATIC))
 PYTHON = "/opt/a place/bin/python3.13"
 DEEP = """
 import ast, json, pickle, threading

@@ -18,9 +18,9 @@ from tests.real import full_matrix, landed
 from tests.real.conftest import HOUR
 from tests.real.full_matrix import Bench
 from tests.real.test_emulation import GUESS, log_of
+from tests.real.version import EMULATED, MUSL
 
-CELLS = tuple(f"{triple}:3.13.15:noopt" for triple in ("aarch64-unknown-linux-gnu", "x86_64-unknown-linux-musl"))
-"""What every run builds, without link-time optimisation for want of time; the script does the rest."""
+CELLS = (EMULATED, MUSL)
 FILES = (
     *("test_struct", "test_float", "test_long", "test_array", "test_zlib", "test_sqlite3", "test_sysconfig", "test_codecs", "test_locale"),
     "test_dynamic",

@@ -21,8 +21,8 @@ from tests.mini import Checkout
 from tests.real.conftest import DEEP, archive
 from tests.real.packages import LIBYAML, LIBYAML_FILES, PACKAGES, Package, from_source, offline, smoke_program, stock
 from tests.real.roots import Root
+from tests.real.version import ADDON
 
-ADDON = f"{TARGET}:toolchain"
 PLATFORM = "manylinux2014_x86_64"
 NEEDED = {"libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1", "ld-linux-x86-64.so.2"}
 """glibc's libraries of PEP 599: what is built needs no other."""

@@ -13,3 +13,14 @@ VERSION = CELL.version
 MINOR = CELL.minor
 TAG = MINOR.replace(".", "")
 """As in file names: 313."""
+EMULATED, MUSL, STATIC, DARWIN = (
+    f"{triple}:3.13.15:{options}"
+    for triple, options in (
+        ("aarch64-unknown-linux-gnu", "noopt"),
+        ("x86_64-unknown-linux-musl", "noopt"),
+        ("x86_64-unknown-linux-musl", "noopt+static"),
+        ("aarch64-apple-darwin", "noopt"),
+    )
+)
+"""What every run builds beside it, without link-time optimisation for want of time; full_matrix.py does the rest."""
+ADDON = f"{TARGET}:toolchain"
