@@ -21,7 +21,7 @@ from doit.cmd_run import Run as DoitRun
 from graph import picture, relock, table, trace
 from graph.changes import changed
 from graph.disk import hash_file
-from graph.errors import FreestandingError, Interrupted, NotReproducible, StoreError, UsageError, os_error
+from graph.errors import FreestandingError, HostToolMissing, Interrupted, NotReproducible, StoreError, UsageError, os_error
 from graph.explain import diff
 from graph.recipes.cpython_modules import remarks
 from graph.session import Session, checked_root, session
@@ -41,6 +41,11 @@ def guarded(action: Callable[[], int | None]) -> int:
         # the reader has gone (doit list | head): what Python writes at exit must not fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except ImportError as unloaded:
+        # lief's wheel counts on the machine's C++ library
+        if ".so" not in str(unloaded):
+            raise
+        error = HostToolMissing(str(unloaded), hint="install the package that has it, e.g. apt-get install libstdc++6")
     except OSError as caught_os:
         error = os_error(caught_os, Path(caught_os.filename or "."))
     print(f"ERROR: {error}", file=sys.stderr)

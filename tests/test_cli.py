@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from graph.commands import with_values
+from graph.commands import guarded, with_values
 from tests.fakes import ARCHIVES, CPYTHON, DIST, tar_of
 from tests.mini import Mini, nodes_done
 from tests.test_build import EVERYTHING, PATCH_COMMENT, PATCH_CRYPTO, PATCH_SSL
@@ -210,3 +210,16 @@ def test_the_value_of_source_stays_where_it_was_typed(typed: str, words: str) ->
 def test_a_source_that_is_not_there_is_named(mini: Mini) -> None:
     done = mini.doit("run", "--source", "cpython=/nonexistent", "list")
     assert done.returncode == 10 and "--source cpython: /nonexistent does not exist" in done.stderr
+
+
+def test_a_library_of_the_machine_that_a_wheel_lacks_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    def load() -> None:
+        raise ImportError("libstdc++.so.6: cannot open shared object file: No such file or directory")
+
+    def misspell() -> None:
+        raise ImportError("cannot import name 'x'")
+
+    assert guarded(load) == 20
+    assert "libstdc++.so.6" in capsys.readouterr().err
+    with pytest.raises(ImportError):
+        guarded(misspell)
