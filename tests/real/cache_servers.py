@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -52,7 +53,7 @@ def casd(place: Path, *more: str) -> Iterator[CacheServer]:
         *more,
         str(place),
     ]
-    with _running(argv, place, port) as kill:
+    with listening(argv, place, port) as kill:
         yield CacheServer(f"grpc://127.0.0.1:{port}", (f"grpc://127.0.0.1:{port}",), kill)
 
 
@@ -72,10 +73,10 @@ def farm(place: Path, jobs: int = 2) -> Iterator[CacheServer]:
         with casd(place, "--buildbox-run", runner, "--jobs", str(jobs), "--cache-failures=false", *mounts) as server:
             yield server
     finally:
-        _unmount(place)
+        unmount(place)
 
 
-def _unmount(place: Path) -> None:
+def unmount(place: Path) -> None:
     """End the file systems that workers of a killed server leave, and with them their processes."""
     for line in Path("/proc/self/mounts").read_text().splitlines():
         if line.split()[1].startswith(f"{place}/"):
@@ -87,7 +88,7 @@ def bazel_remote(place: Path) -> Iterator[CacheServer]:
     """bazel-remote: the same cache over gRPC and over HTTP, with zstd."""
     rpc, web = free_port(), free_port()
     argv = [program("bazel-remote", "built with go from its module"), "--dir", str(place / "cache"), "--max_size", "20"]
-    with _running([*argv, "--grpc_address", f"127.0.0.1:{rpc}", "--http_address", f"127.0.0.1:{web}"], place, rpc) as kill:
+    with listening([*argv, "--grpc_address", f"127.0.0.1:{rpc}", "--http_address", f"127.0.0.1:{web}"], place, rpc) as kill:
         yield CacheServer(f"grpc://127.0.0.1:{rpc}", (f"grpc://127.0.0.1:{rpc}", f"http://127.0.0.1:{web}"), kill)
 
 
@@ -112,7 +113,7 @@ def nginx(place: Path) -> Iterator[CacheServer]:
     (place / "data").mkdir()
     (place / "conf").write_text(NGINX.format(place=place, port=port))
     search = program("nginx", "Debian's nginx-light") if shutil.which("nginx") else program("/usr/sbin/nginx", "Debian's nginx-light")
-    with _running([search, "-c", str(place / "conf"), "-e", str(place / "error.log")], place, port) as kill:
+    with listening([search, "-c", str(place / "conf"), "-e", str(place / "error.log")], place, port) as kill:
         yield CacheServer(f"http://127.0.0.1:{port}/cache", (f"http://127.0.0.1:{port}/cache",), kill)
 
 
@@ -120,7 +121,8 @@ SERVERS: dict[str, Callable[[Path], Iterator[CacheServer]]] = {"casd": casd, "ba
 
 
 @contextmanager
-def _running(argv: list[str], place: Path, port: int) -> Iterator[Callable[[], None]]:
+def listening(argv: list[str], place: Path, port: int, ending: int = signal.SIGTERM) -> Iterator[Callable[[], None]]:
+    """A server that runs, and listens on the port; what kills it. It is ended by the signal `ending`. Its output goes to `place`/log."""
     # casd looks for its helpers on PATH
     environment = {**os.environ, "PATH": f"{Path(argv[0]).parent}:{os.environ['PATH']}"}
     with (place / "log").open("w") as log, subprocess.Popen(argv, stdout=log, stderr=log, env=environment) as process:
@@ -128,7 +130,7 @@ def _running(argv: list[str], place: Path, port: int) -> Iterator[Callable[[], N
             _wait(port, process, place / "log")
             yield process.kill
         finally:
-            process.terminate()
+            process.send_signal(ending)
             process.wait(20)
 
 

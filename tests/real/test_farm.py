@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.mini import Checkout, Mini, nodes_done
+from tests.real.buildgrid import buildgrid
 from tests.real.cache_servers import WORKER_PROPERTIES, CacheServer, farm
 from tests.real.conftest import DIST, HOUR, clone
 from tests.test_cli import TARGET as MINI
@@ -112,6 +113,20 @@ def test_a_farm_killed_at_five_moments(tmp_path: Path) -> None:
 def _folder(path: Path) -> Path:
     path.mkdir()
     return path
+
+
+def test_nodes_on_buildgrid_are_those_built_here(tmp_path: Path) -> None:
+    """Another server, whose two workers have a CAS of their own each."""
+    here, farmed = Mini(tmp_path / "here", recipes="SLOW"), Mini(tmp_path / "farmed", recipes="SLOW")
+    assert here.ran(MINI)
+    with buildgrid(_folder(tmp_path / "server")) as server:
+        done = farmed.doit("--farm", server.push, MINI, **ON)
+    assert done.returncode == 0, done.stdout + done.stderr
+    print("\n" + next(line for line in done.stdout.splitlines() if line.startswith("farm: ")))
+    assert results(here) == results(farmed)
+    assert {span["where"].rpartition(" ")[2] for span in spans(farmed)} == {"worker0", "worker1"}
+    print(f"{len(overlapping(farmed))} pairs of nodes ran at the same time")
+    assert overlapping(farmed)
 
 
 def test_a_distribution_from_a_farm(request: pytest.FixtureRequest, tmp_path: Path) -> None:
