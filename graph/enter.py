@@ -22,8 +22,8 @@ CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
 MNT_DETACH = 2
 PR_SET_PDEATHSIG = 1
-HOST, RUNTIME, OWN = "/.host", "/.runtime", "/.libraries"
-"""In the new root: this machine's root while it is copied, the target's libc, this machine's /lib* where they are folders."""
+HOST, RUNTIME, OWN, PROGRAMS = "/.host", "/.runtime", "/.libraries", "/.programs"
+"""In the new root: this machine's root while it is copied, the target's libc, this machine's /lib* where they are folders, libc's ldd."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ def make_root(runtime: str) -> None:
             mount(place, f"/{name}", "", MS_BIND | MS_REC)
     for name in os.listdir(RUNTIME):
         lay_over(f"{RUNTIME}/{name}", f"/{name}")
+    lay_ldd()
     call("umount2", HOST.encode(), MNT_DETACH)
     os.rmdir(HOST)
 
@@ -124,6 +125,15 @@ def keep_libraries(name: str) -> None:
 def lay_over(source: str, folder: str) -> None:
     """Links in `folder` to all that `source` has."""
     lay(source, os.listdir(source), folder)
+
+
+def lay_ldd() -> None:
+    """musl's loader is its ldd, too, which CPython's tests ask whether this is musl; it comes before this machine's."""
+    for name in os.listdir(f"{RUNTIME}/lib") if os.path.isdir(f"{RUNTIME}/lib") else ():
+        if name.startswith("ld-musl-"):
+            os.mkdir(PROGRAMS)
+            os.symlink(f"/lib/{name}", f"{PROGRAMS}/ldd")
+            os.environ["PATH"] = f"{PROGRAMS}:{os.environ.get('PATH', os.defpath)}"
 
 
 def lay(source: str, names: list[str], folder: str) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import grpc
 from buildgrid._protos.build.bazel.remote.execution.v2.remote_execution_pb2 import Action, ActionResult
@@ -26,7 +27,7 @@ INTERNAL = 13
 class Work:
     """One action, at work in a thread of its own."""
 
-    def __init__(self, lease, folder: Path, command: list[str]) -> None:
+    def __init__(self, lease: Any, folder: Path, command: list[str]) -> None:
         self.lease = lease
         self._folder = folder
         self._command = command

@@ -64,6 +64,10 @@ def test_it_is_what_its_name_says(user: landed.Landed) -> None:
     assert user.run(user.python, "-c", code).split() == [target.arch, target.platform_tag, target.multiarch]
     loaded = user.run(user.python, "-c", "import ssl, _ctypes; print(open('/proc/self/maps').read())")
     assert ("/lib/ld-musl-" in loaded) == (target.libc == "musl")
+    if target.run == "native":
+        # as test.support asks
+        asked = user.run(user.python, "-c", "import subprocess, sys; subprocess.run(['ldd', sys.executable])")
+        assert ("musl" in asked) == (target.libc == "musl")
 
 
 def test_pip_installs_a_pure_wheel(user: landed.Landed) -> None:
