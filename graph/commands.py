@@ -21,10 +21,12 @@ from doit.cmd_run import Run as DoitRun
 from graph import picture, relock, table, trace
 from graph.changes import changed
 from graph.disk import hash_file
-from graph.errors import FreestandingError, HostToolMissing, Interrupted, NotReproducible, StoreError, UsageError, os_error
+from graph.errors import FreestandingError, Interrupted, NotReproducible, StoreError, UsageError, import_error, os_error
 from graph.explain import diff
+from graph.node import Fetch
 from graph.recipes.cpython_modules import remarks
 from graph.session import Session, checked_root, session
+from graph.shared import SharedStore
 from graph.verify import obtain, twin, verify_nodes
 
 
@@ -42,10 +44,7 @@ def guarded(action: Callable[[], int | None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except ImportError as unloaded:
-        # lief's wheel counts on the machine's C++ library
-        if ".so" not in str(unloaded):
-            raise
-        error = HostToolMissing(str(unloaded), hint="install the package that has it, e.g. apt-get install libstdc++6")
+        error = import_error(unloaded)
     except OSError as caught_os:
         error = os_error(caught_os, Path(caught_os.filename or "."))
     print(f"ERROR: {error}", file=sys.stderr)
@@ -321,9 +320,13 @@ class Verify(Own):
         current.remote_url = opt_values["remote"]
         names = _named(current, pos_args)
         if opt_values["against"]:
+            if opt_values["remote"]:
+                raise UsageError("--against compares with an archive, --remote with a store's results", hint="doit help verify")
             return against(current, opt_values["against"], names)
         ready(current, names)
         chosen = current.plan.closure(names) if opt_values["closure"] else names
+        if opt_values["remote"]:
+            refuse_own(current, chosen)
         try:
             reports = verify_nodes(current.plan, current.build, current.store, chosen, current.jobs)
         finally:
@@ -335,6 +338,16 @@ class Verify(Own):
         if unlike:
             raise NotReproducible(f"{', '.join(report.node for report in unlike)}", hint=f"doit shell {unlike[0].node}")
         return 0
+
+
+def refuse_own(current: Session, names: Sequence[str]) -> None:
+    """Results that were made here say nothing of another machine. Raises UsageError when there are such."""
+    store = current.store
+    runs = [name for name in names if not isinstance(current.plan[name].action, Fetch)]
+    own = [name for name in runs if not isinstance(store, SharedStore) or store.made_here(current.build.result(name).key)]
+    if own:
+        hint = "FREESTANDING_STORE=FOLDER doit verify --remote ..., with a folder that is new"
+        raise UsageError(f"{len(own)} of {len(runs)} results are this machine's own, e.g. of {own[0]}", hint=hint)
 
 
 def against(current: Session, published: str, names: Sequence[str]) -> int:

@@ -131,9 +131,10 @@ def lay_ldd() -> None:
     """musl's loader is its ldd, too, which CPython's tests ask whether this is musl; it comes before this machine's."""
     for name in os.listdir(f"{RUNTIME}/lib") if os.path.isdir(f"{RUNTIME}/lib") else ():
         if name.startswith("ld-musl-"):
-            os.mkdir(PROGRAMS)
+            os.makedirs(PROGRAMS)
             os.symlink(f"/lib/{name}", f"{PROGRAMS}/ldd")
             os.environ["PATH"] = f"{PROGRAMS}:{os.environ.get('PATH', os.defpath)}"
+            return
 
 
 def lay(source: str, names: list[str], folder: str) -> None:

@@ -138,6 +138,13 @@ class Interrupted(FreestandingError):
     exit_code = 130
 
 
+def import_error(error: ImportError) -> FreestandingError:
+    """A wheel (lief's) counts on a library that the machine lacks. Raises any other ImportError again: it is ours."""
+    if "cannot open shared object file" not in str(error):
+        raise error
+    return HostToolMissing(str(error), hint="install the package that has it, e.g. apt-get install libstdc++6")
+
+
 def os_error(error: OSError, place: object) -> StoreError:
     """The error to show for an OSError that came up while the store, or work on its file system, was at `place`."""
     where = str(error.filename or place)

@@ -99,6 +99,11 @@ class SharedStore(Store):
             return ""
         return self._terms.verifier.fingerprint if self._terms.verifier else "any"
 
+    def made_here(self, key: str) -> bool:
+        """Whether a result is this machine's own, which comes before what others made."""
+        found = super().result(key)
+        return found is not None and found.hermetic
+
     def is_young(self, key: str) -> bool:
         """See Store."""
         return super().is_young(key) or young(self.foreign_path(key))

@@ -12,7 +12,7 @@ from doit.exceptions import TaskFailed
 from doit.task import Task
 
 from graph.checks import check_dist, test_cell
-from graph.errors import FreestandingError, os_error
+from graph.errors import FreestandingError, import_error, os_error
 from graph.recipes.cpython_modules import remarks
 from graph.session import Session
 from graph.target import Addon
@@ -94,6 +94,8 @@ def _guarded(session: Session, action: Callable[..., object], *args: Any) -> Cal
             error = caught
         except OSError as caught_os:
             error = os_error(caught_os, Path(caught_os.filename or session.root))
+        except ImportError as unloaded:
+            error = import_error(unloaded)
         else:
             return True
         session.failures.append(error)

@@ -217,7 +217,7 @@ def test_a_library_of_the_machine_that_a_wheel_lacks_is_told(capsys: pytest.Capt
         raise ImportError("libstdc++.so.6: cannot open shared object file: No such file or directory")
 
     def misspell() -> None:
-        raise ImportError("cannot import name 'x'")
+        raise ImportError("cannot import name 'x' from 'lief' (_lief.so)")
 
     assert guarded(load) == 20
     assert "libstdc++.so.6" in capsys.readouterr().err

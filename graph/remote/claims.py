@@ -2,12 +2,13 @@
 
 A claim is a mark under a name made of the key and a number. A mark that was taken off, or that did not change for LEASE seconds of the
 reader's own clock, counts no more: the next process sets one with the next number, or where the last writer wins in the place of one that
-was taken off. So no two clocks are compared, and nobody changes a mark that another holds. Nothing of a mark is believed but that it
-changes; the worst that marks can do is that a node is made twice.
+was taken off. So no two clocks are compared. An owner whose mark is another's by now (it was stopped for long) leaves it alone. Nothing of
+a mark is believed but that it changes; the worst that marks can do is that a node is made twice.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import secrets
 import threading
@@ -95,7 +96,7 @@ class FolderMarks:
                     file.write(value)
             except FileExistsError:
                 # perhaps by our own try before this one
-                return self.get(name) == value
+                return _of_one_owner(self.get(name), value)
         return True
 
     def put(self, name: bytes, value: bytes) -> None:
@@ -132,6 +133,9 @@ class ResultMarks:
 
     def create(self, name: bytes, value: bytes) -> bool:
         """See Marks."""
+        before = self.get(name)
+        if before not in (None, FREE) and not _of_one_owner(before, value):
+            return False
         # a server may refuse a result whose action it does not have
         self._remote.write([(Digest.of(name), name)])
         self.put(name, value)
@@ -165,6 +169,15 @@ class Times:
     patience: float = PATIENCE
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a key's next mark goes."""
+
+    number: int
+    others: tuple[int, ...]
+    """Numbers of marks that count no more."""
+
+
 class Claims:
     """The claims of one process, renewed until they are released. Any fault means: make it here."""
 
@@ -173,10 +186,10 @@ class Claims:
         self._guard = guard
         self._times = times or Times()
         self._owner = secrets.token_hex(8)
-        self._beats = 0
+        self._beats = itertools.count()
         self._mutex = threading.Lock()
-        self._held: dict[str, int] = {}
-        """Key -> number of our mark."""
+        self._held: dict[str, Place] = {}
+        """Keys that are claimed."""
         self._seen: dict[bytes, tuple[bytes, float]] = {}
         """Name of a mark of another -> its value, and since when it has that, by our clock."""
         self._waited_out: set[str] = set()
@@ -201,50 +214,55 @@ class Claims:
         """Let others go on: if it is `done` they find the result, else one of them makes it."""
         # not while marks are renewed: a renewed one would outlive its end
         with self._mutex:
-            number = self._held.pop(key, None)
-            if number is not None:
-                self._guard.attempt(lambda: self._end(key, number, done=done))
+            place = self._held.pop(key, None)
+            if place is not None:
+                self._guard.attempt(lambda: self._end(key, place, done=done))
 
     def close(self) -> None:
         """Set, renew and look at nothing any more: what is held counts until its lease has passed."""
         self._guard.close()
 
     def _take(self, key: str) -> bool:
-        number = self._next(key)
-        if number is None or (number < LIMIT and not self._marks.create(_name(key, number), self._mark(0))):
+        place = self._next(key)
+        if place is None or (place.number < LIMIT and not self._marks.create(_name(key, place.number), self._mark())):
             return False
-        if number < LIMIT:
+        if place.number < LIMIT:
             with self._mutex:
-                self._held[key] = number
+                self._held[key] = place
                 self._start()
         return True
 
-    def _next(self, key: str) -> int | None:
-        """The number of the key's next mark; None while one counts. Raises Fault."""
+    def _next(self, key: str) -> Place | None:
+        """Where the key's next mark goes; None while one counts. Raises Fault."""
         free: list[int] = []
+        others: list[int] = []
         for number in range(LIMIT):
             value = self._marks.get(_name(key, number))
             # one of ours that is not held is of a try that broke off
-            if value is None or value == self._mark(0):
-                return min(*free, number) if free else number
+            if value is None or self._is_ours(value):
+                return Place(free[0] if free and value is None else number, tuple(others))
+            if value != FREE and self._counts(_name(key, number), value):
+                return None
+            others.append(number)
             if value == FREE and self._marks.reusable:
                 free.append(number)
-            elif self._counts(_name(key, number), value):
-                return None
-        return min(free, default=LIMIT)
+        return Place(free[0] if free else LIMIT, tuple(others))
 
     def _counts(self, name: bytes, value: bytes) -> bool:
         before, since = self._seen.get(name, (None, 0.0))
-        if value != FREE and value != before:
+        if value != before:
             self._seen[name] = (value, time.monotonic())
             return True
-        return value != FREE and time.monotonic() - since < self._times.lease
+        return time.monotonic() - since < self._times.lease
 
-    def _end(self, key: str, number: int, *, done: bool) -> None:
-        if not done:
-            self._marks.put(_name(key, number), FREE)
+    def _end(self, key: str, place: Place, *, done: bool) -> None:
+        name = _name(key, place.number)
+        if not self._is_ours(self._marks.get(name)):
             return
-        for one in range(number + 1):
+        if not done:
+            self._marks.put(name, FREE)
+            return
+        for one in sorted({*place.others, place.number}):
             self._marks.drop(_name(key, one))
 
     def _start(self) -> None:
@@ -254,17 +272,31 @@ class Claims:
 
     def _run(self) -> None:
         with ThreadPoolExecutor(RENEWALS, "claims") as pool:
-            while not self._guard.closed:
-                time.sleep(self._times.beat)
+            while not self._guard.wait(self._times.beat):
                 with self._mutex:
-                    self._beats += 1
-                    list(pool.map(self._renew, self._held.items()))
+                    # one fault, however many of them fail
+                    for key in self._guard.attempt(lambda: list(pool.map(self._renew, self._held.items()))) or ():
+                        self._held.pop(key, None)
 
-    def _renew(self, held: tuple[str, int]) -> None:
-        self._guard.attempt(lambda: self._marks.put(_name(*held), self._mark(self._beats)))
+    def _renew(self, held: tuple[str, Place]) -> str:
+        """Change our mark; the key if it is another's by now. Raises Fault."""
+        key, place = held
+        name = _name(key, place.number)
+        if not self._is_ours(self._marks.get(name)):
+            return key
+        self._marks.put(name, self._mark())
+        return ""
 
-    def _mark(self, beat: int) -> bytes:
-        return f"{self._owner} {beat}".encode()
+    def _is_ours(self, value: bytes | None) -> bool:
+        return _of_one_owner(value, self._owner.encode())
+
+    def _mark(self) -> bytes:
+        """One that was never set before."""
+        return f"{self._owner} {next(self._beats)}".encode()
+
+
+def _of_one_owner(one: bytes | None, other: bytes) -> bool:
+    return one is not None and one.partition(b" ")[0] == other.partition(b" ")[0]
 
 
 def _name(key: str, number: int) -> bytes:

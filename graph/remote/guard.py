@@ -61,6 +61,10 @@ class Guard:
                 return None
         raise AssertionError("the last try has no pause")
 
+    def wait(self, seconds: float) -> bool:
+        """Let time pass, but no longer than until it is closed: whether it is."""
+        return self._closed.wait(seconds)
+
     def close(self) -> None:
         """Try nothing more."""
         self._closed.set()

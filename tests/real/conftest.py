@@ -7,8 +7,8 @@ import resource
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -21,8 +21,13 @@ from tests.mini import ROOT, Checkout
 from tests.real.version import ADDON, CELL, DARWIN, EMULATED, MUSL, STATIC, TARGET
 
 DIST = f"dist:{CELL}"
-AHEAD = tuple(f"dist:{name}" for name in (MUSL, STATIC, DARWIN, EMULATED, ADDON))
-"""What later tests ask for, in about their order."""
+AHEAD = {
+    "test_musl.py": (MUSL, STATIC),
+    "test_rebuild.py": (DARWIN,),
+    "test_targets.py": (EMULATED, MUSL),
+    "test_toolchain_addon.py": (ADDON,),
+}
+"""Which tests ask for which other distributions, in their order."""
 HOUR = 3600.0
 
 
@@ -39,18 +44,22 @@ def _cpu_seconds() -> float:
 
 
 @contextmanager
-def build_ahead(first: Checkout, place: Path) -> Iterator[None]:
-    """Meanwhile AHEAD is built into the store of `first`, with what other tests leave of the machine; who asks for it earlier makes it."""
-    other = clone(place / "clone")
-    log = place / "log"
-    other.enter = ("sh", "-c", 'exec nice -n 19 "$@" > "$0" 2>&1', str(log))
-    other.settings["FREESTANDING_STORE"] = str(first.store)
-    process = other.start(*AHEAD)
+def build_ahead(first: Checkout, names: Iterable[str], place: Path) -> Iterator[None]:
+    """Meanwhile these are built into the store of `first`, one job at a time; who asks for one earlier makes it."""
+    other, log = Checkout(place / "clone"), place / "log"
+    subprocess.run(["git", "clone", "--quiet", str(first.root), str(other.root)], check=True)
+    log.touch()
+    other.enter = ("sh", "-c", 'exec nice -n 19 setpriv --pdeathsig KILL "$@" > "$0" 2>&1', str(log))
+    other.settings |= {"FREESTANDING_STORE": str(first.store), "FREESTANDING_JOBS": "1"}
+    process = other.start(*(f"dist:{name}" for name in names))
     yield
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGINT)
-    process.wait()
-    print(f"built ahead: {log.read_text().splitlines()[-1]}")
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+    print("built ahead:", *log.read_text().splitlines()[-1:])
 
 
 @pytest.fixture(scope="session")
@@ -67,10 +76,9 @@ def first(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     print(f"\n{DIST} from an empty store: {wall:.0f} s, {used:.0f} CPU seconds, {cores} cores {used / wall / cores:.0%} busy")
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     print(done.stdout.splitlines()[-1])
-    if built:
-        yield checkout
-        return
-    with build_ahead(checkout, tmp_path_factory.mktemp("ahead")):
+    asked = {item.path.name for item in request.session.items}
+    names = dict.fromkeys(name for file, names in AHEAD.items() if file in asked for name in names)
+    with nullcontext() if built or not names else build_ahead(checkout, names, tmp_path_factory.mktemp("ahead")):
         yield checkout
 
 

@@ -5,6 +5,8 @@ Needs root and mmdebstrap. What is not otherwise is the kernel.
 
 from __future__ import annotations
 
+import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -16,8 +18,11 @@ from graph.node import Fetch
 from graph.session import Session
 from tests.mini import ROOT, Checkout
 from tests.real.debian_baseline import KEYS, mirror
+from tests.real.machine import said
 
-RELEASE = "trixie"
+RELEASE = "bookworm" if platform.freedesktop_os_release().get("VERSION_CODENAME") == "trixie" else "trixie"
+"""Not this machine's."""
+CORE = str(min(os.sched_getaffinity(0)))
 PACKAGES = "python3,python3-venv,make,perl,git,gawk,bash,locales,util-linux,mount,hostname,procps,libstdc++6"
 UID = 4711
 USER = "müller"
@@ -61,7 +66,7 @@ class OtherHost:
         enter = ("unshare", *UNSHARED, "--fork", "--kill-child", "sh", "-e", str(ENTER), str(self.place), NAME)
         person = ("/usr/bin/setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--inh-caps=-all")
         shell = ("sh", "-c", 'umask 077; cd "$0"; exec "$@"', self.inside(folder))
-        return [*enter, *person, "/usr/bin/env", "-i", *words, "taskset", "--cpu-list", "0", *shell, *argv]
+        return [*enter, *person, "/usr/bin/env", "-i", *words, "taskset", "--cpu-list", CORE, *shell, *argv]
 
     def run(self, *argv: str, folder: Path | None = None) -> str:
         """Output of a program over there. Raises CalledProcessError."""
@@ -85,6 +90,13 @@ class OtherHost:
             "name": "hostname",
         }
         return {name: self.run("sh", "-c", script) for name, script in asked.items()}
+
+    def copy_code(self) -> None:
+        """As it is now, to TESTS."""
+        shutil.rmtree(self.place / TESTS[1:], ignore_errors=True)
+        for name in ("graph", "tests"):
+            shutil.copytree(ROOT / name, self.place / TESTS[1:] / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", self.place / TESTS[1:])
 
     def give(self, folder: Path) -> None:
         """To the other host's user."""
@@ -110,27 +122,28 @@ class Away(Checkout):
         )
 
 
-def make_host(place: Path) -> OtherHost:
-    """Installs it all: a minute or two. Raises CalledProcessError when the archive or the index refuses."""
+def make_host(root: Path) -> OtherHost:
+    """Installs it all: a minute or two. Raises AssertionError when the archive or the index refuses."""
+    # a half-made one has another name
+    place = root.with_name(root.name + ".making")
+    shutil.rmtree(place, ignore_errors=True)
     line = f"deb [signed-by={KEYS}] {mirror()} {RELEASE} main"
     options = ["--variant=essential", '--aptopt=Acquire::Check-Valid-Until "false"', f"--include={PACKAGES}"]
     place.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mmdebstrap", "--quiet", *options, RELEASE, str(place), line], check=True)
+    said("mmdebstrap", "--quiet", *options, RELEASE, place, line)
     host = OtherHost(place)
     (place / "bin/sh").unlink()
     (place / "bin/sh").symlink_to("bash")
-    subprocess.run(["chroot", str(place), "localedef", "-i", "tr_TR", "-f", "UTF-8", "tr_TR.UTF-8"], check=True)
+    said("chroot", place, "localedef", "-i", "tr_TR", "-f", "UTF-8", "tr_TR.UTF-8")
     with (place / "etc/passwd").open("a") as accounts:
         accounts.write(f"{USER}:x:{UID}:{UID}::{HOME}:/bin/bash\n")
     for folder in (host.home, host.shared, place / SOURCES[1:], place / WHEELS[1:]):
         folder.mkdir(parents=True)
     host.give(host.home)
-    for name in ("graph", "tests"):
-        shutil.copytree(ROOT / name, place / TESTS[1:] / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", place / TESTS[1:])
     host.give(host.shared)
     _install(host)
-    return host
+    place.rename(root)
+    return OtherHost(root)
 
 
 def _install(host: OtherHost) -> None:
@@ -139,9 +152,8 @@ def _install(host: OtherHost) -> None:
     project = toml.loads((ROOT / "pyproject.toml").read_text())["project"]
     folder = host.place / WHEELS[1:]
     wanted = ["--only-binary=:all:", f"--python-version={version}", "--implementation=cp", "--dest", str(folder)]
-    platforms = [f"--platform=manylinux{tag}_x86_64" for tag in ("2014", "_2_17", "_2_28")]
-    pip = [sys.executable, "-m", "pip", "download", "--quiet"]
-    subprocess.run([*pip, *wanted, *platforms, *project["dependencies"]], check=True)
+    platforms = [f"--platform=manylinux{tag}_{platform.machine()}" for tag in ("2014", "_2_17", "_2_28")]
+    said(sys.executable, "-m", "pip", "download", "--quiet", *wanted, *platforms, *project["dependencies"])
     host.run("python3", "-m", "venv", f"{HOME}/venv")
     host.run(f"{HOME}/venv/bin/pip", "install", "--quiet", "--no-index", f"--find-links={WHEELS}", *project["dependencies"])
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from graph.compare import compare
 from graph.disk import hash_file
-from graph.errors import FreestandingError
+from graph.errors import FreestandingError, UsageError
 from graph.session import Session
 from tests.mini import ROOT, Checkout
 from tests.real import landed
@@ -30,18 +30,21 @@ HOURS = 5 * 3600.0
 
 
 def away_checkout(host: OtherHost) -> Away:
-    """A fresh clone of this checkout's last commit, at another place."""
+    """A fresh clone of this checkout's last commit, at another place; its store lies beside it, and stays."""
     away = Away(host, host.home / "quellen/freestanding")
-    away.settings["FREESTANDING_MIRROR"] = SOURCES
-    kept = away.store.exists()
-    if kept:
-        away.store.rename(host.home / "store")
+    away.store = host.home / "store"
+    away.settings |= {"FREESTANDING_MIRROR": SOURCES, "FREESTANDING_STORE": host.inside(away.store)}
     shutil.rmtree(away.root.parent, ignore_errors=True)
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(away.root)], check=True)
-    if kept:
-        (host.home / "store").rename(away.store)
     host.give(away.root.parent)
     return away
+
+
+def refuse_edits() -> None:
+    """The other host builds the last commit. Raises UsageError where this one would build something else."""
+    told = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no"], cwd=ROOT, check=True, capture_output=True, text=True)
+    if told.stdout:
+        raise UsageError(f"{len(told.stdout.splitlines())} files differ from the last commit", hint="git stash")
 
 
 def build(checkout: Checkout, node: str) -> str:
@@ -80,6 +83,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--root", type=Path, default=ROOT / "otherhost")
     parser.add_argument("--again", action="store_true")
     given = parser.parse_args(argv)
+    refuse_edits()
     root = given.root.absolute()
     host = OtherHost(root) if root.exists() else make_host(root)
     for name, value in host.facts().items():
