@@ -2,7 +2,8 @@
 
     python benchmarks/scale.py [--nodes 1000,10000,100000] [--blobs 10000,100000] [--check]
 
-The graph has layers of ten nodes below one `dist:`; a node takes three of the layer before it. It counts as built: each node has a result
+The graph has a hundred layers below one `dist:`, or less where that makes them narrower than ten nodes; a node takes three of the layer
+before it. It counts as built: each node has a result
 in the store, all with the same small tree. Runs: nothing to do; a leaf near the end changed; a leaf of the first layer changed, on which
 most others stand; and `doit explain`, which asks for every node. Ninja (PyPI's package) has the same edges, each a `touch`.
 With --check the run fails when 10,000 nodes with nothing to do take over 1.5 s or 200 MB.
@@ -30,7 +31,10 @@ from graph.session import Session
 from graph.store import Store
 from tests.mini import Mini
 
-WIDTH = 10
+LAYERS = 100
+"""doit keeps the chain that led to each task, so its memory grows with nodes times layers: 5 GB for 100,000 nodes in 10,000 layers."""
+LEAST = 10
+"""Nodes of a layer."""
 TAKEN = 3
 TARGET = "dist:x86_64-unknown-linux-gnu"
 CHANGED = "CHANGED_LEAF"
@@ -52,11 +56,17 @@ class Taken:
     """Nodes that were executed."""
 
 
+def width(count: int) -> int:
+    """Nodes of each layer."""
+    return max(LEAST, count // LAYERS)
+
+
 def edges(count: int) -> Iterator[tuple[int, tuple[int, ...]]]:
     """Number of each node, and those that it takes."""
+    wide = width(count)
     for number in range(count):
-        layer, place = divmod(number, WIDTH)
-        yield number, tuple((layer - 1) * WIDTH + (place + step) % WIDTH for step in range(TAKEN)) if layer else ()
+        layer, place = divmod(number, wide)
+        yield number, tuple((layer - 1) * wide + (place + step) % wide for step in range(TAKEN)) if layer else ()
 
 
 def generated(ctx: Context) -> tuple[Node, ...]:
@@ -68,7 +78,7 @@ def generated(ctx: Context) -> tuple[Node, ...]:
         Node(f"make:n{number}", more if changed == str(number) else plain, tuple(Input(f"make:n{other}", f"in/{other}") for other in taken))
         for number, taken in edges(count)
     ]
-    last = tuple(Input(f"make:n{number}", f"in/{number}") for number in range(count - WIDTH, count))
+    last = tuple(Input(f"make:n{number}", f"in/{number}") for number in range(count - width(count), count))
     return (*nodes, Node(f"dist:{ctx.cell}", plain, last))
 
 
@@ -119,7 +129,7 @@ def ours(count: int, folder: Path) -> dict[str, Taken]:
     measured(argv, mini.root, mini.environment(NODES=str(count)))
     return {
         "nothing to do": measured(argv, mini.root, mini.environment(NODES=str(count))),
-        "a late leaf changed": measured(argv, mini.root, mini.environment(NODES=str(count), CHANGED_LEAF=str(count - 3 * WIDTH))),
+        "a late leaf changed": measured(argv, mini.root, mini.environment(NODES=str(count), CHANGED_LEAF=str(count - 3 * width(count)))),
         "an early leaf changed": measured(argv, mini.root, mini.environment(NODES=str(count), CHANGED_LEAF="0")),
         "every node asked (explain)": measured([*argv[:-1], "explain", TARGET], mini.root, mini.environment(NODES=str(count))),
     }
@@ -133,7 +143,7 @@ def ninja(count: int, folder: Path) -> Taken | None:
     folder.mkdir()
     lines = ["rule touch", "  command = touch $out"]
     lines += [f"build n{number}: touch {' '.join(f'n{other}' for other in taken)}" for number, taken in edges(count)]
-    lines.append(f"build dist: touch {' '.join(f'n{number}' for number in range(count - WIDTH, count))}")
+    lines.append(f"build dist: touch {' '.join(f'n{number}' for number in range(count - width(count), count))}")
     (folder / "build.ninja").write_text("\n".join(lines) + "\n")
     measured([program, "-j", "8"], folder, dict(os.environ))
     return measured([program], folder, dict(os.environ))

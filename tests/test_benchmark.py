@@ -61,10 +61,10 @@ def test_a_start_that_fails_is_no_measurement() -> None:
 
 
 def test_a_graph_of_layers() -> None:
-    taken = dict(scale.edges(3 * scale.WIDTH))
-    assert all(taken[number] == () for number in range(scale.WIDTH))
-    assert taken[scale.WIDTH + 9] == (9, 0, 1)
-    assert all(len(set(taken[number])) == scale.TAKEN for number in range(scale.WIDTH, len(taken)))
+    taken = dict(scale.edges(3 * scale.LEAST))
+    assert all(taken[number] == () for number in range(scale.LEAST))
+    assert taken[scale.LEAST + 9] == (9, 0, 1)
+    assert all(len(set(taken[number])) == scale.TAKEN for number in range(scale.LEAST, len(taken)))
 
 
 def test_a_filled_graph_has_nothing_to_do_and_a_change_runs_its_leaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
