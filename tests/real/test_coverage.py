@@ -1,4 +1,4 @@
-"""What the fast tests reach: all of floors 0 to 3, and most of the rest."""
+"""The fast tests, and what they reach: all of floors 0 to 3, and most of the rest. `pytest --real` runs them here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PURE = frozenset().union(*FLOORS[:4])
 def test_coverage_of_the_fast_tests(tmp_path: Path) -> None:
     report = tmp_path / "coverage.json"
     start = time.monotonic()
-    argv = ["-q", "--cov", f"--cov-report=json:{report}", "-p", "no:cacheprovider"]
+    argv = ["-q", "--hypothesis-profile=thorough", "--cov", f"--cov-report=json:{report}", "-p", "no:cacheprovider"]
     done = subprocess.run([sys.executable, "-m", "pytest", *argv], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
     print(f"\nfast tests, measured: {time.monotonic() - start:.0f} s; {done.stdout.splitlines()[-1]}")
