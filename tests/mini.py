@@ -76,6 +76,7 @@ LEAKS = {
     "name": "cat /proc/sys/kernel/hostname; id -u; umask; date +%z; echo $HOME $USER $LANG $TZ $CFLAGS",
     "cores": "grep Cpus_allowed_list /proc/self/status",
     "coreutils": "ls --version | head -n 1",
+    "priority": "cut -d ' ' -f 19 /proc/self/stat",
 }
 """What steps might write down of their host. The sandbox answers the first the same everywhere; the others only a second host shows."""
 

@@ -1,4 +1,5 @@
-"""Another build host on this one: a Debian of another release, and in it another user, locale, time zone, umask, path, name and one core.
+"""Another build host on this one: a Debian of another release, and in it another user, locale, time zone, umask, path, name, the lowest
+priority and one core.
 
 Needs root and mmdebstrap. What is not otherwise is the kernel.
 """
@@ -66,7 +67,7 @@ class OtherHost:
         enter = ("unshare", *UNSHARED, "--fork", "--kill-child", "sh", "-e", str(ENTER), str(self.place), NAME)
         person = ("/usr/bin/setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--inh-caps=-all")
         shell = ("sh", "-c", 'umask 077; cd "$0"; exec "$@"', self.inside(folder))
-        return [*enter, *person, "/usr/bin/env", "-i", *words, "taskset", "--cpu-list", CORE, *shell, *argv]
+        return [*enter, *person, "/usr/bin/env", "-i", *words, "taskset", "--cpu-list", CORE, "nice", "-n", "19", *shell, *argv]
 
     def run(self, *argv: str, folder: Path | None = None) -> str:
         """Output of a program over there. Raises CalledProcessError."""
@@ -87,6 +88,7 @@ class OtherHost:
             "time": "date +%z",
             "umask": "umask",
             "cores": "nproc",
+            "nice": "nice",
             "name": "hostname",
         }
         return {name: self.run("sh", "-c", script) for name, script in asked.items()}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mini import Mini
+from tests.mini import LEAKS, Mini
 from tests.real.hosts import NAME, TESTS, Away, OtherHost, make_host
 from tests.real.machine import patiently
 from tests.test_cli import TARGET as MINI
@@ -39,7 +39,7 @@ def test_the_other_host_is_another(other: OtherHost) -> None:
     there = other.facts()
     print("\n" + "; ".join(f"{name} {value}" for name, value in there.items()))
     assert "Debian GNU/Linux 1" in there["system"]
-    assert (there["sh"], there["cores"], there["umask"]) == ("/usr/bin/bash", "1", "0077")
+    assert (there["sh"], there["cores"], there["nice"], there["umask"]) == ("/usr/bin/bash", "1", "19", "0077")
     assert (there["time"], there["name"], there["user"]) == ("+0545", NAME, "4711")
     assert there["coreutils"] != subprocess.run(["ls", "--version"], check=True, capture_output=True, text=True).stdout.splitlines()[0]
 
@@ -55,7 +55,7 @@ def test_both_build_the_same_bytes(other: OtherHost, tmp_path: Path) -> None:
 
 def test_a_planted_leak_is_told_by_the_second_host(other: OtherHost, tmp_path: Path) -> None:
     here, away = pair(other, tmp_path, "leaks")
-    leaks = ("leak:name", "leak:cores", "leak:coreutils")
+    leaks = tuple(f"leak:{name}" for name in LEAKS)
     shared = Path(tempfile.mkdtemp(dir=other.shared))
     shared.chmod(0o755)
     given = here.doit("--remote", f"file://{shared}", "--push", *leaks)
@@ -66,10 +66,11 @@ def test_a_planted_leak_is_told_by_the_second_host(other: OtherHost, tmp_path: P
     assert told.returncode == 23, told.stdout + told.stderr
     assert "same leak:name" in told.stdout
     assert "DIFFERS leak:coreutils" in told.stdout
+    assert "DIFFERS leak:priority" in told.stdout
     # one core is all that the other host has
     assert ("DIFFERS leak:cores" in told.stdout) == (len(os.sched_getaffinity(0)) > 1)
     own = here.doit("verify", "--remote", f"file://{shared}", *leaks)
-    assert (own.returncode, "3 of 3 results are this machine's own" in own.stderr) == (10, True)
+    assert (own.returncode, "4 of 4 results are this machine's own" in own.stderr) == (10, True)
 
 
 def test_without_a_sandbox_the_host_name_leaks_and_is_told(other: OtherHost, tmp_path: Path) -> None:
