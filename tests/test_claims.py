@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +46,7 @@ class Stores:
         self.kept = kept
         self.said: list[str] = []
         self.exclusive = url.startswith("file")
+        self.made: list[Claims] = []
 
     def remote(self) -> Remote:
         return connect(Settings(self.url), lambda received=0, sent=0: None)
@@ -54,23 +55,30 @@ class Stores:
         return marks_of(self.remote(), times.settling)
 
     def process(self, times: Times = QUICK, marks: Marks | None = None) -> Claims:
-        return Claims(marks or self.marks(), Guard(Told(self.said.append), "asked for claims"), times)
+        self.made.append(Claims(marks or self.marks(), Guard(Told(self.said.append), "asked for claims"), times))
+        return self.made[-1]
+
+    def close(self) -> None:
+        """Every process ends."""
+        for one in self.made:
+            one.close()
 
 
 @pytest.fixture(params=["file", "http", "grpc"])
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     with ExitStack() as stack:
         if request.param == "file":
-            yield Stores(f"file://{tmp_path}")
+            yield stack.enter_context(closing(Stores(f"file://{tmp_path}")))
             return
         server: Cache | Api = stack.enter_context(http_cache()) if request.param == "http" else stack.enter_context(reapi())
-        yield Stores(server.url, server.kept)
+        yield stack.enter_context(closing(Stores(server.url, server.kept)))
         assert server.kept.wrong == []
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Stores:
-    return Stores(f"file://{tmp_path}")
+def folder(tmp_path: Path) -> Iterator[Stores]:
+    with closing(Stores(f"file://{tmp_path}")) as stores:
+        yield stores
 
 
 def test_a_mark_is_kept_changed_and_taken_off(stores: Stores) -> None:
