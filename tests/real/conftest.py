@@ -57,8 +57,10 @@ def build_ahead(first: Checkout, names: Iterable[str], place: Path) -> Iterator[
     # a child that has ended, and that nobody waits for, would be what a test's os.wait() finds
     threading.Thread(target=process.wait, daemon=True).start()
     yield
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGINT)
+    # its number may be another's by now, if it has ended
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
     try:
         process.wait(60)
     except subprocess.TimeoutExpired:
