@@ -9,7 +9,7 @@ from functools import cache
 from graph.errors import PatchError, PlanError, UsageError, did_you_mean
 from graph.lock import Lock
 from graph.node import File, Node, Unpack, key, manifest
-from graph.recipes.common import Context, Recipe, Scoped, patch_applies
+from graph.recipes.common import Context, Recipe, Scope, Scoped, patch_applies
 from graph.target import Cell
 from graph.trees import FILTER_SCHEMA
 
@@ -80,18 +80,28 @@ def make_plan(contexts: Iterable[Context], recipes: Iterable[Recipe | Scoped]) -
 
 def _calls(contexts: Iterable[Context], recipes: tuple[Recipe | Scoped, ...]) -> Iterator[tuple[Recipe | Scoped, Context]]:
     """Each recipe with each context of its scope, once."""
-    seen: set[tuple[Recipe, Cell]] = set()
+    seen: dict[Recipe, set[Cell]] = {}
     for context in contexts:
+        # many recipes have one scope
+        scoped = {scope: scope(context) for scope in dict.fromkeys(map(_scope, recipes))}
         for recipe in recipes:
-            plain = _plain(recipe)
-            for own in recipe.scope(context) if isinstance(recipe, Scoped) else (context,):
-                if (plain, own.cell) not in seen:
-                    seen.add((plain, own.cell))
+            cells = seen.setdefault(_plain(recipe), set())
+            for own in scoped[_scope(recipe)]:
+                if own.cell not in cells:
+                    cells.add(own.cell)
                     yield recipe, own
 
 
 def _plain(recipe: Recipe | Scoped) -> Recipe:
     return recipe.recipe if isinstance(recipe, Scoped) else recipe
+
+
+def _scope(recipe: Recipe | Scoped) -> Scope:
+    return recipe.scope if isinstance(recipe, Scoped) else _every_cell
+
+
+def _every_cell(context: Context) -> tuple[Context, ...]:
+    return (context,)
 
 
 def _where(recipe: Recipe | Scoped) -> str:

@@ -155,7 +155,8 @@ class Session:
             gc.enable()
 
     def _make_plan(self) -> Plan:
-        contexts = [Context(cell, self.host, self.lock, self.files, self.matrix.versions[0]) for cell in self.cells]
+        first = Context(self.cells[0], self.host, self.lock, self.files, self.matrix.versions[0])
+        contexts = [replace(first, cell=cell) for cell in self.cells]
         plan = make_plan(contexts, self.recipes())
         check_patches(plan, self.files, self.lock)
         return plan

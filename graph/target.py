@@ -101,7 +101,7 @@ class Cell:
     @property
     def minor(self) -> str:
         """major.minor, e.g. 3.13."""
-        return ".".join(self.version.split(".")[:2])
+        return _minor(self.version)
 
     @property
     def abiflags(self) -> str:
@@ -130,6 +130,11 @@ class Cell:
 
     def __str__(self) -> str:
         return f"{self.target}:{self.version}:{'+'.join(self.options)}"
+
+
+@cache
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
 
 
 @cache

@@ -64,7 +64,7 @@ def installed(place: Path, flags: str) -> Path:
     load("pip_tree").main([str(wheel(place / "pip.whl")), str(pip / ctx.cell.lib / "site-packages"), "3.13"])
     load("merge").main([str(out), f"{pip}=."])
     program = '#!/bin/sh\necho "ran ${0##*/} with ${1##*/} $2"\n'
-    return tree(out, {f"bin/{python_name(ctx)}": program, f"lib/{soname(ctx)}": ""})
+    return tree(out, {f"bin/{python_name(ctx.cell)}": program, f"lib/{soname(ctx.cell)}": ""})
 
 
 each_abi = pytest.mark.parametrize("flags", OPTIONS)
@@ -168,7 +168,7 @@ def test_build_details_lead_to_files(tmp_path: Path, flags: str) -> None:
 def test_suffixes_are_those_of_dynload_shlib(flags: str) -> None:
     """SOABI; ALT_SOABI, which only a debug build has, without the d; abi3 also without the lock in 3.13."""
     alternative = {"d": [f".cpython-313-{TRIPLET}.so"], "td": [f".cpython-313t-{TRIPLET}.so"]}.get(flags, [])
-    assert list(ext_suffixes(context(flags))) == [f".cpython-313{flags}-{TRIPLET}.so", *alternative, ".abi3.so", ".so"]
+    assert list(ext_suffixes(context(flags).cell)) == [f".cpython-313{flags}-{TRIPLET}.so", *alternative, ".abi3.so", ".so"]
 
 
 def test_settings_as_json_carry_the_flags(tmp_path: Path) -> None:

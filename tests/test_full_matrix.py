@@ -17,6 +17,7 @@ from tests.real.full_matrix import Bench, Part, Record, attempt, chosen_cells, d
 
 SESSION = Session(ROOT)
 GNU = SESSION.matrix.default(SESSION.matrix.targets["aarch64-unknown-linux-gnu"])
+MUSL = SESSION.matrix.default(SESSION.matrix.targets["x86_64-unknown-linux-musl"])
 MAC = SESSION.matrix.default(SESSION.matrix.targets["aarch64-apple-darwin"])
 
 
@@ -98,6 +99,12 @@ def test_programs_that_nothing_runs_here_are_not_run(bench: Bench) -> None:
     assert attempt("smoke", mac).state == "run = none"
     assert attempt("check", mac).state == "ok"
     assert calls(bench) == ["check"]
+
+
+def test_a_static_program_is_asked_for_no_module(bench: Bench) -> None:
+    static = replace(bench, cell=replace(MUSL, options=("noopt", "static")))
+    assert [attempt(part, static).state for part in ("extension", "wheels", "pip")] == ["a static program", "a static program", "ok"]
+    assert calls(bench) == ["pip"]
 
 
 def test_on_a_processor_below_the_cells_nothing_is_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

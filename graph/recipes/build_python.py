@@ -15,9 +15,9 @@ WITHOUT = ("test/", "idlelib/", "tkinter/", "turtledemo/", "ensurepip/", "pydoc_
 """Parts of Lib/ that no script imports."""
 
 
-def host_context(ctx: Context) -> Context:
+def host_cell(ctx: Context) -> Cell:
     """The build host's own ABI of the context's version: that of the Python that runs here."""
-    return replace(ctx, cell=Cell(ctx.host.target, ctx.cell.version, ()))
+    return Cell(ctx.host.target, ctx.cell.version, ())
 
 
 def package_context(ctx: Context) -> Context:
@@ -27,11 +27,11 @@ def package_context(ctx: Context) -> Context:
 
 def build_python(ctx: Context) -> tuple[Input, ...]:
     """An interpreter of the cell's version that runs here: bin/, lib/pythonX.Y and zlib."""
-    host = host_context(ctx)
+    host = host_cell(ctx)
     return (
-        Input(f"python:{host.cell.version}", "py/bin", subdir="bin"),
-        Input(f"source:{source_name(host)}", f"py/{host.cell.lib}", subdir="Lib", without=WITHOUT),
-        Input(f"ext:{host.cell.abi}:zlib", "py/modules", subdir="stripped"),
+        Input(f"python:{host.version}", "py/bin", subdir="bin"),
+        Input(f"source:{source_name(host)}", f"py/{host.lib}", subdir="Lib", without=WITHOUT),
+        Input(f"ext:{host.abi}:zlib", "py/modules", subdir="stripped"),
     )
 
 
@@ -47,7 +47,7 @@ def python_module_step(ctx: Context, module: str, *args: str) -> Step:
 
 def build_python_path(ctx: Context) -> str:
     """Where `build_python` places the program."""
-    return f"/build/py/bin/{python_name(host_context(ctx))}"
+    return f"/build/py/bin/{python_name(host_cell(ctx))}"
 
 
 def python_node(
@@ -77,7 +77,7 @@ def python_node(
     }
     return Node(
         name,
-        Run(steps, tuple(sorted(environment.items())), tools=(*run_tools(host_context(ctx)), *tools)),
+        Run(steps, tuple(sorted(environment.items())), tools=(*run_tools(ctx.host.target), *tools)),
         inputs=(*build_python(ctx), *inputs),
         files=(*(ctx.file(f"{SCRIPTS}/{script}", f"steps/{script}") for script in scripts), *files),
         platform=ctx.host.platform,

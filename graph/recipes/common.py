@@ -42,8 +42,8 @@ class Context:
     """Files of the repository under patches/, toolchains/ and graph/runtime/, by their path there."""
     steps_version: str = ""
     """The Python that runs steps of packages, which belong to no version."""
-    folders: dict[str, tuple[Mapping[str, File], tuple[tuple[str, File], ...]]] = field(default_factory=dict, repr=False, compare=False)
-    """Memo of `below`: some thousand nodes ask for the same few folders."""
+    folders: dict[tuple[str, str], tuple[Mapping[str, File], tuple[File, ...]]] = field(default_factory=dict, repr=False, compare=False)
+    """Memo of `below`, for all contexts of a plan: some thousand nodes ask for the same few."""
 
     @property
     def triple(self) -> str:
@@ -66,23 +66,25 @@ class Context:
 
     def folder(self, path: str, at: str) -> tuple[File, ...]:
         """All files of the repository under `path`, placed under /build/<at>."""
-        found = tuple(File(f"{at}/{name}", file.data, file.executable) for name, file in self.below(path))
+        found = self.below(path, at)
         if not found:
             raise PlanError(f"no files under {path}", place="recipe", hint="git status")
         return found
 
-    def below(self, path: str) -> tuple[tuple[str, File], ...]:
-        """Files of the repository under `path`, sorted, by their path from there."""
-        known = self.folders.get(path)
+    def below(self, path: str, at: str) -> tuple[File, ...]:
+        """The same, of a folder that there may be."""
+        known = self.folders.get((path, at))
         # a context that was made from this one may have other files
         if known is None or known[0] is not self.files:
             prefix = path.rstrip("/") + "/"
-            found = tuple((name.removeprefix(prefix), file) for name, file in sorted(self.files.items()) if name.startswith(prefix))
-            known = self.folders[path] = (self.files, found)
+            inside = sorted(name for name in self.files if name.startswith(prefix))
+            found = tuple(replace(self.files[name], path=f"{at}/{name.removeprefix(prefix)}") for name in inside)
+            known = self.folders[path, at] = (self.files, found)
         return known[1]
 
 
 Recipe = Callable[[Context], tuple[Node, ...]]
+Scope = Callable[[Context], tuple[Context, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class Scoped:
     a scope gets every cell as it is.
     """
 
-    scope: Callable[[Context], tuple[Context, ...]]
+    scope: Scope
     recipe: Recipe
 
 
@@ -144,9 +146,9 @@ def fetch_node(ctx: Context, name: str) -> Node:
 def patches_for(ctx: Context, package: str, version: str) -> tuple[File, ...]:
     """patches/PACKAGE/*.patch that apply to `version` (header `Versions:`, e.g. `3.13` or `all`), in the order of their names."""
     return tuple(
-        File(f"patches/{package}/{name}", file.data)
-        for name, file in ctx.below(f"patches/{package}")
-        if name.endswith(".patch") and patch_applies(file.data, version)
+        File(file.path, file.data)
+        for file in ctx.below(f"patches/{package}", f"patches/{package}")
+        if file.path.endswith(".patch") and patch_applies(file.data, version)
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 from graph.node import File, Input, Node, Step
-from graph.recipes.build_python import build_python, host_context, package_context, python_step
+from graph.recipes.build_python import build_python, host_cell, package_context, python_step
 from graph.recipes.common import Context, compile_node, configure_node, configure_triples, fetch_node, source_node
 from graph.recipes.cpython_modules import SHARED_LIBS, Extension, extensions, modules_built_apart
 from graph.recipes.cpython_reads import CONFIGURE, CORE, globs
@@ -67,7 +68,7 @@ def abi_nodes(ctx: Context) -> tuple[Node, ...]:
 
 def python_nodes(ctx: Context) -> tuple[Node, ...]:
     """python:VERSION, and the zlib module that its scripts import."""
-    plain = host_context(ctx)
+    plain = replace(ctx, cell=host_cell(ctx))
     zlib = next(ext for ext in extensions(plain.cell) if ext.name == "zlib")
     return (*_source(plain), _configure(plain), _python(plain), _extension(plain, zlib))
 
@@ -78,7 +79,7 @@ def package_python_nodes(ctx: Context) -> tuple[Node, ...]:
 
 
 def _source(ctx: Context) -> tuple[Node, ...]:
-    source = source_name(ctx)
+    source = source_name(ctx.cell)
     return (fetch_node(ctx, source), source_node(ctx, source, package="cpython"))
 
 
@@ -86,7 +87,7 @@ def source_input(
     ctx: Context, at: str = "src", *, only: tuple[str, ...], without: tuple[str, ...] = (), subdir: str = "", writable: bool = False
 ) -> Input:
     """What a node reads of the patched source."""
-    return Input(f"source:{source_name(ctx)}", at, only, without, subdir, writable)
+    return Input(f"source:{source_name(ctx.cell)}", at, only, without, subdir, writable)
 
 
 def _source_map(ctx: Context) -> str:
@@ -119,7 +120,7 @@ def _configure(ctx: Context) -> Node:
         (Step(argv), NO_LOGS),
         inputs=(source_input(ctx, only=globs(CONFIGURE, ctx.cell.minor)),),
         files=(File("config.site", site.data + apart.encode()), *cross_files),
-        tools=("posix", "make", *run_tools(ctx)),
+        tools=("posix", "make", *run_tools(ctx.cell.target)),
         env={
             "CONFIG_SITE": "/build/config.site",
             "MODULE_BUILDTYPE": "static",
@@ -144,7 +145,7 @@ def _python(ctx: Context) -> Node:
     Hardly optimised: what it runs takes less time than optimising it would.
     """
     makefile = CORE_MAKEFILE[ctx.cell.target.os]
-    settings = (f"PYTHON={python_name(ctx)}", "OUT=../out", "OPT=-DNDEBUG -O1", "python")
+    settings = (f"PYTHON={python_name(ctx.cell)}", "OUT=../out", "OPT=-DNDEBUG -O1", "python")
     return compile_node(
         ctx,
         f"python:{ctx.cell.version}",
@@ -154,7 +155,7 @@ def _python(ctx: Context) -> Node:
             Input(f"configure:{ctx.cell.abi}", "work", writable=True),
         ),
         files=(ctx.file(f"toolchains/cpython/{makefile}", makefile),),
-        tools=("posix", "make", *run_tools(ctx)),
+        tools=("posix", "make", *run_tools(ctx.cell.target)),
     )
 
 
@@ -162,7 +163,7 @@ def _core(ctx: Context) -> Node:
     """out/full and out/stripped: bin/ and lib/; out/static: libpython3.X.a; out/objects: every object file by its path in the build."""
     macos = ctx.cell.target.os == "macos"
     settings = (
-        *(f"PYTHON={python_name(ctx)}", f"SONAME={soname(ctx)}", "OUT=../out"),
+        *(f"PYTHON={python_name(ctx.cell)}", f"SONAME={soname(ctx.cell)}", "OUT=../out"),
         # the stable ABI is that of release builds
         f"STABLE_ABI={'' if 'debug' in ctx.cell.options or macos else 'libpython3.so'}",
         f"LTO={' '.join(('-flto=thin', *ctx.cell.target.lto_flags)) if 'lto' in ctx.cell.options else ''}",
@@ -192,13 +193,13 @@ def _core(ctx: Context) -> Node:
             ctx.file(f"toolchains/cpython/{makefile}", makefile),
             *(ctx.file(f"toolchains/steps/{name}", f"steps/{name}") for name in (*stack, *script)),
         ),
-        tools=("posix", "make", *(run_tools(host_context(ctx)) if macos else ())),
+        tools=("posix", "make", *(run_tools(ctx.host.target) if macos else ())),
     )
 
 
 def _main_stack(ctx: Context) -> tuple[Step, ...]:
     """Give programs the main thread's stack which CPython asks Apple's linker for; lld cannot."""
-    programs = tuple(f"/build/out/{variant}/bin/{python_name(ctx)}" for variant in ("full", "stripped"))
+    programs = tuple(f"/build/out/{variant}/bin/{python_name(ctx.cell)}" for variant in ("full", "stripped"))
     return (_scripted(ctx, "main_stack.py", MAIN_STACK, *programs),)
 
 
@@ -235,7 +236,7 @@ def _test_modules(ctx: Context) -> Node:
 
 def _module_steps(ctx: Context, ext: Extension) -> tuple[Step, ...]:
     """Compile and link one module."""
-    module, system = ext.name + ext_suffix(ctx), ctx.cell.target.os
+    module, system = ext.name + ext_suffix(ctx.cell), ctx.cell.target.os
     shared = any(package in SHARED_LIBS for package in ext.uses)
     found = tuple(f"-L../deps/{name}/lib" for name in ext.uses)
     # (test modules have more than one entry, and functions for ctypes)

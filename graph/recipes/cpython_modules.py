@@ -40,7 +40,12 @@ class Extension:
     @property
     def object_names(self) -> tuple[str, ...]:
         """File names of its objects."""
-        return tuple(f"{name.rpartition('/')[2].removesuffix('.c')}.o" for name in self.sources)
+        return _object_names(self.sources)
+
+
+@cache
+def _object_names(sources: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{name.rpartition('/')[2].removesuffix('.c')}.o" for name in sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,14 +341,24 @@ TEST_PACKAGES = ("test", "idlelib.idle_test")
 
 def extensions(cell: Cell) -> tuple[Extension, ...]:
     """Every module of a cell that is built apart from the core, the test modules last."""
-    rows = _rows(cell.minor, cell.target.os, bool(cell.target.sdk))
-    return tuple(ext for ext in rows if not ext.test and ext.name not in NOT_STATIC) if cell.static else rows
+    return _rows(cell.minor, cell.target.os, bool(cell.target.sdk), cell.static)
+
+
+def packages(cell: Cell) -> tuple[str, ...]:
+    """What the modules of a cell use, as in make:TRIPLE:NAME."""
+    return _used(cell.minor, cell.target.os, bool(cell.target.sdk), cell.static)
 
 
 @cache
-def _rows(minor: str, system: str, sdk: bool) -> tuple[Extension, ...]:
+def _rows(minor: str, system: str, sdk: bool, static: bool) -> tuple[Extension, ...]:
     found = (ext for ext in EXTERNAL + TESTS if minor in (ext.minors or (minor,)) and system in (ext.systems or (system,)))
-    return tuple(ext for ext in found if sdk or not ext.sdk)
+    given = (ext for ext in found if sdk or not ext.sdk)
+    return tuple(ext for ext in given if not (static and (ext.test or ext.name in NOT_STATIC)))
+
+
+@cache
+def _used(minor: str, system: str, sdk: bool, static: bool) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(package for ext in _rows(minor, system, sdk, static) for package in ext.uses))
 
 
 def absent(cell: Cell) -> tuple[Absent, ...]:

@@ -8,7 +8,7 @@ from graph.node import File, Input, Node, Step
 from graph.recipes import cpython
 from graph.recipes.common import Context, compile_node
 from graph.recipes.cpython import INTERPRETER_FLAGS, LINK_FLAGS, source_input
-from graph.recipes.cpython_modules import Extension, extensions
+from graph.recipes.cpython_modules import Extension, extensions, packages
 from graph.recipes.names import python_name
 
 SOURCES = ("main.c", "dl.c")
@@ -30,18 +30,17 @@ def shared_context(ctx: Context) -> Context:
 def _program(ctx: Context) -> Node:
     """out/full and out/stripped: bin/; out/static and out/objects: those of the dynamic core."""
     modules = extensions(ctx.cell)
-    packages = tuple(dict.fromkeys(package for ext in modules for package in ext.uses))
     core = f"core:{shared_context(ctx).cell}"
     table = "".join(f"MODULE({ext.name})\n" for ext in modules)
-    link = _link(ctx, modules, packages)
+    link = _link(ctx, modules)
     return compile_node(
         ctx,
         f"core:{ctx.cell}",
         (
             Step(("mkdir", "-p", "../out/full/bin", "../out/stripped/bin")),
             Step(("cc", "-c", *FLAGS, *(f"../static/{name}" for name in SOURCES))),
-            Step((*link, "-o", f"../out/full/bin/{python_name(ctx)}")),
-            Step((*link, "-Wl,-s", "-o", f"../out/stripped/bin/{python_name(ctx)}")),
+            Step((*link, "-o", f"../out/full/bin/{python_name(ctx.cell)}")),
+            Step((*link, "-Wl,-s", "-o", f"../out/stripped/bin/{python_name(ctx.cell)}")),
         ),
         inputs=(
             Input(core, "out/static", subdir="static", writable=True),
@@ -49,7 +48,7 @@ def _program(ctx: Context) -> Node:
             source_input(ctx, only=("Include/",)),
             Input(f"configure:{ctx.cell.abi}", "config", only=("pyconfig.h",)),
             *(Input(f"ext:{ctx.cell.abi}:{ext.name}", f"modules/{ext.name}", subdir="objects/Modules") for ext in modules),
-            *(Input(f"make:{ctx.triple}:{package}", f"deps/{package}", only=("lib/*.a",)) for package in packages),
+            *(Input(f"make:{ctx.triple}:{package}", f"deps/{package}", only=("lib/*.a",)) for package in packages(ctx.cell)),
         ),
         files=(
             File("static/modules.h", table.encode()),
@@ -59,7 +58,7 @@ def _program(ctx: Context) -> Node:
     )
 
 
-def _link(ctx: Context, modules: tuple[Extension, ...], packages: tuple[str, ...]) -> tuple[str, ...]:
+def _link(ctx: Context, modules: tuple[Extension, ...]) -> tuple[str, ...]:
     """Everything of CPython and what is used of the rest. Exported, for ctypes and dladdr: the C API and what is linked of libc."""
     libpython = f"../out/static/libpython{ctx.cell.ldversion}.a"
     libraries = tuple(dict.fromkeys(library for ext in modules for library in ext.libs))
@@ -68,7 +67,7 @@ def _link(ctx: Context, modules: tuple[Extension, ...], packages: tuple[str, ...
         *("cc", "-static-pie", *LINK_FLAGS["musl"], "-Wl,--export-dynamic,--hash-style=both"),
         *(name.replace(".c", ".o") for name in SOURCES),
         *("-Wl,--whole-archive", libpython, "-Wl,--no-whole-archive", *objects),
-        *(f"-L../deps/{package}/lib" for package in packages),
+        *(f"-L../deps/{package}/lib" for package in packages(ctx.cell)),
         # some name another one of them, which may stand before
         *("-Wl,--start-group", *libraries, "-lm", "-Wl,--end-group"),
         "-Wl,--exclude-libs," + ":".join(f"lib{name.removeprefix('-l')}.a" for name in libraries if name.startswith("-l")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +14,7 @@ from graph.recipes import ncurses
 from graph.recipes.build_python import python_module_step, python_node, python_step
 from graph.recipes.common import Context
 from graph.recipes.cpython import source_input
-from graph.recipes.cpython_modules import PARTS, SHARED_FILES, SHARED_LIBS, TEST_PACKAGES, Extension, extensions
+from graph.recipes.cpython_modules import PARTS, SHARED_FILES, SHARED_LIBS, TEST_PACKAGES, Extension, extensions, packages
 from graph.recipes.library import shared_file
 from graph.recipes.names import ext_suffixes, soname
 from graph.recipes.pip import pip_name
@@ -110,8 +111,8 @@ def _names(ctx: Context) -> dict[str, Any]:
         "system": SYSTEMS[target.os],
         "multiarch": target.multiarch,
         "platform_tag": target.platform_tag,
-        "ext_suffixes": list(ext_suffixes(ctx)),
-        "soname": soname(ctx),
+        "ext_suffixes": list(ext_suffixes(cell)),
+        "soname": soname(cell),
         "static": cell.static,
     }
 
@@ -160,8 +161,7 @@ def _install_parts(ctx: Context, variant: str) -> tuple[Part, ...]:
 
 def _run_time_files(ctx: Context) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Packages that a distribution holds files of, and which: shared libraries, and what these read."""
-    used = dict.fromkeys(package for ext in extensions(ctx.cell) for package in ext.uses)
-    for package in used:
+    for package in packages(ctx.cell):
         if package in SHARED_LIBS and not ctx.cell.static:
             yield package, tuple(f"lib/{shared_file(ctx, name)}" for name in SHARED_LIBS[package])
         yield from SHARED_FILES.get(package, {}).items()
@@ -169,21 +169,18 @@ def _run_time_files(ctx: Context) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def _licence_parts(ctx: Context) -> tuple[Part, ...]:
     """The licence of every package that a distribution holds parts of."""
-    packages = [f"make:{ctx.triple}:{name}" for name in sorted({*_packages(ctx), *dict(_run_time_files(ctx))})]
-    nodes = [f"libc:{ctx.triple}", "certificates:certifi", *packages]
+    names = sorted({*_linked(packages(ctx.cell)), *dict(_run_time_files(ctx))})
+    nodes = [f"libc:{ctx.triple}", "certificates:certifi", *(f"make:{ctx.triple}:{name}" for name in names)]
     return (
         *((Input(name, f"licences/{name.rpartition(':')[2]}", subdir="licenses"), "licenses") for name in nodes),
         (Input(f"files:{ctx.cell}", "licences/cpython", subdir="licenses"), "licenses"),
     )
 
 
-def _packages(ctx: Context) -> tuple[str, ...]:
-    return tuple(sorted({package for ext in extensions(ctx.cell) for package in _linked(ext)}))
-
-
-def _linked(ext: Extension) -> tuple[str, ...]:
-    """The packages whose code an extension uses: its own, and what these have inside."""
-    return tuple(dict.fromkeys(part for package in ext.uses for part in (package, *PARTS.get(package, ()))))
+@cache
+def _linked(uses: tuple[str, ...]) -> tuple[str, ...]:
+    """The packages whose code is in what uses these: they, and what they have inside."""
+    return tuple(dict.fromkeys(part for package in uses for part in (package, *PARTS.get(package, ()))))
 
 
 def _merged(ctx: Context, name: str, parts: tuple[Part, ...]) -> Node:
@@ -197,7 +194,7 @@ def full_parts(ctx: Context) -> tuple[Part, ...]:
     """All of the full archive's python/ folder but PYTHON.json."""
     cell, lib = ctx.cell, f"install/{ctx.cell.lib}"
     every = extensions(cell)
-    shipped = sorted({package for ext in every for package in ext.uses if cell.static or package not in SHARED_LIBS})
+    shipped = sorted(package for package in packages(cell) if cell.static or package not in SHARED_LIBS)
     tests = () if cell.static else ((Input(f"ext:{cell.abi}:tests", "test", subdir="full"), f"{lib}/lib-dynload"),)
     return (
         (Input(f"assemble:{cell}:full", "install"), "install"),
@@ -252,8 +249,8 @@ def _module_facts(ctx: Context, ext: Extension) -> dict[str, Any]:
             *({"name": name, "framework": True} for flag, name in pairwise(ext.libs) if flag == "-framework"),
         ],
         "objs": objects,
-        "licenses": sorted({ctx.source(ext_source(package)).licence for package in _linked(ext)}),
-        "license_paths": [f"licenses/LICENSE.{package}.txt" for package in _linked(ext)],
+        "licenses": sorted({ctx.source(ext_source(package)).licence for package in _linked(ext.uses)}),
+        "license_paths": [f"licenses/LICENSE.{package}.txt" for package in _linked(ext.uses)],
         "test": ext.test,
     }
 

@@ -178,7 +178,7 @@ def _database(ctx: Context) -> Node:
     )
     return Node(
         DATABASE,
-        Run(steps, env, tools=("posix", *run_tools(ctx))),
+        Run(steps, env, tools=("posix", *run_tools(ctx.cell.target))),
         inputs=(_commands_input(ctx), Input("source:ncurses", "src", only=("misc/terminfo.src",))),
         files=(ctx.file("toolchains/ncurses/more.src", "more.src"),),
         platform=ctx.host.platform,

@@ -158,6 +158,8 @@ PARTS: Mapping[str, Callable[[Bench], str]] = {
 }
 RUNNING = ("smoke", "pip", "extension", "wheels", "suite")
 """Parts that need a machine for the target's programs."""
+LOADING = ("extension", "wheels")
+"""Parts that a static program, which loads no shared library, cannot have."""
 
 
 def chosen_cells(session: Session, names: Sequence[str], options: bool) -> tuple[Cell, ...]:
@@ -179,6 +181,8 @@ def attempt(part: str, bench: Bench) -> Part:
     """Try one part; whatever it raises is told."""
     if part in RUNNING and bench.cell.target.run not in ("native", "qemu"):
         return Part(f"run = {bench.cell.target.run}", 0)
+    if part in LOADING and bench.cell.static:
+        return Part("a static program", 0)
     start = time.monotonic()
     try:
         if part in RUNNING:
