@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 
 from graph.errors import PatchError, PlanError, UsageError, did_you_mean
 from graph.lock import Lock
@@ -120,6 +121,8 @@ def _check_inputs(node: Node, nodes: Mapping[str, Node]) -> None:
 def _clash(node: Node) -> str:
     """Why the inputs and files of a node cannot all be placed; empty if they can."""
     ats, paths = [given.at for given in node.inputs], [file.path for file in node.files]
+    if _are_apart((*ats, *paths)):
+        return ""
     for place in (*ats, *paths):
         if not _is_place(place):
             return f"{place!r} is no place below /build"
@@ -134,6 +137,13 @@ def _clash(node: Node) -> str:
                 return f"input {at!r} lies inside the read-only input at {folder!r}"
     # the files of an Unpack are patches: applied, not placed
     return "" if isinstance(node.action, Unpack) else _clash_of_files(writable, paths)
+
+
+def _are_apart(places: tuple[str, ...]) -> bool:
+    """Nothing more to ask, as of most nodes: no place is in or at another."""
+    different = set(places)
+    inside = chain.from_iterable(map(_folders, different))
+    return len(different) == len(places) and different.isdisjoint(inside) and all(map(_is_place, different))
 
 
 @cache

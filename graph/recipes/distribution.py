@@ -49,7 +49,9 @@ Part = tuple[Input, str]
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
     """files, assemble (full and stripped), metadata, archive (three) and dist of the cell."""
-    return (build_files(ctx), _assemble(ctx, "full"), _assemble(ctx, "stripped"), *packed(ctx, full_parts(ctx)))
+    licences = _licence_parts(ctx)
+    trees = (_merged(ctx, f"assemble:{ctx.cell}:{variant}", _install_parts(ctx, variant, licences)) for variant in ("full", "stripped"))
+    return (build_files(ctx), *trees, *packed(ctx, full_parts(ctx, licences)))
 
 
 def packed(ctx: Context, full: tuple[Part, ...]) -> tuple[Node, ...]:
@@ -138,13 +140,9 @@ def _json(path: str, value: object) -> File:
     return File(path, json.dumps(value, sort_keys=True).encode())
 
 
-def _assemble(ctx: Context, variant: str) -> Node:
-    """out: the tree as installed, less tests and static libraries; `variant` is full (with debug information) or stripped."""
-    return _merged(ctx, f"assemble:{ctx.cell}:{variant}", _install_parts(ctx, variant))
-
-
-def _install_parts(ctx: Context, variant: str) -> tuple[Part, ...]:
-    cell, lib = ctx.cell, ctx.cell.lib
+def _install_parts(ctx: Context, variant: str, licences: tuple[Part, ...]) -> tuple[Part, ...]:
+    """The tree as installed, less tests and static libraries; `variant` is full (with debug information) or stripped."""
+    cell, lib, abi = ctx.cell, ctx.cell.lib, ctx.cell.abi
     files = [] if cell.static else [ext for ext in extensions(cell) if not ext.test]
     return (
         (Input(f"core:{cell}", "part/core", subdir=variant), "."),
@@ -152,10 +150,10 @@ def _install_parts(ctx: Context, variant: str) -> tuple[Part, ...]:
         (Input(stdlib_name(ctx), "part/stdlib"), "."),
         (Input(pip_name(ctx), "part/pip"), "."),
         (Input("certificates:certifi", "part/certificates", only=("share/",)), "."),
-        *((Input(f"ext:{cell.abi}:{ext.name}", f"part/{ext.name}", subdir=variant), f"{lib}/lib-dynload") for ext in files),
+        *((Input(f"ext:{abi}:{ext.name}", f"part/{ext.name}", subdir=variant), f"{lib}/lib-dynload") for ext in files),
         *((Input(f"make:{ctx.triple}:{package}", f"part/{package}", only=globs), ".") for package, globs in _run_time_files(ctx)),
         (Input(ncurses.database(ctx), "part/terminfo"), "."),
-        *((part, f"share/licenses/python{cell.minor}") for part, _ in _licence_parts(ctx)),
+        *((part, f"share/licenses/python{cell.minor}") for part, _ in licences),
     )
 
 
@@ -190,22 +188,22 @@ def _merged(ctx: Context, name: str, parts: tuple[Part, ...]) -> Node:
     return python_node(ctx, name, (step,), inputs=tuple(given for given, _ in parts), scripts=("merge.py",))
 
 
-def full_parts(ctx: Context) -> tuple[Part, ...]:
-    """All of the full archive's python/ folder but PYTHON.json."""
-    cell, lib = ctx.cell, f"install/{ctx.cell.lib}"
+def full_parts(ctx: Context, licences: tuple[Part, ...] = ()) -> tuple[Part, ...]:
+    """All of the full archive's python/ folder but PYTHON.json; `licences` where they are made already."""
+    cell, lib, abi = ctx.cell, f"install/{ctx.cell.lib}", ctx.cell.abi
     every = extensions(cell)
     shipped = sorted(package for package in packages(cell) if cell.static or package not in SHARED_LIBS)
-    tests = () if cell.static else ((Input(f"ext:{cell.abi}:tests", "test", subdir="full"), f"{lib}/lib-dynload"),)
+    tests = () if cell.static else ((Input(f"ext:{abi}:tests", "test", subdir="full"), f"{lib}/lib-dynload"),)
     return (
         (Input(f"assemble:{cell}:full", "install"), "install"),
         (source_input(ctx, "tests", only=TEST_FOLDERS, subdir="Lib"), lib),
         *tests,
         (Input(f"core:{cell}", "static", subdir="static"), f"install/{_config_folder(ctx)}"),
         (Input(f"core:{cell}", "objects", subdir="objects"), "build"),
-        (Input(f"configure:{cell.abi}", "configured", only=("Modules/config.c",)), "build"),
-        *((Input(f"ext:{cell.abi}:{ext.name}", f"object/{ext.name}", subdir="objects"), "build") for ext in every if not ext.test),
+        (Input(f"configure:{abi}", "configured", only=("Modules/config.c",)), "build"),
+        *((Input(f"ext:{abi}:{ext.name}", f"object/{ext.name}", subdir="objects"), "build") for ext in every if not ext.test),
         *((Input(f"make:{ctx.triple}:{package}", f"library/{package}", only=("lib/*.a",)), "build") for package in shipped),
-        *_licence_parts(ctx),
+        *(licences or _licence_parts(ctx)),
     )
 
 
