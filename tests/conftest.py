@@ -1,4 +1,5 @@
-"""`pytest` runs the fast tests; `pytest --real` runs all: compilers, namespaces, servers, the whole distribution."""
+"""`pytest` runs the fast tests; `pytest --whole` also those that type doit or start servers, over distributions in small; `pytest --real`
+runs all: compilers, namespaces, servers, the whole distribution."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from tests.fetch_server import Server, running
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--real", action="store_true", help="run the tests in tests/real too (about an hour on 2 cores)")
+    parser.addoption("--whole", action="store_true", help="run the tests of whole builds in small, too: doit as typed, servers, farms")
     parser.addoption("--built", metavar="CHECKOUT", help="real tests take this checkout and its store, not a fresh clone")
     parser.addoption("--host", metavar="ROOT", help="the other build host of the real tests: what tests/real/two_hosts.py made there")
     parser.addoption("--farm", action="store_true", help="with --real: build a whole distribution on a farm, too (another whole build)")
@@ -36,15 +38,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     fast = [item for item in items if "tests/real/" not in item.path.as_posix()]
     for item in real:
         item.add_marker(pytest.mark.real)
-    # one of the real tests runs all the fast ones, with their coverage measured: once is enough
+    # one of the real tests runs all the others, with their coverage measured: once is enough
     measured = any(item.path.name == "test_coverage.py" for item in real)
-    if not config.getoption("--real"):
-        items[:], left = fast, real
-    elif measured:
-        items[:], left = real, fast
+    if config.getoption("--real"):
+        kept = real if measured else items
+    elif config.getoption("--whole") or any(".py" in name for name in config.args):
+        kept = fast
     else:
-        left = []
-    config.hook.pytest_deselected(items=left)
+        kept = [item for item in fast if not item.get_closest_marker("whole")]
+    chosen = set(kept)
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = kept
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,7 @@ def test_a_graph_of_layers() -> None:
     assert all(len(set(taken[number])) == scale.TAKEN for number in range(scale.LEAST, len(taken)))
 
 
+@pytest.mark.whole
 def test_a_filled_graph_has_nothing_to_do_and_a_change_runs_its_leaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(scale.COUNT, "40")
     found = scale.ours(40, tmp_path / "ours")

@@ -66,6 +66,7 @@ def since(mini: Mini, ref: str) -> list[str]:
     return [row["python"] for row in json.loads(done.stdout)]
 
 
+@pytest.mark.whole
 def test_edits_count_before_they_are_committed_and_after(tmp_path: Path) -> None:
     mini = many(tmp_path / "a checkout", 2)
     commit(mini.root)
@@ -88,6 +89,7 @@ def test_edits_count_before_they_are_committed_and_after(tmp_path: Path) -> None
     assert mini.doit("matrix", "--changed-since", "HEAD").stdout == "0 distributions and add-ons are not built as in HEAD\n"
 
 
+@pytest.mark.whole
 def test_the_recipes_of_a_commit_are_code_of_that_commit(tmp_path: Path) -> None:
     """This checkout's own matrix, compared with a commit whose recipe of musl is another one."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -23,6 +23,8 @@ from graph.errors import UsageError
 from graph.remote.settings import VARIABLES
 from tests.mini import ROOT, Mini, commit, many, nodes_done, versions
 
+pytestmark = pytest.mark.whole
+
 FOLDER = ROOT / "docs/ci"
 WORKFLOWS = sorted(path.name for path in FOLDER.glob("*.yml"))
 COMMANDS = {one.name: one for one in vars(commands).values() if isinstance(one, type) and issubclass(one, Own | Run) and one is not Own}

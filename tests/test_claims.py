@@ -31,6 +31,8 @@ from tests.mini import Mini
 from tests.remotes import Api, Cache, CacheHandler, Kept, http_cache, reapi
 from tests.test_cli import TARGET
 
+pytestmark = pytest.mark.whole
+
 KEY = "a" * 64
 QUICK = Times(lease=0.4, beat=0.05, settling=0.1)
 PATIENT = Times(lease=2.0, beat=0.1, settling=1.5)

@@ -15,6 +15,8 @@ from tests.fakes import ARCHIVES, CPYTHON, DIST, tar_of
 from tests.mini import Mini, nodes_done
 from tests.test_build import EVERYTHING, PATCH_COMMENT, PATCH_CRYPTO, PATCH_SSL
 
+pytestmark = pytest.mark.whole
+
 TARGET = "dist:x86_64-unknown-linux-gnu"
 
 

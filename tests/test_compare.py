@@ -278,6 +278,7 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Mini:
     return Mini(tmp_path_factory.mktemp("mini") / "check out")
 
 
+@pytest.mark.whole
 def test_verify_against_builds_and_compares(mini: Mini, tmp_path: Path) -> None:
     published = tmp_path / "archive.txt"
     published.write_bytes(b"not what is built\n")
@@ -291,6 +292,7 @@ def test_verify_against_builds_and_compares(mini: Mini, tmp_path: Path) -> None:
     assert "same archive.txt" in same.stdout
 
 
+@pytest.mark.whole
 def test_verify_against_refuses_what_cannot_be_compared(mini: Mini, tmp_path: Path) -> None:
     published = tmp_path / "archive.txt"
     absent = mini.doit("verify", "--against", str(published), TARGET)
@@ -304,6 +306,7 @@ def test_verify_against_refuses_what_cannot_be_compared(mini: Mini, tmp_path: Pa
     assert (unknown.returncode, "did you mean archive.txt" in unknown.stderr) == (10, True)
 
 
+@pytest.mark.whole
 def test_verify_against_ends_with_the_build_that_fails(mini: Mini, tmp_path: Path) -> None:
     published = tmp_path / "archive.txt"
     published.write_bytes(b"x")

@@ -35,6 +35,8 @@ from tests.machines import EVERYTHING, PLAN, STEPS
 from tests.remotes import PB, http_cache, serve
 from tests.test_build import Notes, World
 
+pytestmark = pytest.mark.whole
+
 CONTEXT = context_of()
 
 

@@ -94,6 +94,7 @@ def test_a_step_that_fails_on_a_worker(farmer: Farmer) -> None:
         farmer.make(looking(Step(("true",)), output="elsewhere"))
 
 
+@pytest.mark.whole
 @needs_namespaces
 def test_doit_with_a_farm(tmp_path: Path, api: FarmApi) -> None:
     """As it is typed: the same keys and trees, the worker in the trace and in what explain says."""
@@ -123,6 +124,7 @@ def results(checkout: Checkout) -> dict[str, tuple[str, str]]:
     return found
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("words", "text"),
     [

@@ -17,6 +17,8 @@ from tests.mini import ROOT, Mini
 from tests.test_build import PATCH_SSL
 from tests.test_cli import TARGET
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.fixture
 def mini(tmp_path: Path) -> Mini:

@@ -98,6 +98,7 @@ def test_users_places_and_signals_are_this_machines(runtime: Path, tmp_path: Pat
         assert done(Emulated(runtime, None), sys.executable, "-c", nobody).returncode == 0
 
 
+@pytest.mark.whole
 def test_what_is_left_running_ends_with_it(runtime: Path, tmp_path: Path) -> None:
     script = f"(sleep 3; echo alive > {tmp_path}/alive) & echo started"
     assert done(Emulated(runtime, None), "sh", "-c", script).stdout == "started\n"

@@ -185,6 +185,7 @@ def test_what_an_sdk_gives_is_due_in_the_archive(tmp_path: Path, made: tuple[Con
     assert "_tkinter" in {ext.name for ext in extensions(context.cell)} & parse_policy(POLICY, context.cell).shared
 
 
+@pytest.mark.whole
 def test_a_build_says_once_what_it_is_without(tmp_path: Path, sdk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: dict[bool, list[str]] = {}
     for with_one in (False, True):
@@ -200,6 +201,7 @@ def test_a_build_says_once_what_it_is_without(tmp_path: Path, sdk: Path, monkeyp
     assert told[True] == []
 
 
+@pytest.mark.whole
 def test_matrix_and_explain_say_it(tmp_path: Path) -> None:
     checkout = Checkout(ROOT)
     checkout.settings = {"FREESTANDING_STORE": str(tmp_path / "store"), "SDKROOT": ""}

@@ -20,6 +20,8 @@ from tests.machines import EVERYTHING, Machine, Place
 from tests.remotes import Api, Cache, Kept, http_cache, reapi
 from tests.test_build import PATCH_SSL, SSL_UP
 
+pytestmark = pytest.mark.whole
+
 KINDS = ("file", "http", "http+zstd", "grpc", "grpc+zstd, small and plain")
 
 

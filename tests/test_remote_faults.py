@@ -27,6 +27,8 @@ from tests.remotes import Api, Cache, CacheHandler, Kept, http_cache, reapi
 from tests.test_build import PATCH_SSL
 from tests.test_remote import publish, size_of
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:

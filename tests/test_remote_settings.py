@@ -163,6 +163,7 @@ def mini(tmp_path: Path) -> Mini:
     return Mini(tmp_path / "first")
 
 
+@pytest.mark.whole
 def test_two_checkouts_as_typed(mini: Mini, tmp_path: Path) -> None:
     with reapi() as server:
         done = mini.doit("--remote", server.url, "--push", TARGET, FREESTANDING_OFFLINE="")
@@ -179,6 +180,7 @@ def test_two_checkouts_as_typed(mini: Mini, tmp_path: Path) -> None:
         assert server.kept.wrong == []
 
 
+@pytest.mark.whole
 def test_pyproject_names_the_remote_store_and_offline_leaves_it(mini: Mini, tmp_path: Path) -> None:
     with http_cache() as server:
         text = (mini.root / "pyproject.toml").read_text()
@@ -189,6 +191,7 @@ def test_pyproject_names_the_remote_store_and_offline_leaves_it(mini: Mini, tmp_
         assert server.kept.results
 
 
+@pytest.mark.whole
 def test_local_sources_stay_here(mini: Mini, tmp_path: Path) -> None:
     from tests.fakes import ARCHIVES
 
@@ -203,6 +206,7 @@ def test_local_sources_stay_here(mini: Mini, tmp_path: Path) -> None:
         assert "zlib.tar.gz" not in pushed
 
 
+@pytest.mark.whole
 def test_a_bad_address_ends_with_its_own_code(mini: Mini) -> None:
     done = mini.doit("--remote", "ftp://x", TARGET)
     assert done.returncode == 26, done.stdout + done.stderr

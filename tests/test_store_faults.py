@@ -49,6 +49,7 @@ def killed_at_random(root: Path, seed: int) -> None:
     assert os.WIFSIGNALED(status), "the worker failed on its own"
 
 
+@pytest.mark.whole
 def test_a_store_is_whole_after_any_number_of_kills(tmp_path: Path) -> None:
     root = tmp_path / "store"
     for seed in range(KILLS):

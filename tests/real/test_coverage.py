@@ -1,4 +1,4 @@
-"""The fast tests, and what they reach: all of floors 0 to 3, and most of the rest. `pytest --real` runs them here."""
+"""All the tests but the real ones, and what they reach: all of floors 0 to 3, and most of the rest. `pytest --real` runs them here."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.test_structure import FLOORS
 PURE = frozenset().union(*FLOORS[:4])
 
 
-def test_coverage_of_the_fast_tests(tmp_path: Path) -> None:
+def test_coverage_of_all_but_the_real_tests(tmp_path: Path) -> None:
     report = tmp_path / "coverage.json"
     start = time.monotonic()
-    argv = ["-q", "--hypothesis-profile=thorough", "--cov", f"--cov-report=json:{report}", "-p", "no:cacheprovider"]
+    argv = ["-q", "--whole", "--hypothesis-profile=thorough", "--cov", f"--cov-report=json:{report}", "-p", "no:cacheprovider"]
     done = subprocess.run([sys.executable, "-m", "pytest", *argv], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
-    print(f"\nfast tests, measured: {time.monotonic() - start:.0f} s; {done.stdout.splitlines()[-1]}")
+    print(f"\ntests, measured: {time.monotonic() - start:.0f} s; {done.stdout.splitlines()[-1]}")
     files = json.loads(report.read_text())["files"]
     pure = {name for name in files if (Path(name).parts[1] if "recipes" in name else Path(name).stem) in PURE or "recipes" in name}
     missed = {name: files[name]["missing_lines"] for name in pure if files[name]["summary"]["percent_covered"] < 100}
