@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from graph import toml
@@ -14,7 +14,7 @@ from graph.target import OPTIONS, Addon, Cell, Target
 PLACE = "toolchains/targets.toml"
 CHOICES = {
     "os": ("linux", "macos", "windows"),
-    "libc": ("gnu", "musl", "none"),
+    "libc": ("gnu", "musl", "none", "ucrt"),
     "run": ("native", "qemu", "wine", "none"),
 }
 """Fields of a row that have one of a few values."""
@@ -36,6 +36,8 @@ class Matrix:
     versions: tuple[str, ...]
     hosts: Mapping[str, str]
     """Host platform (os-arch, as in linux-x86_64) -> triple of the target that it runs natively."""
+    upcoming: Mapping[str, Target] = field(default_factory=dict)
+    """Targets that some nodes are made for, and no distribution yet: they have no cells."""
 
     def default(self, target: Target) -> Cell:
         return Cell(target, self.versions[0], options(target.options[0]))
@@ -78,10 +80,12 @@ def parse_matrix(text: str) -> Matrix:
         data = toml.loads(text)
     except toml.TOMLDecodeError as error:
         raise LockError(f"not TOML: {error}", place=PLACE, hint=f"git diff {PLACE}") from error
-    rows = _table(data, "targets")
+    upcoming = _table(data, "upcoming")
+    rows = {**upcoming, **_table(data, "targets")}
     whole = {triple: _whole(triple, rows) for triple in rows}
     plain = {triple: _target(triple, {key: value for key, value in row.items() if key != SLICES}) for triple, row in whole.items()}
-    targets = {triple: replace(target, slices=_slices(target, whole, plain)) for triple, target in plain.items()}
+    every = {triple: replace(target, slices=_slices(target, whole, plain)) for triple, target in plain.items()}
+    targets = {triple: target for triple, target in every.items() if triple not in upcoming}
     python, hosts = _table(data, "python"), _table(data, "hosts")
     versions = python.get("versions", [])
     if not targets or not versions:
@@ -94,7 +98,7 @@ def parse_matrix(text: str) -> Matrix:
         _check("[hosts]", name, "str", triple)
         if triple not in targets:
             raise LockError(f"{name}: {triple!r} is no target", place=f"{PLACE}: [hosts]", hint=did_you_mean(triple, targets))
-    return Matrix(targets, tuple(versions), hosts)
+    return Matrix(targets, tuple(versions), hosts, {triple: every[triple] for triple in upcoming})
 
 
 _KINDS: Mapping[str, tuple[Callable[[object], bool], str]] = {

@@ -156,7 +156,10 @@ class Session:
 
     def _make_plan(self) -> Plan:
         first = Context(self.cells[0], self.host, self.lock, self.files, self.matrix.versions[0])
-        contexts = [replace(first, cell=cell) for cell in self.cells]
+        # (where only a Mac's own linker is at hand, nothing is made for systems without distributions)
+        upcoming = self.matrix.upcoming.values() if self.host.target.os == "linux" else ()
+        cells = (*self.cells, *(self.matrix.default(target) for target in upcoming))
+        contexts = [replace(first, cell=cell) for cell in cells]
         plan = make_plan(contexts, self.recipes())
         check_patches(plan, self.files, self.lock)
         return plan

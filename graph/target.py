@@ -36,7 +36,7 @@ class Target:
     """linux, macos, windows (zig's names)."""
     arch: str
     libc: str
-    """gnu, musl, none (libSystem)."""
+    """gnu, musl, none (libSystem), ucrt (Windows' Universal C Runtime)."""
     libc_floor: str
     """Oldest libc the archive runs on, e.g. 2.17 (glibc) or 1.2 (musl); empty where it is the system's own."""
     zig: str

@@ -102,6 +102,8 @@ class Scoped:
 def of_target(ctx: Context) -> tuple[Context, ...]:
     """Packages: neither Python nor options; steps that need a Python run one of their own version."""
     version = ctx.steps_version or ctx.cell.version
+    if ctx.cell.target.os == "windows":
+        return ()
     return tuple(replace(ctx, cell=Cell(target, "", ()), steps_version=version) for target in ctx.cell.target.compiled)
 
 
@@ -119,7 +121,14 @@ def of_version(ctx: Context) -> tuple[Context, ...]:
 def of_cell(ctx: Context) -> tuple[Context, ...]:
     """All that is compiled: the cell, or those of its slices."""
     target = ctx.cell.target
+    if target.os == "windows":
+        return ()
     return tuple(replace(ctx, cell=replace(ctx.cell, target=one)) for one in target.slices) if target.slices else (ctx,)
+
+
+def of_windows(ctx: Context) -> tuple[Context, ...]:
+    """Windows, whose nodes have recipes of their own: upstream builds it by other means."""
+    return (ctx,) if ctx.cell.target.os == "windows" else ()
 
 
 def of_merged(ctx: Context) -> tuple[Context, ...]:
@@ -223,7 +232,7 @@ def emulation_inputs(ctx: Context) -> tuple[Input, ...]:
     return (*program, Input(f"runtime:{target}", "runtime")) if emulator(ctx) else ()
 
 
-DRIVERS = {"linux": "toolchains/driver", "macos": "toolchains/macos/driver"}
+DRIVERS = {"linux": "toolchains/driver", "macos": "toolchains/macos/driver", "windows": "toolchains/windows/driver"}
 """Per target's system: cc, c++, ar, ranlib, ld and what else a build calls."""
 NATIVE_DRIVERS = {"linux": (), "macos": ("toolchains/macos/native",)}
 BUILD_DRIVERS = {"linux": "toolchains/build-driver", "macos": "toolchains/macos/build-driver"}
@@ -233,8 +242,8 @@ LINKERS: Mapping[tuple[str, str], tuple[str, ...]] = {("macos", "macos"): ("lld"
 
 
 def needs_lld(ctx: Context) -> bool:
-    """Is the Mach-O half of lld taken from the graph: for macOS targets, where the host is no Mac."""
-    return ctx.cell.target.os == "macos" != ctx.host.target.os
+    """Is lld taken from the graph: zig's has no drivers for Mach-O and for MinGW. A Mac has its own linker for its own files."""
+    return ctx.cell.target.os in ("macos", "windows") and ctx.cell.target.os != ctx.host.target.os
 
 
 def _drivers(ctx: Context) -> tuple[File, ...]:

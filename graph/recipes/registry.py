@@ -25,12 +25,13 @@ from graph.recipes import (
     toolchain,
     toolchain_addon,
     universal,
+    windows,
     x11,
     xz,
     zlib,
     zstd,
 )
-from graph.recipes.common import Recipe, Scoped, of_abi, of_cell, of_merged, of_merged_abi, of_target, of_version
+from graph.recipes.common import Recipe, Scoped, of_abi, of_cell, of_merged, of_merged_abi, of_target, of_version, of_windows
 
 PACKAGES = (
     toolchain,
@@ -64,4 +65,5 @@ RECIPES: tuple[Recipe | Scoped, ...] = (
     *(Scoped(of_cell, recipe) for recipe in (cpython_static.nodes, distribution.nodes)),
     Scoped(of_merged_abi, universal.abi_nodes),
     Scoped(of_merged, universal.nodes),
+    Scoped(of_windows, windows.nodes),
 )

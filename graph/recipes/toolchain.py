@@ -78,5 +78,20 @@ def _macos(ctx: Context) -> tuple[Node, ...]:
     )
 
 
-LIBC = {"gnu": _stubs, "none": _macos, "musl": musl.nodes}
+def _windows(ctx: Context) -> tuple[Node, ...]:
+    """A sysroot of zig's mingw-w64, with the Universal C Runtime."""
+    target = ctx.cell.target
+    step = Step(("sh", "/build/windows.sh", target.zig, target.clang, "/build/out"))
+    return (
+        Node(
+            f"libc:{ctx.triple}",
+            Run((step,), environment(ctx), tools=("posix",)),
+            inputs=(Input("toolchain:zig", "zig"),),
+            files=_scripts(ctx, "windows.sh", "builtins.sh", "complex.c"),
+            platform=ctx.host.platform,
+        ),
+    )
+
+
+LIBC = {"gnu": _stubs, "none": _macos, "musl": musl.nodes, "ucrt": _windows}
 """The nodes of a target's C library, by its kind."""

@@ -1,0 +1,101 @@
+#!/bin/sh
+# Makes a plain sysroot for clang and lld out of zig's tree: mingw-w64's headers and start files, the Universal C Runtime's import libraries.
+# usage: windows.sh ZIG_TARGET CLANG_TARGET OUT   (ZIG names the zig program; the current folder is scratch space)
+# (builtins.sh and complex.c lie beside it)
+# gives: OUT/include, OUT/lib (start files, import libraries), OUT/clang (resource folder: builtin headers, libclang_rt)
+set -eu
+zig_target=$1 clang_target=$2 out=$3
+zig_lib=${ZIG%/*}/lib
+mingw=$zig_lib/libc/mingw
+export ZIG_GLOBAL_CACHE_DIR="$PWD/global" ZIG_LOCAL_CACHE_DIR="$PWD/local"
+lib=$out/lib rt=$out/clang/lib/$clang_target own=${0%/*}
+mkdir -p "$out/include" "$lib" "$rt"
+
+# kind: dlltool's name of the architecture; arch: the folder of definitions that are of it alone
+case $zig_target in
+x86_64-*) kind=i386:x86-64 arch=lib64 ;;
+x86-*) kind=i386 arch=lib32 ;;
+aarch64-*) kind=arm64 arch=libarm64 ;;
+esac
+
+cp -R "$zig_lib/libc/include/any-windows-any/." "$out/include/"
+cp -R "$zig_lib/include" "$out/clang/"
+chmod -R u+w "$out"
+# As they are spelled in sources of those whose file system does not care.
+for pair in Windows.h:windows.h Rpc.h:rpc.h Unknwn.h:unknwn.h Wbemidl.h:wbemidl.h ProcessSnapshot.h:processsnapshot.h WinSock2.h:winsock2.h; do
+    [ -e "$out/include/${pair%:*}" ] || echo "#include <${pair#*:}>" > "$out/include/${pair%:*}"
+done
+
+# Start files (of programs with main and with wmain, and of libraries) and what mingw-w64 adds to the C runtime: zig makes them for a first link.
+echo 'int main(void) { return 0; }' > main.c
+echo 'int wmain(void) { return 0; }' > wmain.c
+start_file() { # NAME IN_CACHE SOURCE FLAG...
+    name=$1 made=$2
+    shift 2
+    "$ZIG" cc -target "$zig_target" -O2 -s "$@" -o first
+    # (the object and zig's copy of it)
+    for file in "$ZIG_GLOBAL_CACHE_DIR"/o/*/"$made.obj"; do
+        mv "$file" "$lib/$name.o"
+    done
+}
+start_file crt2 crt2 main.c
+start_file crt2u crt2 wmain.c -municode
+start_file dllcrt2 dllcrt2 main.c -shared
+# Packed anew: zig's members are named by paths in its cache, and some have one name.
+mkdir -p members
+"$ZIG" ar t "$ZIG_GLOBAL_CACHE_DIR"/o/*/libmingw32.lib > members.txt
+number=0
+while read -r member; do
+    number=$((number + 1))
+    cp "$member" "members/$number-${member##*/}"
+done < members.txt
+"$ZIG" ar rcsD "$lib/libmingw32.a" members/*
+# (clang names them all, and these parts are in the one above)
+"$ZIG" clang --target="$clang_target" -c -x c -o nothing.o - < /dev/null
+for name in moldname mingwex; do
+    "$ZIG" ar rcsD "$lib/lib$name.a"
+done
+cp nothing.o "$lib/crtbegin.o"
+cp nothing.o "$lib/crtend.o"
+
+# import_library NAME: lib/libNAME.a, of the first definitions there are; those of the architecture alone come first.
+import_library() {
+    for file in "$mingw/$arch/$1.def" "$mingw/$arch/$1.def.in" "$mingw/lib-common/$1.def" "$mingw/lib-common/$1.def.in" none; do
+        [ ! -e "$file" ] || break
+    done
+    case $file in
+    none) echo "windows.sh: no definitions of $1" >&2 && exit 1 ;;
+    *.in) "$ZIG" clang --target="$clang_target" -E -P -w -x c -I"$mingw/def-include" -o "$1.def" "$file" ;;
+    *) cp "$file" "$1.def" ;;
+    esac
+    # sizes of arguments are part of names on i386 alone
+    [ "$kind" = i386 ] || sed -i 's/@[0-9][0-9]*\([[:space:]]\|$\)/\1/' "$1.def"
+    "$ZIG" dlltool -m "$kind" -k -d "$1.def" -l "$lib/lib$1.a"
+}
+for name in advapi32 bcrypt comctl32 comdlg32 crypt32 gdi32 imm32 iphlpapi kernel32 netapi32 ole32 oleaut32 propsys rpcrt4 shell32 shlwapi \
+    user32 userenv uxtheme version winmm winspool ws2_32 api-ms-win-core-path-l1-1-0; do
+    import_library "$name"
+done
+# (as CPython's projects name it)
+ln -s libapi-ms-win-core-path-l1-1-0.a "$lib/libpathcch.a"
+# The C runtime: one library of all the sets that Windows has it in.
+{
+    echo "CREATE $lib/libucrt.a"
+    for file in "$mingw"/lib-common/api-ms-win-crt-*.def*; do
+        name=${file##*/} name=${name%.in} name=${name%.def}
+        import_library "$name"
+        echo "ADDLIB $lib/lib$name.a"
+    done
+    printf 'SAVE\nEND\n'
+} | "$ZIG" ar -M
+rm "$lib"/libapi-ms-win-crt-*.a
+# (as clang names it)
+ln -s libucrt.a "$lib/libmsvcrt.a"
+
+# (zig's own of complex numbers ask for a libm that has what UCRT has not)
+sh "$own/builtins.sh" "$zig_target" "$rt/libclang_rt.builtins.a" '\|mulc3\|divc3'
+"$ZIG" clang --target="$clang_target" -mlong-double-64 -O2 -ffunction-sections -resource-dir="$out/clang" -c "$own/complex.c" -o complex.o
+"$ZIG" ar rsD "$rt/libclang_rt.builtins.a" complex.o
+mkdir -p "$out/licenses"
+cp "${ZIG%/*}/LICENSE" "$out/licenses/LICENSE.zig.txt"
+cp "$mingw/COPYING" "$out/licenses/LICENSE.mingw-w64.txt"

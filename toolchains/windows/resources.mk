@@ -1,0 +1,12 @@
+# Resources of CPython's projects for Windows (PROJECTS, listed in LISTS/*.mk), compiled by zig rc, which needs the whole of zig.
+include $(foreach name,$(PROJECTS),$(LISTS)/$(name).mk)
+.PHONY: resources
+resources: $(PROJECTS:%=$(OUT)/%.res)
+.DEFAULT_GOAL := resources
+
+# Preprocessed apart, by the compiler of all the rest (what headers declare is known by #line, and left out). Scripts name their files as Windows does.
+$(OUT)/%.res:
+	mkdir -p $(OUT) tmp
+	sed '/ICON/s/\\/\//' $(SRC)/$($*.RESOURCES) > tmp/$*.rc
+	$(CC) -E -x c -fuse-line-directives -DRC_INVOKED $($*.RCFLAGS) tmp/$*.rc > tmp/$*.i
+	$(ZIG) rc /:no-preprocess /:auto-includes none /i $(SRC)/PC /fo $@ tmp/$*.i
