@@ -38,6 +38,13 @@ class Matrix:
     """Host platform (os-arch, as in linux-x86_64) -> triple of the target that it runs natively."""
     upcoming: Mapping[str, Target] = field(default_factory=dict)
     """Targets that some nodes are made for, and no distribution yet: they have no cells."""
+    only: str = ""
+    """The system (Target.os) whose targets alone are built on this host; empty where all are."""
+
+    @property
+    def offered(self) -> tuple[Target, ...]:
+        """The targets that are built on this host."""
+        return tuple(target for target in self.targets.values() if self.only in ("", target.os))
 
     def default(self, target: Target) -> Cell:
         return Cell(target, self.versions[0], options(target.options[0]))
@@ -46,15 +53,20 @@ class Matrix:
         """Every cell offered, in the order of the table."""
         return tuple(
             Cell(target, version, options(choice))
-            for target in self.targets.values()
+            for target in self.offered
             for version in self.versions
             for choice in target.options
             if not refusal(options(choice), version)
         )
 
+    def planned(self) -> tuple[Cell, ...]:
+        """All that nodes are made for: every cell, and one of each target without distributions."""
+        upcoming = () if self.only else self.upcoming.values()
+        return (*self.cells(), *map(self.default, upcoming))
+
     def addons(self) -> tuple[Addon, ...]:
         """Every add-on offered, in the order of the table."""
-        return tuple(Addon(target, name) for target in self.targets.values() for name in addon_names(target))
+        return tuple(Addon(target, name) for target in self.offered for name in addon_names(target))
 
 
 def addon_names(target: Target) -> tuple[str, ...]:
@@ -212,9 +224,16 @@ def parse_cell(text: str, matrix: Matrix) -> Cell:
 
 
 def _known(triple: str, matrix: Matrix) -> Target:
+    if triple in matrix.upcoming:
+        core = Cell(matrix.upcoming[triple], matrix.versions[0], options(matrix.upcoming[triple].options[0]))
+        raise UsageError(f"{triple} has no distribution yet, only nodes up to its core", hint=f"doit core:{core}")
     if triple not in matrix.targets:
         raise UsageError(f"unknown target {triple!r}", hint=f"{did_you_mean(triple, matrix.targets)} (doit matrix shows all)")
-    return matrix.targets[triple]
+    target = matrix.targets[triple]
+    if target not in matrix.offered:
+        reason = f"{triple} is not built on {matrix.only}: while it is built, programs of its own run"
+        raise UsageError(reason, hint=f"on Linux: doit dist:{triple}; here: doit dist:{matrix.offered[0]}")
+    return target
 
 
 def _version(text: str, target: Target, matrix: Matrix) -> str:

@@ -103,7 +103,8 @@ class Session:
             lock, matrix = with_local(lock, matrix, local, self._local_folder)
         if self._sdk:
             lock, matrix = with_sdk(lock, matrix, self._sdk, self._local_folder)
-        return lock, matrix
+        # Linux's emulators do not run on a Mac
+        return lock, replace(matrix, only="macos" if platform.system() == "Darwin" else "")
 
     @cached_property
     def _sdk(self) -> Local | None:
@@ -156,12 +157,11 @@ class Session:
 
     def _make_plan(self) -> Plan:
         first = Context(self.cells[0], self.host, self.lock, self.files, self.matrix.versions[0])
-        # (where only a Mac's own linker is at hand, nothing is made for systems without distributions)
-        upcoming = self.matrix.upcoming.values() if self.host.target.os == "linux" else ()
-        cells = (*self.cells, *(self.matrix.default(target) for target in upcoming))
-        contexts = [replace(first, cell=cell) for cell in cells]
+        contexts = [replace(first, cell=cell) for cell in self.matrix.planned()]
         plan = make_plan(contexts, self.recipes())
-        check_patches(plan, self.files, self.lock)
+        # elsewhere patches of other systems have no node
+        if not self.matrix.only:
+            check_patches(plan, self.files, self.lock)
         return plan
 
     def recipes(self) -> tuple[Recipe | Scoped, ...]:
@@ -184,7 +184,7 @@ class Session:
     def groups(self) -> Mapping[str, tuple[str, ...]]:
         """Short names -> the dist nodes they stand for: dist:TRIPLE, dist:linux, dist:all. (What is merged of others: dist:TRIPLE only.)"""
         groups: dict[str, tuple[str, ...]] = {}
-        for target in self.matrix.targets.values():
+        for target in self.matrix.offered:
             node = f"dist:{self.matrix.default(target)}"
             shared = () if target.slices else (f"dist:{OS_GROUPS[target.os]}", "dist:all")
             for name in (f"dist:{target}", *shared):

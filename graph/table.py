@@ -33,6 +33,12 @@ def oldest(target: Target) -> str:
     return f"{ {'gnu': 'glibc', 'musl': 'musl'}[target.libc] } {target.libc_floor}"
 
 
+def upcoming(matrix: Matrix) -> Iterator[str]:
+    """A line on each target that has nodes and no distribution."""
+    for target in matrix.upcoming.values():
+        yield f"{target}: no distribution yet; doit core:{matrix.default(target)} makes its core"
+
+
 def columns(table: Sequence[Mapping[str, str]]) -> list[str]:
     """Rows, one at least, as lines with aligned columns and their names above; the name to type is made of the others."""
     names = [name for name in table[0] if name != "dist"]

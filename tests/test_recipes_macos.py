@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from graph.errors import UsageError
 from graph.lock import Source
 from graph.node import Node, Run
 from graph.plan import make_plan
@@ -15,6 +16,8 @@ from graph.session import Session
 from tests.mini import ROOT
 
 SESSION = Session(ROOT, {})
+MACS = {"arm64": "macos-aarch64", "x86_64": "macos-x86_64"}
+"""platform.machine() -> the build host."""
 TARGETS = ("aarch64-apple-darwin", "x86_64-apple-darwin")
 HOSTS = {"linux-x86_64": "x86_64-unknown-linux-gnu", "macos-aarch64": "aarch64-apple-darwin", "macos-x86_64": "x86_64-apple-darwin"}
 OF_ELF = ("-soname", "--version-script", "--whole-archive", "--exclude-libs", "--disable-new-dtags", "$ORIGIN", "-Wl,-s,", ".so.")
@@ -106,3 +109,18 @@ def test_an_sdk_is_a_source_of_the_sysroot() -> None:
     assert "source:macos-sdk" in {given.node for given in nodes[f"libc:{TARGETS[0]}"].inputs}
     assert words(nodes[f"libc:{TARGETS[0]}"])[-1] == "/build/sdk"
     assert "source:macos-sdk" not in closure(given)
+
+
+@pytest.mark.parametrize("machine", MACS)
+def test_a_mac_plans_the_whole_of_what_it_can_build(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    session = Session(ROOT, {})
+    macs = [target for target in session.matrix.targets.values() if target.os == "macos"]
+    assert session.host.platform == MACS[machine]
+    assert {cell.target for cell in session.cells} == set(macs)
+    assert {f"dist:{cell}" for cell in session.cells} == {name for name in session.plan.nodes if name.startswith("dist:")}
+    assert set(session.groups) == {"dist:darwin", "dist:all", *(f"dist:{target}" for target in macs)}
+    with pytest.raises(UsageError, match="is not built on macos") as refused:
+        session.resolve(["dist:x86_64-unknown-linux-musl::noopt"])
+    assert refused.value.hint == "on Linux: doit dist:x86_64-unknown-linux-musl; here: doit dist:aarch64-apple-darwin"
