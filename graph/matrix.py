@@ -94,8 +94,14 @@ def parse_matrix(text: str) -> Matrix:
         raise LockError(f"not TOML: {error}", place=PLACE, hint=f"git diff {PLACE}") from error
     upcoming = _table(data, "upcoming")
     rows = {**upcoming, **_table(data, "targets")}
+    for triple in sorted(upcoming.keys() & _table(data, "targets").keys()):
+        raise LockError("is under [targets], too", place=f"{PLACE}: [upcoming.{triple}]", hint="take one of the two away")
     whole = {triple: _whole(triple, rows) for triple in rows}
-    plain = {triple: _target(triple, {key: value for key, value in row.items() if key != SLICES}) for triple, row in whole.items()}
+    tables = {triple: f"[{'upcoming' if triple in upcoming else 'targets'}.{triple}]" for triple in rows}
+    plain = {
+        triple: _target(triple, tables[triple], {key: value for key, value in row.items() if key != SLICES})
+        for triple, row in whole.items()
+    }
     every = {triple: replace(target, slices=_slices(target, whole, plain)) for triple, target in plain.items()}
     targets = {triple: target for triple, target in every.items() if triple not in upcoming}
     python, hosts = _table(data, "python"), _table(data, "hosts")
@@ -149,15 +155,15 @@ def _whole(triple: str, rows: Mapping[str, Any], *users: str) -> dict[str, Any]:
     return {**_whole(like, rows, triple, *users), **{key: value for key, value in row.items() if key != "like"}}
 
 
-def _target(triple: str, row: dict[str, Any]) -> Target:
-    place = f"{PLACE}: [targets.{triple}]"
+def _target(triple: str, table: str, row: dict[str, Any]) -> Target:
+    place = f"{PLACE}: {table}"
     kinds = {field.name: str(field.type) for field in fields(Target) if field.name not in NO_COLUMN}
     for name in sorted(set(row) - set(kinds)):
         raise LockError(f"unknown key {name!r}", place=place, hint=did_you_mean(name, kinds))
     for name in sorted(set(kinds) - set(row)):
         raise LockError(f"missing key {name!r}", place=place, hint=f"add {name} = ...")
     for name, kind in kinds.items():
-        _check(f"[targets.{triple}]", name, kind, row[name])
+        _check(table, name, kind, row[name])
     for name, choices in CHOICES.items():
         if row[name] not in choices:
             raise LockError(f"{name}: {row[name]!r} is wrong", place=place, hint=f"one of {', '.join(choices)} is due")
@@ -226,7 +232,8 @@ def parse_cell(text: str, matrix: Matrix) -> Cell:
 def _known(triple: str, matrix: Matrix) -> Target:
     if triple in matrix.upcoming:
         core = Cell(matrix.upcoming[triple], matrix.versions[0], options(matrix.upcoming[triple].options[0]))
-        raise UsageError(f"{triple} has no distribution yet, only nodes up to its core", hint=f"doit core:{core}")
+        hint = f"on Linux: doit core:{core}" if matrix.only else f"doit core:{core}"
+        raise UsageError(f"{triple} has no distribution yet, only nodes up to its core", hint=hint)
     if triple not in matrix.targets:
         raise UsageError(f"unknown target {triple!r}", hint=f"{did_you_mean(triple, matrix.targets)} (doit matrix shows all)")
     target = matrix.targets[triple]

@@ -35,7 +35,7 @@ def oldest(target: Target) -> str:
 
 def upcoming(matrix: Matrix) -> Iterator[str]:
     """A line on each target that has nodes and no distribution."""
-    for target in matrix.upcoming.values():
+    for target in () if matrix.only else matrix.upcoming.values():
         yield f"{target}: no distribution yet; doit core:{matrix.default(target)} makes its core"
 
 

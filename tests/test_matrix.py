@@ -121,6 +121,7 @@ def test_a_target_on_which_no_zig_runs_has_no_add_on() -> None:
         (TEXT.replace('linux-x86_64 = "x86_64-unknown-linux-gnu"', 'linux-x86_64 = "nope"'), "linux-x86_64: 'nope' is no target"),
         (TEXT.replace('["noopt"]', '["noopt", "lto+fast"]'), "options: 'fast' is unknown"),
         (TEXT + '[targets.v3]\nlike = "x86_64-unknown-linux-gun"\n', "like: no row 'x86_64-unknown-linux-gun'"),
+        (TEXT + f'[upcoming.{TARGET}]\nlike = "{TARGET}"\n', r"is under \[targets\], too"),
         (TEXT + '[targets.a]\nlike = "b"\n[targets.b]\nlike = "a"\n', "is like this row itself"),
     ],
 )
@@ -128,6 +129,16 @@ def test_a_broken_table_is_refused_with_its_place(text: str, what: str) -> None:
     with pytest.raises(LockError, match=what) as caught:
         parse_matrix(text)
     assert "toolchains/targets.toml" in caught.value.place
+
+
+def test_an_upcoming_target_has_no_cells_and_its_row_is_checked() -> None:
+    text = TEXT + f'[upcoming.soon]\nlike = "{TARGET}"\nos = "windows"\n'
+    matrix = parse_matrix(text)
+    assert (list(matrix.upcoming), "soon" in matrix.targets) == (["soon"], False)
+    assert {cell.target.triple for cell in matrix.planned()} - {cell.target.triple for cell in matrix.cells()} == {"soon"}
+    with pytest.raises(LockError) as caught:
+        parse_matrix(text + "page_size = 0\n")
+    assert caught.value.place.endswith("[upcoming.soon]")
 
 
 def test_a_row_may_be_like_another() -> None:

@@ -100,7 +100,7 @@ class Scoped:
 
 
 def of_target(ctx: Context) -> tuple[Context, ...]:
-    """Packages: neither Python nor options; steps that need a Python run one of their own version."""
+    """Packages: neither Python nor options; steps that need a Python run one of their own version. (Windows has none yet.)"""
     version = ctx.steps_version or ctx.cell.version
     if ctx.cell.target.os == "windows":
         return ()
@@ -119,7 +119,7 @@ def of_version(ctx: Context) -> tuple[Context, ...]:
 
 
 def of_cell(ctx: Context) -> tuple[Context, ...]:
-    """All that is compiled: the cell, or those of its slices."""
+    """All that is compiled as upstream does for Unix: the cell, or those of its slices."""
     target = ctx.cell.target
     if target.os == "windows":
         return ()
@@ -153,11 +153,14 @@ def fetch_node(ctx: Context, name: str) -> Node:
 
 
 def patches_for(ctx: Context, package: str, version: str) -> tuple[File, ...]:
-    """patches/PACKAGE/*.patch that apply to `version` (header `Versions:`, e.g. `3.13` or `all`), in the order of their names."""
+    """patches/PACKAGE/*.patch that apply to `version` (header `Versions:`, e.g. `3.13` or `all`), in the order of their names.
+
+    A folder there is a package of its own, for a recipe that names it: cpython/windows.
+    """
     return tuple(
         File(file.path, file.data)
         for file in ctx.below(f"patches/{package}", f"patches/{package}")
-        if file.path.endswith(".patch") and patch_applies(file.data, version)
+        if file.path.endswith(".patch") and file.path.rpartition("/")[0] == f"patches/{package}" and patch_applies(file.data, version)
     )
 
 
@@ -253,7 +256,7 @@ def _drivers(ctx: Context) -> tuple[File, ...]:
 
 
 def toolchain_inputs(ctx: Context) -> tuple[Input, ...]:
-    """zig's program (clang, lld, ar in one file), the target's sysroot, and for macOS the lld that writes Mach-O."""
+    """zig's program (clang, lld, ar in one file), the target's sysroot, and the lld that writes what zig's cannot."""
     lld = (Input("toolchain:lld", "lld"),) if needs_lld(ctx) else ()
     return (Input("toolchain:zig", "zig", only=("zig",)), Input(f"libc:{ctx.triple}", "libc"), *lld)
 

@@ -1,4 +1,4 @@
-"""toolchain:lld: ld64.lld and LLVM's tools for Mach-O files, with every library they load (docs/macos.md)."""
+"""toolchain:lld: lld with the drivers that zig's has not (Mach-O, MinGW), LLVM's tools for Mach-O, and every library they load."""
 
 from __future__ import annotations
 

@@ -46,6 +46,22 @@ for function, argument in ((repr, nested), (json.dumps, nested), (pickle.dumps, 
     thread.join()
 print(*ended)
 """
+DAEMON = """
+import subprocess, sys
+program = '''
+import sys, threading, time
+ready = threading.Event()
+
+def wait():
+    ready.set()
+    time.sleep(100)
+
+threading.Thread(target=wait, daemon=True).start()
+ready.wait()
+sys.exit(42)
+'''
+print({subprocess.run([sys.executable, "-c", program]).returncode for _ in range(60)})
+"""
 NUMPY = "import numpy; print(numpy.linalg.solve([[2.0, 0.0], [1.0, 3.0]], [4.0, 8.0]).tolist(), numpy.fft.fft([1, 0, 0, 0]).real.sum())"
 
 
@@ -135,6 +151,11 @@ def test_it_starts_with_the_oldest_musl_that_can_be_had(trees: dict[str, Path], 
 def test_deep_recursion_in_a_thread_ends_with_an_exception(request: pytest.FixtureRequest, options: str) -> None:
     root = request.getfixturevalue("static" if "static" in options else "dynamic")
     assert root.output(PYTHON, "-c", DEEP) == "repr dumps dumps parse"
+
+
+def test_a_daemon_thread_may_let_the_lock_go_while_the_program_ends(dynamic: MuslRoot) -> None:
+    """patches/cpython/0011: musl gives freed memory back, where a thread read its state."""
+    assert dynamic.output(PYTHON, "-c", DAEMON) == "{42}"
 
 
 def test_pip_takes_a_musllinux_wheel_and_it_computes(dynamic: MuslRoot, tmp_path: Path) -> None:

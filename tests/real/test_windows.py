@@ -11,20 +11,33 @@ from pathlib import Path
 import lief
 import pytest
 
+from graph.matrix import parse_matrix
+from graph.recipes.windows import MODULES
 from graph.session import Session
-from tests.mini import Checkout
+from tests.mini import ROOT, Checkout
 from tests.real import landed
 from tests.real.conftest import HOUR
 
 TRIPLE = "x86_64-pc-windows-gnu"
+VERSION = parse_matrix((ROOT / "toolchains/targets.toml").read_text()).versions[0]
 SYSTEM = {"ADVAPI32", "KERNEL32", "VERSION", "WS2_32", "bcrypt", "api-ms-win-core-path-l1-1-0"}
 """Libraries of Windows that the official build's core imports, too; beside them UCRT's sets. No vcruntime140, no library of MinGW."""
+OF_MODULES = {
+    "_multiprocessing": {"WS2_32"},
+    "_overlapped": {"WS2_32"},
+    "_socket": {"WS2_32", "IPHLPAPI", "RPCRT4"},
+    "_uuid": {"RPCRT4"},
+    "select": {"WS2_32"},
+    "winsound": {"WINMM"},
+}
+"""What extension modules import beside KERNEL32 and the core."""
 UCRT_MATH = {"exp", "exp2", "log", "log2", "log10", "sin", "cos", "tan", "fmod", "pow", "sqrt", "floor", "ceil", "atan2", "hypot", "erf"}
 """zig has most of them, too, and other results."""
 ABSENT = {"PyOS_CheckStack", "_Py_NegativeRefcount", "_Py_RefTotal"}
 """Of the stable ABI: what is of 32-bit Windows, and of debug builds. python3.dll names them all the same, as upstream's does."""
 PROGRAM = """
 import math, mmap, os, sys, sysconfig, zlib
+assert " MSC v.1900 " in sys.version and "  " not in sys.version, sys.version
 assert sys.platform == "win32" and sysconfig.get_platform() == "win-amd64", sysconfig.get_platform()
 assert sysconfig.get_config_var("EXT_SUFFIX") == ".cp313-win_amd64.pyd"
 assert zlib.decompress(zlib.compress(b"x" * 999)) == b"x" * 999
@@ -33,28 +46,42 @@ assert {"spawnv", "fsync", "pipe", "getppid", "execv"} <= set(dir(os))
 with mmap.mmap(-1, 4096) as memory:
     memory[:5] = b"hello"
     assert memory.find(b"llo") == 2 and memory[0:5:2] == b"hlo"
+import _asyncio, _elementtree, _multiprocessing, _overlapped, _queue, _socket, _uuid, _zoneinfo, pyexpat, select, unicodedata, winsound
+import socket, uuid, xml.etree.ElementTree
+one, other = socket.socketpair()
+one.sendall(b"through")
+assert select.select([other], [], [], 10)[0] == [other] and other.recv(99) == b"through"
+assert xml.etree.ElementTree.fromstring("<a><b/></a>").find("b") is not None and uuid.uuid1().version == 1
+assert unicodedata.name("\N{SNOWMAN}") == "SNOWMAN" and socket.IPPROTO_ICMPV6 == 58
 print("ran", sys.version)
 """
 
 
-def tree(first: Checkout, node: str) -> Path:
-    """A node's tree in the store, built if it is not there."""
-    done = first.doit(node, timeout=HOUR)
+def trees(first: Checkout, *nodes: str) -> list[Path]:
+    """Trees of nodes in the store, built if they are not there."""
+    done = first.doit(*nodes, timeout=HOUR)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     session = Session(first.root, {**os.environ, **first.settings})
-    landed.realise(session, [node])
-    return session.store.checkout(session.build.result(node).tree)
+    landed.realise(session, nodes)
+    return [session.store.checkout(session.build.result(node).tree) for node in nodes]
 
 
 @pytest.fixture(scope="module")
 def core(first: Checkout) -> Path:
     """full/, stripped/, libs/, include/."""
-    return tree(first, f"core:{TRIPLE}:3.13.15:noopt")
+    return trees(first, f"core:{TRIPLE}:{VERSION}:noopt")[0]
+
+
+@pytest.fixture(scope="module")
+def modules(first: Checkout) -> dict[str, Path]:
+    """Extension modules, by name."""
+    found = trees(first, *(f"ext:{TRIPLE}:{VERSION}:{name}" for name in MODULES))
+    return {name: place / f"stripped/{name}.pyd" for name, place in zip(MODULES, found, strict=True)}
 
 
 @pytest.fixture(scope="module")
 def source(first: Checkout) -> Path:
-    return tree(first, "source:cpython-3.13.15:windows")
+    return trees(first, f"source:cpython-{VERSION}:windows")[0]
 
 
 @pytest.fixture(scope="module")
@@ -96,27 +123,40 @@ def test_the_stable_abi_is_exported_and_forwarded(core: Path, stable: set[str]) 
     assert exports(parsed(core / "stripped/python3.dll")) == {name: f"python313.{name}" for name in stable}
 
 
+@pytest.mark.parametrize("variant", ["full", "stripped"])
 @pytest.mark.parametrize("name", ["python313.dll", "python3.dll", "python.exe", "pythonw.exe"])
-def test_headers(core: Path, name: str) -> None:
-    path = core / "stripped" / name
+def test_headers(core: Path, name: str, variant: str) -> None:
+    path = core / variant / name
     binary = parsed(path)
     flags = {flag.name for flag in binary.optional_header.dll_characteristics_lists}
     assert flags >= {"DYNAMIC_BASE", "NX_COMPAT", "HIGH_ENTROPY_VA"}
     assert binary.header.time_date_stamps == 0
     assert b"/build/" not in path.read_bytes()
-    assert binary.resources is not None
+    assert isinstance(binary.resources_manager, lief.PE.ResourcesManager)
+    kinds = {kind.name for kind in binary.resources_manager.types}
+    assert kinds >= ({"ICON", "GROUP_ICON", "MANIFEST", "VERSION"} if name.endswith(".exe") else {"VERSION"})
     subsystem = {"python.exe": "WINDOWS_CUI", "pythonw.exe": "WINDOWS_GUI"}.get(name)
     assert subsystem in (None, binary.optional_header.subsystem.name)
 
 
-def test_it_runs(core: Path, source: Path, tmp_path: Path) -> None:
+def test_modules_import_what_their_projects_name(modules: dict[str, Path]) -> None:
+    for name, path in modules.items():
+        found = {library for library in imports(parsed(path)) if not library.startswith("api-ms-win-crt-")}
+        assert found - {"KERNEL32"} == {"python313", *OF_MODULES.get(name, ())}, name
+        assert list(exports(parsed(path))) == [f"PyInit_{name}"]
+
+
+def test_it_runs(core: Path, modules: dict[str, Path], source: Path, tmp_path: Path) -> None:
     wine = shutil.which("wine")
     if wine is None:
         pytest.skip("there is no wine on this machine")
     place = tmp_path / "place"
     shutil.copytree(core / "stripped", place)
     shutil.copytree(source / "Lib", place / "Lib", ignore=shutil.ignore_patterns("test"))
+    (place / "DLLs").mkdir()
+    for path in modules.values():
+        shutil.copy(path, place / "DLLs")
     environ = {"PATH": os.defpath, "HOME": str(tmp_path), "WINEDEBUG": "-all", "WINEPREFIX": str(tmp_path / "prefix")}
     # its standard output has to be a pipe: of a file it knows no handle
     done = subprocess.run([wine, place / "python.exe", "-c", PROGRAM], env=environ, capture_output=True, text=True, timeout=600)
-    assert done.stdout.startswith("ran 3.13.15 "), done.stdout + done.stderr
+    assert done.stdout.startswith(f"ran {VERSION} "), done.stdout + done.stderr

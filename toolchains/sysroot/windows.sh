@@ -79,15 +79,14 @@ done
 # (as CPython's projects name it)
 ln -s libapi-ms-win-core-path-l1-1-0.a "$lib/libpathcch.a"
 # The C runtime: one library of all the sets that Windows has it in.
-{
-    echo "CREATE $lib/libucrt.a"
-    for file in "$mingw"/lib-common/api-ms-win-crt-*.def*; do
-        name=${file##*/} name=${name%.in} name=${name%.def}
-        import_library "$name"
-        echo "ADDLIB $lib/lib$name.a"
-    done
-    printf 'SAVE\nEND\n'
-} | "$ZIG" ar -M
+echo "CREATE $lib/libucrt.a" > ucrt.mri
+for file in "$mingw"/lib-common/api-ms-win-crt-*.def*; do
+    name=${file##*/} name=${name%.in} name=${name%.def}
+    import_library "$name"
+    echo "ADDLIB $lib/lib$name.a" >> ucrt.mri
+done
+printf 'SAVE\nEND\n' >> ucrt.mri
+"$ZIG" ar -M < ucrt.mri
 rm "$lib"/libapi-ms-win-crt-*.a
 # (as clang names it)
 ln -s libucrt.a "$lib/libmsvcrt.a"

@@ -1,0 +1,9 @@
+# Of all projects of CPython for Windows. Integers wrap and any type may alias, as with MSVC, the only compiler that these sources knew. What
+# they do as MSVC allows is no error; an unknown function is.
+CFLAGS = -O3 -g -std=gnu11 -fwrapv -fno-strict-aliasing -Wno-everything -Werror=implicit-function-declaration -Werror=int-conversion -I$(CONFIG)
+comma = ,
+
+# link NAME FLAGS INPUTS: as it is debugged, and without symbols
+link = mkdir -p $(OUT)/full $(OUT)/stripped && \
+    $(CC) $(2) -o $(OUT)/full/$($(1).TARGET) $(3) $($(1).LIBS) && \
+    $(CC) $(2) -s -o $(OUT)/stripped/$($(1).TARGET) $(3) $($(1).LIBS) && touch $@
