@@ -139,6 +139,15 @@ def test_headers(core: Path, name: str, variant: str) -> None:
     assert subsystem in (None, binary.optional_header.subsystem.name)
 
 
+def test_every_access_of_mmap_is_guarded(core: Path, source: Path) -> None:
+    """clang drops a handler where it sees no call that could fault; each that it keeps has a filter of its own."""
+    text = (source / "Modules/mmapmodule.c").read_text()
+    guarded = re.findall(r"^(\w+)\([^{};]*\{\s*HANDLE_INVALID_MEM", text, re.M)
+    symbols = {str(symbol.name) for symbol in parsed(core / "full/python313.dll").symbols}
+    assert len(guarded) == text.count("HANDLE_INVALID_MEM") - text.count("#define HANDLE_INVALID_MEM")
+    assert [name for name in guarded if f"__filt_{name}" not in symbols] == []
+
+
 def test_modules_import_what_their_projects_name(modules: dict[str, Path]) -> None:
     for name, path in modules.items():
         found = {library for library in imports(parsed(path)) if not library.startswith("api-ms-win-crt-")}
