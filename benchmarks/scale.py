@@ -12,6 +12,7 @@ With --check the run fails when 10,000 nodes with nothing to do take over 1.5 s 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -36,6 +37,16 @@ LAYERS = 100
 LEAST = 10
 """Nodes of a layer."""
 TAKEN = 3
+STARTER = """
+import json, os, subprocess, sys, time
+began = time.perf_counter()
+process = subprocess.Popen(sys.argv[2:])
+_, status, usage = os.wait4(process.pid, 0)
+taken = [time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, os.waitstatus_to_exitcode(status)]
+process.returncode = taken[-1]
+open(sys.argv[1], "w").write(json.dumps(taken))
+"""
+"""Starts and measures a program. It is small: Linux counts what the parent had in memory as the child's."""
 TARGET = "dist:x86_64-unknown-linux-gnu"
 CHANGED = "CHANGED_LEAF"
 """Variable that names a node whose environment has one entry more."""
@@ -105,17 +116,15 @@ def fill(mini: Mini, count: int) -> None:
 
 def measured(argv: Sequence[str], cwd: Path, env: dict[str, str]) -> Taken:
     """Run it to its end. Raises RuntimeError when it fails."""
-    with tempfile.TemporaryFile() as output:
-        began = time.perf_counter()
-        process = subprocess.Popen(argv, cwd=cwd, env=env, stdout=output, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - began
+    with tempfile.TemporaryFile() as output, tempfile.NamedTemporaryFile() as report:
+        starter = [sys.executable, "-I", "-S", "-c", STARTER, report.name, *argv]
+        subprocess.run(starter, cwd=cwd, env=env, stdout=output, stderr=subprocess.STDOUT, check=True)
+        seconds, cpu, memory, status = json.loads(report.read())
         output.seek(0)
         said = output.read().decode(errors="replace")
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(argv)}: status {process.returncode}\n{said[-2000:]}")
-    return Taken(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, said.count("\ndone ") + said.startswith("done "))
+    if status:
+        raise RuntimeError(f"{' '.join(argv)}: status {status}\n{said[-2000:]}")
+    return Taken(seconds, cpu, memory, said.count("\ndone ") + said.startswith("done "))
 
 
 def ours(count: int, folder: Path) -> dict[str, Taken]:
