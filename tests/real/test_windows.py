@@ -98,7 +98,9 @@ def parsed(path: Path) -> lief.PE.Binary:
 
 
 def imports(binary: lief.PE.Binary) -> dict[str, set[str]]:
-    return {str(library.name).removesuffix(".dll"): {str(entry.name) for entry in library.entries} for library in binary.imports}
+    return {
+        re.sub(r"\.dll$", "", str(library.name), flags=re.I): {str(entry.name) for entry in library.entries} for library in binary.imports
+    }
 
 
 def exports(binary: lief.PE.Binary) -> dict[str, str]:
@@ -143,7 +145,9 @@ def test_every_access_of_mmap_is_guarded(core: Path, source: Path) -> None:
     """clang drops a handler where it sees no call that could fault; each that it keeps has a filter of its own."""
     text = (source / "Modules/mmapmodule.c").read_text()
     guarded = re.findall(r"^(\w+)\([^{};]*\{\s*HANDLE_INVALID_MEM", text, re.M)
-    symbols = {str(symbol.name) for symbol in parsed(core / "full/python313.dll").symbols}
+    # (lief frees symbols with the binary)
+    binary = parsed(core / "full/python313.dll")
+    symbols = {str(symbol.name) for symbol in binary.symbols}
     assert len(guarded) == text.count("HANDLE_INVALID_MEM") - text.count("#define HANDLE_INVALID_MEM")
     assert [name for name in guarded if f"__filt_{name}" not in symbols] == []
 
