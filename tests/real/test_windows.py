@@ -28,7 +28,7 @@ OF_MODULES = {
     "_socket": {"WS2_32", "IPHLPAPI", "RPCRT4"},
     "_uuid": {"RPCRT4"},
     "select": {"WS2_32"},
-    "winsound": {"WINMM"},
+    "winsound": {"USER32", "WINMM"},
 }
 """What extension modules import beside KERNEL32 and the core."""
 UCRT_MATH = {"exp", "exp2", "log", "log2", "log10", "sin", "cos", "tan", "fmod", "pow", "sqrt", "floor", "ceil", "atan2", "hypot", "erf"}
@@ -152,7 +152,7 @@ def test_every_access_of_mmap_is_guarded(core: Path, source: Path) -> None:
     assert [name for name in guarded if f"__filt_{name}" not in symbols] == []
 
 
-def test_modules_import_what_their_projects_name(modules: dict[str, Path]) -> None:
+def test_modules_import_what_is_of_windows(modules: dict[str, Path]) -> None:
     for name, path in modules.items():
         found = {library for library in imports(parsed(path)) if not library.startswith("api-ms-win-crt-")}
         assert found - {"KERNEL32"} == {"python313", *OF_MODULES.get(name, ())}, name
