@@ -43,19 +43,29 @@ def _scripts(ctx: Context, *names: str) -> tuple[File, ...]:
     return tuple(ctx.file(f"toolchains/sysroot/{name}", name) for name in names)
 
 
-def _stubs(ctx: Context) -> tuple[Node, ...]:
-    """libc:TRIPLE where zig has stub libraries of the system's own."""
+def _of_zig(ctx: Context, script: str, *more: str) -> tuple[Node, ...]:
+    """libc:TRIPLE, made by a script of toolchains/sysroot out of zig's tree; `more`: files that lie beside it."""
     target = ctx.cell.target
-    step = Step(("sh", "/build/make.sh", target.zig, target.clang, "/build/out"))
+    step = Step(("sh", f"/build/{script}", target.zig, target.clang, "/build/out"))
     return (
         Node(
             f"libc:{ctx.triple}",
             Run((step,), environment(ctx), tools=("posix",)),
             inputs=(Input("toolchain:zig", "zig"),),
-            files=_scripts(ctx, "make.sh", "builtins.sh", "complex.c", "doubledouble.c", "lockfree.c"),
+            files=_scripts(ctx, script, *more),
             platform=ctx.host.platform,
         ),
     )
+
+
+def _stubs(ctx: Context) -> tuple[Node, ...]:
+    """glibc: headers, and stub libraries of the system's own."""
+    return _of_zig(ctx, "make.sh", "builtins.sh", "complex.c", "doubledouble.c", "lockfree.c")
+
+
+def _windows(ctx: Context) -> tuple[Node, ...]:
+    """mingw-w64, with the Universal C Runtime."""
+    return _of_zig(ctx, "windows.sh", "builtins.sh", "complex.c")
 
 
 def _macos(ctx: Context) -> tuple[Node, ...]:
@@ -73,21 +83,6 @@ def _macos(ctx: Context) -> tuple[Node, ...]:
             Run((Step(("sh", "/build/macos.sh", target.zig, target.clang, *places)),), environment(ctx), tools=("posix",)),
             inputs=(Input("toolchain:zig", "zig"), *sdk),
             files=(*_scripts(ctx, "macos.sh", "builtins.sh", "complex.c"), settings, *ours),
-            platform=ctx.host.platform,
-        ),
-    )
-
-
-def _windows(ctx: Context) -> tuple[Node, ...]:
-    """A sysroot of zig's mingw-w64, with the Universal C Runtime."""
-    target = ctx.cell.target
-    step = Step(("sh", "/build/windows.sh", target.zig, target.clang, "/build/out"))
-    return (
-        Node(
-            f"libc:{ctx.triple}",
-            Run((step,), environment(ctx), tools=("posix",)),
-            inputs=(Input("toolchain:zig", "zig"),),
-            files=_scripts(ctx, "windows.sh", "builtins.sh", "complex.c"),
             platform=ctx.host.platform,
         ),
     )
