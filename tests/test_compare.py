@@ -87,7 +87,7 @@ def test_a_binary_of_an_archive_is_told_by_its_sections(tmp_path: Path) -> None:
     assert lines[:2] == (f"{LIBRARY}: differs", "  section only here: .symtab, .strtab")
 
 
-@pytest.mark.parametrize("content", [b"", b"\x1f\x8b\x08\x00junk", gzip.compress(b"no tar" * 200)])
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8b\x08\x00junk", gzip.compress(b"no tar" * 200)], ids=["empty", "no gzip", "no tar"])
 def test_a_broken_archive_is_told(content: bytes, tmp_path: Path) -> None:
     ours = fake_archive.write(tmp_path, "install_only", good("install_only"))
     broken = tmp_path / "broken.tar.gz"

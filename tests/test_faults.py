@@ -84,7 +84,9 @@ def hostile_tar() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("archive", "text"), [(hostile_tar(), "escaped"), (ARCHIVES["zlib"][:-20], "zlib.tar.gz"), (b"no archive", "zlib.tar.gz")]
+    ("archive", "text"),
+    [(hostile_tar(), "escaped"), (ARCHIVES["zlib"][:-20], "zlib.tar.gz"), (b"no archive", "zlib.tar.gz")],
+    ids=["hostile", "cut", "no archive"],
 )
 def test_a_hostile_or_broken_archive(mini: Mini, archive: bytes, text: str) -> None:
     mini.serve({**ARCHIVES, "zlib": archive})
