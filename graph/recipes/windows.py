@@ -1,4 +1,4 @@
-"""Windows: CPython's core, from upstream's own project files (docs/windows.md). There is no distribution of it yet."""
+"""Windows: CPython's core and some extension modules, from upstream's own project files (docs/windows.md). There is no distribution yet."""
 
 from __future__ import annotations
 
@@ -67,22 +67,11 @@ def _projects(ctx: Context) -> Node:
 
 def _resources(ctx: Context) -> Node:
     """out/PROJECT.res: version, icons and manifest."""
+    settings = ("SRC=../src", "LISTS=../lists", "OUT=../out", f"PROJECTS={' '.join((*PROJECTS, *MODULES))}")
     node = compile_node(
         ctx,
         f"resources:{ctx.cell.abi}",
-        (
-            Step(
-                (
-                    "make",
-                    "-f",
-                    "/build/resources.mk",
-                    "SRC=../src",
-                    "LISTS=../lists",
-                    "OUT=../out",
-                    f"PROJECTS={' '.join((*PROJECTS, *MODULES))}",
-                )
-            ),
-        ),
+        (Step(("make", "-f", "/build/resources.mk", *settings)),),
         inputs=(Input(_source_node(ctx), "src", only=("PC/", "Include/")), Input(f"projects:{ctx.cell.abi}", "lists")),
         files=(ctx.file(f"{MAKEFILES}/resources.mk", "resources.mk"),),
         env={"ZIG_GLOBAL_CACHE_DIR": "/build/tmp/global", "ZIG_LOCAL_CACHE_DIR": "/build/tmp/local"},
