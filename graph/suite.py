@@ -119,16 +119,20 @@ def parse_baseline(text: str) -> SuiteResult:
     return SuiteResult(dict(data.get("files", {})), dict(data.get("failures", {})), int(data.get("run", {}).get("cases", 0)))
 
 
-def wanted(read: Callable[[str], str], cell: Cell) -> Wanted:
-    """What the cell is tried with; `read` gives the text of a repository file. Raises LockError."""
+def wanted(read: Callable[[str], str], cell: Cell, percent: int = 100, more: Collection[str] = ()) -> Wanted:
+    """What the cell is tried with: at most `percent` of the test files, and `more`; `read` gives the text of a repository file.
+
+    Raises LockError.
+    """
     suite = parse_suite(read("toolchains/suite.toml"), cell)
     baseline = parse_baseline(read(baseline_file(cell.minor)))
-    if suite.fastest >= 100:
+    percent = min(percent, suite.fastest)
+    if percent >= 100:
         return Wanted(suite, baseline, ())
     seconds = _toml(read(SECONDS), "suite-seconds.toml").get("seconds", {})
     # what another version of CPython brings counts as slow
     known = {name: seconds.get(name, math.inf) for name in baseline.files}
-    only = tuple(name for name in fastest(known, suite.fastest) if name not in suite.exclude)
+    only = tuple(name for name in dict.fromkeys((*fastest(known, percent), *more)) if name not in suite.exclude)
     return Wanted(suite, narrow(baseline, only), only)
 
 

@@ -1,22 +1,24 @@
 """`pytest` runs the fast tests; `pytest --whole` also those that type doit or start servers, over distributions in small; `pytest --real`
-runs all: compilers, namespaces, servers, the whole distribution."""
+runs these and the real ones: compilers, namespaces, servers, the whole distribution; `pytest --real --whole` what takes hours, too."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings
 
 from tests.fetch_server import Server, running
 
+TOLD = 4000
+"""Letters of a failure that are told at once."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--real", action="store_true", help="run the tests in tests/real too (about an hour on 2 cores)")
-    parser.addoption("--whole", action="store_true", help="run the tests of whole builds in small, too: doit as typed, servers, farms")
+    parser.addoption("--whole", action="store_true", help="run all: builds in small as doit is typed; with --real further whole builds")
     parser.addoption("--built", metavar="CHECKOUT", help="real tests take this checkout and its store, not a fresh clone")
     parser.addoption("--host", metavar="ROOT", help="the other build host of the real tests: what tests/real/two_hosts.py made there")
-    parser.addoption("--farm", action="store_true", help="with --real: build a whole distribution on a farm, too (another whole build)")
     parser.addoption("--golden", action="store_true", help="write tests/golden and docs/graph.svg anew from the plan")
 
 
@@ -41,7 +43,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     # one of the real tests runs all the others, with their coverage measured: once is enough
     measured = any(item.path.name == "test_coverage.py" for item in real)
     if config.getoption("--real"):
-        kept = real if measured else items
+        if not config.getoption("--whole"):
+            real = [item for item in real if not item.get_closest_marker("whole")]
+        kept = real if measured else [*fast, *real]
     elif config.getoption("--whole") or any(".py" in name for name in config.args):
         kept = fast
     else:
@@ -49,6 +53,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = set(kept)
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = kept
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What fails among the real tests is told at once: a run that is ended from outside has no summary."""
+    report = yield
+    if report.failed and item.get_closest_marker("real"):
+        reporter = item.config.pluginmanager.get_plugin("terminalreporter")
+        assert isinstance(reporter, pytest.TerminalReporter)
+        reporter.ensure_newline()
+        reporter.write_line(f"{report.nodeid} ({report.when}):\n{report.longreprtext[-TOLD:]}")
+    return report
 
 
 @pytest.fixture(scope="module")

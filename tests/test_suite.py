@@ -235,6 +235,8 @@ test_b = "failed"
     }
     native = wanted(files.__getitem__, Cell(TARGET, "3.13.15", ("lto",)))
     assert (native.only, set(native.baseline.files)) == ((), {"test_a", "test_b"})
+    asked = wanted(files.__getitem__, Cell(TARGET, "3.13.15", ("lto",)), 50, ("test_b",))
+    assert (asked.only, set(asked.baseline.files)) == (("test_a", "test_b"), {"test_a", "test_b"})
     emulated = wanted(files.__getitem__, Cell(replace(TARGET, run="qemu"), "3.13.15", ("lto",)))
     assert emulated.only == ("test_a",)
     assert emulated.baseline == narrow(native.baseline, ["test_a"]) == SuiteResult({"test_a": "failed"}, {"test.test_a.T.x": "no"})

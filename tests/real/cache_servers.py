@@ -94,7 +94,7 @@ def bazel_remote(place: Path) -> Iterator[CacheServer]:
 
 NGINX = """
 daemon off; master_process off; pid {place}/pid; error_log {place}/error.log;
-events {{ worker_connections 256; }}
+events {{ worker_connections 2048; }}
 http {{
     access_log off; client_max_body_size 0; client_body_temp_path {place}/temporary; keepalive_requests 100000;
     proxy_temp_path {place}/p; fastcgi_temp_path {place}/f; uwsgi_temp_path {place}/u; scgi_temp_path {place}/s;

@@ -19,17 +19,17 @@ from graph.recipes.distribution import FLAVOURS, archive_name
 from graph.session import Session
 from graph.testrun import prefix_of, unpack_archive
 from tests.mini import ROOT, Checkout
-from tests.real.version import ADDON, CELL, DARWIN, EMULATED, MUSL, STATIC, TARGET
+from tests.real.version import ADDON, CELL, DARWIN, EMULATED, MUSL, STATIC, TARGET, WINDOWS_CORE, WINDOWS_MODULES
 
 DIST = f"dist:{CELL}"
 AHEAD = {
-    "test_macos.py": (DARWIN,),
-    "test_musl.py": (MUSL, STATIC),
-    "test_rebuild.py": (DARWIN,),
-    "test_targets.py": (EMULATED, MUSL),
-    "test_toolchain_addon.py": (ADDON,),
+    "test_macos.py": (f"dist:{DARWIN}",),
+    "test_musl.py": (f"dist:{MUSL}", f"dist:{STATIC}"),
+    "test_targets.py": (f"dist:{EMULATED}", f"dist:{MUSL}"),
+    "test_toolchain_addon.py": (f"dist:{ADDON}",),
+    "test_windows.py": (WINDOWS_CORE, *WINDOWS_MODULES),
 }
-"""Which tests ask for which other distributions, in their order."""
+"""Which tests ask for what besides, in their order."""
 HOUR = 3600.0
 
 
@@ -53,7 +53,7 @@ def build_ahead(first: Checkout, names: Iterable[str], place: Path) -> Iterator[
     log.touch()
     other.enter = ("sh", "-c", 'exec nice -n 19 setpriv --pdeathsig KILL "$@" > "$0" 2>&1', str(log))
     other.settings |= {"FREESTANDING_STORE": str(first.store), "FREESTANDING_JOBS": "1"}
-    process = other.start(*(f"dist:{name}" for name in names))
+    process = other.start(*names)
     # a child that has ended, and that nobody waits for, would be what a test's os.wait() finds
     threading.Thread(target=process.wait, daemon=True).start()
     yield

@@ -129,11 +129,8 @@ def test_nodes_on_buildgrid_are_those_built_here(tmp_path: Path) -> None:
     assert overlapping(farmed)
 
 
-def test_a_distribution_from_a_farm(request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    if not request.config.getoption("--farm"):
-        pytest.skip("it takes another whole build: pytest --real --farm")
-    # not an argument: it is a whole build, too
-    first: Checkout = request.getfixturevalue("first")
+@pytest.mark.whole
+def test_a_distribution_from_a_farm(first: Checkout, tmp_path: Path) -> None:
     farmed = clone(tmp_path / "farmed")
     with farm(_folder(tmp_path / "server")) as server:
         done = farmed.doit("--farm", server.push, DIST, timeout=3 * HOUR, **ON)

@@ -11,15 +11,14 @@ from pathlib import Path
 import lief
 import pytest
 
-from graph.matrix import parse_matrix
 from graph.recipes.windows import MODULES
 from graph.session import Session
-from tests.mini import ROOT, Checkout
+from tests.mini import Checkout
 from tests.real import landed
 from tests.real.conftest import HOUR
+from tests.real.version import WINDOWS, WINDOWS_CORE, WINDOWS_MODULES
 
-TRIPLE = "x86_64-pc-windows-gnu"
-VERSION = parse_matrix((ROOT / "toolchains/targets.toml").read_text()).versions[0]
+VERSION = WINDOWS.rpartition(":")[2]
 SYSTEM = {"ADVAPI32", "KERNEL32", "VERSION", "WS2_32", "bcrypt", "api-ms-win-core-path-l1-1-0"}
 """Libraries of Windows that the official build's core imports, too; beside them UCRT's sets. No vcruntime140, no library of MinGW."""
 OF_MODULES = {
@@ -69,13 +68,13 @@ def trees(first: Checkout, *nodes: str) -> list[Path]:
 @pytest.fixture(scope="module")
 def core(first: Checkout) -> Path:
     """full/, stripped/, libs/, include/."""
-    return trees(first, f"core:{TRIPLE}:{VERSION}:noopt")[0]
+    return trees(first, WINDOWS_CORE)[0]
 
 
 @pytest.fixture(scope="module")
 def modules(first: Checkout) -> dict[str, Path]:
     """Extension modules, by name."""
-    found = trees(first, *(f"ext:{TRIPLE}:{VERSION}:{name}" for name in MODULES))
+    found = trees(first, *WINDOWS_MODULES)
     return {name: place / f"stripped/{name}.pyd" for name, place in zip(MODULES, found, strict=True)}
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 
 from graph.matrix import parse_cell, parse_matrix
+from graph.recipes.windows import MODULES
 from tests.mini import ROOT
 
 TARGET = "x86_64-unknown-linux-gnu"
-CELL = parse_cell(f"{TARGET}:{os.environ.get('FREESTANDING_PYTHON', '')}", parse_matrix((ROOT / "toolchains/targets.toml").read_text()))
+MATRIX = parse_matrix((ROOT / "toolchains/targets.toml").read_text())
+CELL = parse_cell(f"{TARGET}:{os.environ.get('FREESTANDING_PYTHON', '')}", MATRIX)
 VERSION = CELL.version
 MINOR = CELL.minor
 TAG = MINOR.replace(".", "")
@@ -24,3 +26,7 @@ EMULATED, MUSL, STATIC, DARWIN = (
 )
 """What every run builds beside it, without link-time optimisation for want of time; full_matrix.py does the rest."""
 ADDON = f"{TARGET}:toolchain"
+WINDOWS = f"x86_64-pc-windows-gnu:{MATRIX.versions[0]}"
+WINDOWS_CORE = f"core:{WINDOWS}:noopt"
+WINDOWS_MODULES = tuple(f"ext:{WINDOWS}:{name}" for name in MODULES)
+"""What there is of a distribution for it."""
