@@ -46,9 +46,7 @@ WITHOUT = ("test/", "art/", "contrib/", "ext/wasm/", "ext/jni/", "doc/")
 def nodes(ctx: Context) -> tuple[Node, ...]:
     defines = " ".join(f"-D{name}" for name in (*OPTIONS, *PLATFORM[ctx.cell.target.os]))
     return (
-        fetch_node(ctx, "sqlite"),
-        source_node(ctx, "sqlite", without=WITHOUT),
-        _generate(replace(ctx, cell=replace(ctx.cell, target=ctx.host.target))),
+        *generate_nodes(ctx),
         make_node(
             ctx,
             "sqlite",
@@ -63,6 +61,12 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
             files=(archive_file(ctx),),
         ),
     )
+
+
+def generate_nodes(ctx: Context) -> tuple[Node, ...]:
+    """The source, and generate:sqlite."""
+    host = replace(ctx, cell=replace(ctx.cell, target=ctx.host.target))
+    return (fetch_node(ctx, "sqlite"), source_node(ctx, "sqlite", without=WITHOUT), _generate(host))
 
 
 def _generate(ctx: Context) -> Node:

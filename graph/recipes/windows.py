@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from graph.node import File, Input, Node, Step, Unpack
-from graph.recipes import lld, toolchain
+from graph.recipes import lld, sqlite, toolchain, windows_libraries
 from graph.recipes.build_python import python_node, python_step
 from graph.recipes.common import Context, compile_node, fetch_node, patches_for, source_node
 from graph.recipes.names import source_name
@@ -14,14 +14,92 @@ from graph.target import Cell
 PATCHES = ("cpython", "cpython/windows")
 """Folders of patches/, in their order. Those of Windows are in no other target's source, nor in its keys."""
 PROJECTS = ("pythoncore", "python3dll", "python", "pythonw")
-MODULES = (
+PLAIN = (
     *("_asyncio", "_elementtree", "_multiprocessing", "_overlapped", "_queue", "_socket", "_uuid", "_zoneinfo"),
-    *("pyexpat", "select", "unicodedata", "winsound"),
+    *("pyexpat", "select", "unicodedata", "winsound", "xxlimited", "xxlimited_35"),
 )
 """Projects of extension modules that need no other library."""
+TESTS = ("_ctypes_test", *(f"_test{name}" for name in ("buffer", "capi", "clinic", "clinic_limited", "console", "importmultiple")))
+TESTS += tuple(f"_test{name}" for name in ("internalcapi", "limitedcapi", "multiphase", "singlephase"))
+"""Those of CPython's own tests."""
+MPDECIMAL = "$(SRC)/Modules/_decimal/libmpdec"
 MAKEFILES = "toolchains/windows"
-PROPERTIES = ("Configuration=Release", "Platform=x64", "IncludeExternals=true", "zlibDir=/build/zlib/")
-"""MSBuild's global properties."""
+SYSTEM = ("kernel32", "user32", "gdi32", "winspool", "comdlg32", "advapi32", "shell32", "ole32", "oleaut32", "uuid")
+"""What MSBuild links everything with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """A project of an extension module, or of a library beside it, and what it needs besides CPython's own tree."""
+
+    inputs: tuple[Input, ...] = ()
+    flags: str = ""
+    """Of the compiler."""
+    link: str = ""
+    """Of the linker."""
+    target: str = ""
+    """File name, where the project's is not that of the official build."""
+    test: bool = False
+
+
+def _extensions(ctx: Context) -> dict[str, Extension]:
+    """By the name of the project, in their order."""
+    openssl = Input(f"make:{ctx.triple}:openssl", "openssl", only=("include/", "lib/"))
+    ssl = Extension((openssl,))
+    xz = (
+        Input(f"make:{ctx.triple}:xz", "xz/src/liblzma/api", only=("lzma.h", "lzma/"), subdir="include"),
+        Input(f"make:{ctx.triple}:xz", "xz/lib", only=("liblzma.a",), subdir="lib"),
+    )
+    found = {
+        **{name: Extension() for name in PLAIN},
+        "_bz2": Extension((Input("source:bzip2", "bzip2"),)),
+        "_ctypes": Extension((Input(f"make:{ctx.triple}:libffi", "libffi", only=("include/", "lib/")),)),
+        # instead of Microsoft's assembler; the system has an io.h, too; and windows/mpdecimal.h is for MSVC
+        "_decimal": Extension((), f"-DANSI -DHAVE_UINT128_T=1 -idirafter {MPDECIMAL} -include {MPDECIMAL}/mpdecimal.h"),
+        "_hashlib": ssl,
+        "_lzma": Extension(xz, link="/build/xz/lib/liblzma.a"),
+        "_sqlite3": Extension(
+            (_amalgamation(ctx), Input(f"ext:{ctx.cell.abi}:sqlite3", "dll", only=("libs/",))), link="/build/dll/libs/sqlite3.lib"
+        ),
+        "_ssl": ssl,
+        "sqlite3": Extension(
+            (_amalgamation(ctx),),
+            " ".join(f"-D{name}" for name in sqlite.OPTIONS),
+            "-Wl,--out-implib,$(OUT)/libs/sqlite3.lib",
+            "sqlite3.dll",
+        ),
+        **{name: Extension(test=True) for name in TESTS},
+    }
+    return dict(sorted(found.items()))
+
+
+def _sqlite(ctx: Context) -> str:
+    """The folder, by whose name the project knows the version."""
+    return f"sqlite-{ctx.source('sqlite').version}.0"
+
+
+def _amalgamation(ctx: Context) -> Input:
+    return Input(sqlite.GENERATED, _sqlite(ctx))
+
+
+def _properties(ctx: Context) -> tuple[str, ...]:
+    """MSBuild's global properties."""
+    folders = {
+        "bz2Dir": "bzip2/",
+        "libffiIncludeDir": "libffi/include/",
+        "libffiOutDir": "libffi/lib/",
+        "lzmaDir": "xz/",
+        "mpdecimalDir": "src/Modules/_decimal/",
+        "opensslIncludeDir": "openssl/include/",
+        "opensslOutDir": "openssl/lib/",
+        "sqlite3Dir": f"{_sqlite(ctx)}/",
+        "zlibDir": "zlib/",
+    }
+    system = ";".join(f"{name}.lib" for name in SYSTEM)
+    named = (f"{name}=/build/{folder}" for name, folder in folders.items())
+    return ("Configuration=Release", "Platform=x64", "IncludeExternals=true", f"CoreLibraryDependencies={system}", *named)
+
+
 READ_OF_SOURCE = ("Include/", "Modules/", "Objects/", "PC/", "Parser/", "Programs/", "Python/")
 
 
@@ -31,13 +109,14 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
     return (
         *toolchain.nodes(package),
         *lld.nodes(package),
-        fetch_node(ctx, "zlib"),
-        source_node(ctx, "zlib"),
+        *windows_libraries.nodes(package),
+        *(node for name in ("zlib", "bzip2") for node in (fetch_node(ctx, name), source_node(ctx, name))),
+        *sqlite.generate_nodes(package),
         *_source(ctx),
         _projects(ctx),
         _resources(ctx),
         _core(ctx),
-        *(_module(ctx, name) for name in MODULES),
+        *(_module(ctx, name, needs) for name, needs in _extensions(ctx).items()),
     )
 
 
@@ -57,7 +136,7 @@ def _projects(ctx: Context) -> Node:
     return python_node(
         ctx,
         f"projects:{ctx.cell.abi}",
-        (python_step(ctx, "vcxproj.py", "/build/src", "/build/out", *PROPERTIES, "--", *PROJECTS, *MODULES),),
+        (python_step(ctx, "vcxproj.py", "/build/src", "/build/out", *_properties(ctx), "--", *PROJECTS, *_extensions(ctx)),),
         inputs=(
             Input(_source_node(ctx), "src", only=("PCbuild/*.vcxproj", "PCbuild/*.props", "PCbuild/*.targets", "Include/patchlevel.h")),
         ),
@@ -67,17 +146,18 @@ def _projects(ctx: Context) -> Node:
 
 def _resources(ctx: Context) -> Node:
     """out/PROJECT.res: version, icons and manifest."""
-    settings = ("SRC=../src", "LISTS=../lists", "OUT=../out", f"PROJECTS={' '.join((*PROJECTS, *MODULES))}")
-    node = compile_node(
+    settings = ("SRC=../src", "LISTS=../lists", "OUT=../out", f"PROJECTS={' '.join((*PROJECTS, *_extensions(ctx)))}")
+    return compile_node(
         ctx,
         f"resources:{ctx.cell.abi}",
         (Step(("make", "-f", "/build/resources.mk", *settings)),),
-        inputs=(Input(_source_node(ctx), "src", only=("PC/", "Include/")), Input(f"projects:{ctx.cell.abi}", "lists")),
+        inputs=(
+            Input(_source_node(ctx), "src", only=("PC/", "Include/")),
+            Input(f"projects:{ctx.cell.abi}", "lists"),
+            Input("toolchain:rc", "rc"),
+        ),
         files=(ctx.file(f"{MAKEFILES}/resources.mk", "resources.mk"),),
-        env={"ZIG_GLOBAL_CACHE_DIR": "/build/tmp/global", "ZIG_LOCAL_CACHE_DIR": "/build/tmp/local"},
     )
-    # zig compiles its resource compiler when it is first called
-    return replace(node, inputs=tuple(replace(given, only=()) if given.node == "toolchain:zig" else given for given in node.inputs))
 
 
 def _core(ctx: Context) -> Node:
@@ -98,18 +178,21 @@ def _core(ctx: Context) -> Node:
     )
 
 
-def _module(ctx: Context, name: str) -> Node:
+def _module(ctx: Context, name: str, needs: Extension) -> Node:
     """out/full and out/stripped: the module."""
     settings = ("SRC=../src", "LISTS=../lists", "CORE=../core", "RES=../res", "OUT=../out", f"NAME={name}")
+    given = {"FLAGS": needs.flags, "LINK": needs.link, f"{name}.TARGET": needs.target}
+    more = tuple(f"{setting}={value}" for setting, value in given.items() if value)
     return compile_node(
         ctx,
         f"ext:{ctx.cell.abi}:{name}",
-        (Step(("make", "-f", "/build/module.mk", *settings, "module")),),
+        (Step(("make", "-f", "/build/module.mk", *settings, *more, "module")),),
         inputs=(
             Input(_source_node(ctx), "src", only=("Include/", "Modules/", "PC/")),
             Input(f"projects:{ctx.cell.abi}", "lists", only=(f"{name}.mk",)),
             Input(f"resources:{ctx.cell.abi}", "res", only=(f"{name}.res",)),
             Input(f"core:{ctx.cell}", "core", only=("include/", "libs/")),
+            *needs.inputs,
         ),
         files=_makefiles(ctx, "module.mk"),
     )

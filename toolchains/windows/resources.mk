@@ -1,4 +1,4 @@
-# Resources of CPython's projects for Windows (PROJECTS, listed in LISTS/*.mk), compiled by zig rc, which needs the whole of zig.
+# Resources of CPython's projects for Windows (PROJECTS, listed in LISTS/*.mk).
 include $(foreach name,$(PROJECTS),$(LISTS)/$(name).mk)
 .PHONY: resources
 resources: $(PROJECTS:%=$(OUT)/%.res)
@@ -9,4 +9,4 @@ $(OUT)/%.res:
 	mkdir -p $(OUT) tmp
 	sed '/ICON/s/\\/\//' $(SRC)/$($*.RESOURCES) > tmp/$*.rc
 	$(CC) -E -x c -fuse-line-directives -DRC_INVOKED $($*.RCFLAGS) tmp/$*.rc > tmp/$*.i
-	$(ZIG) rc /:no-preprocess /:auto-includes none /i $(SRC)/PC /fo $@ tmp/$*.i
+	rc /i $(SRC)/PC /fo $@ tmp/$*.i

@@ -1,0 +1,100 @@
+"""Libraries of extension modules for Windows: liblzma and libffi inside of them, OpenSSL beside them as in the official build."""
+
+from __future__ import annotations
+
+from graph.node import Input, Node, Run, Step
+from graph.recipes import openssl
+from graph.recipes.common import Context, configure_triples, environment, fetch_node, source_node
+from graph.recipes.library import configure_node, licence, make_node, put
+from graph.recipes.libffi import OFF as FFI_OFF
+from graph.recipes.xz import OFF as XZ_OFF
+from graph.recipes.xz import READS as XZ_READS
+
+CFLAGS = "-O2"
+"""All code on Windows is independent of its place."""
+OPENSSLDIR = "C:/Program Files/Common Files/SSL"
+"""Only administrators can write there. (Configure takes no path of Windows for an absolute one.)"""
+OPENSSL = ("libcrypto-3.dll", "libssl-3.dll")
+"""Without -x64 at the end, as python.org names them."""
+
+
+def nodes(ctx: Context) -> tuple[Node, ...]:
+    """toolchain:rc, and what `make:TRIPLE:NAME` of these gives: lib/, include/, licenses/; of OpenSSL bin/, too."""
+    return (*_xz(ctx), *_libffi(ctx), *_openssl(ctx), _resource_compiler(ctx))
+
+
+def _resource_compiler(ctx: Context) -> Node:
+    """bin/rc. A program of the build host."""
+    return Node(
+        "toolchain:rc",
+        Run((Step(("sh", "/build/rc.sh", "/build/out")),), environment(ctx), tools=("posix",)),
+        inputs=(Input("toolchain:zig", "zig"),),
+        files=(ctx.file("toolchains/windows/rc.sh", "rc.sh"),),
+        platform=ctx.host.platform,
+    )
+
+
+def _xz(ctx: Context) -> tuple[Node, ...]:
+    options = ("--prefix=/usr", "--enable-static", "--enable-threads=vista", *(f"--disable-{name}" for name in XZ_OFF))
+    steps = (
+        Step(("make", "-C", "src/liblzma")),
+        put("lib", "src/liblzma/.libs/liblzma.a"),
+        Step(("mkdir", "-p", "/build/out/include")),
+        Step(("cp", "-R", "/build/src/src/liblzma/api/lzma", "/build/src/src/liblzma/api/lzma.h", "/build/out/include/")),
+        licence("xz", "/build/src/COPYING.0BSD"),
+    )
+    argv = ("/build/src/configure", *configure_triples(ctx), *options)
+    return (
+        fetch_node(ctx, "xz"),
+        source_node(ctx, "xz"),
+        configure_node(ctx, "xz", argv, reads=XZ_READS, env={"CFLAGS": CFLAGS}),
+        make_node(ctx, "xz", steps, env={"CFLAGS": CFLAGS}),
+    )
+
+
+def _libffi(ctx: Context) -> tuple[Node, ...]:
+    options = ("--prefix=/usr", "--enable-static", *(f"--disable-{name}" for name in FFI_OFF))
+    steps = (
+        Step(("make", "libffi.la")),
+        put("lib", ".libs/libffi.a"),
+        put("include", "include/ffi.h", "include/ffitarget.h"),
+        licence("libffi", "/build/src/LICENSE"),
+    )
+    return (
+        fetch_node(ctx, "libffi"),
+        source_node(ctx, "libffi"),
+        configure_node(ctx, "libffi", ("/build/src/configure", *configure_triples(ctx), *options), env={"CFLAGS": CFLAGS}),
+        make_node(ctx, "libffi", steps, env={"CFLAGS": CFLAGS}),
+    )
+
+
+def _openssl(ctx: Context) -> tuple[Node, ...]:
+    places = ("--prefix=/usr", "--libdir=lib", "--openssldir=/ssl")
+    argv = (
+        "perl",
+        "/build/src/Configure",
+        "--config=/build/freestanding.conf",
+        f"fs-{ctx.cell.target.openssl}",
+        *places,
+        *openssl.FEATURES,
+    )
+    conf = (ctx.file("toolchains/windows/openssl.conf", "freestanding.conf"),)
+    env = {"CFLAGS": "-O3", "LDFLAGS": "-Wl,-s", "WINDRES": "windres"}
+    rc = (Input("toolchain:rc", "rc"),)
+    # (as the makefile derives the others from the prefix)
+    folders = (f"OPENSSLDIR={OPENSSLDIR}", f"ENGINESDIR={OPENSSLDIR}/engines", f"MODULESDIR={OPENSSLDIR}/modules")
+    steps = (
+        Step(("make", *folders, "build_generated")),
+        Step(("make", *folders, *OPENSSL)),
+        put("bin", *OPENSSL),
+        put("lib", "libcrypto.dll.a", "libssl.dll.a"),
+        Step(("mkdir", "-p", "/build/out/include/openssl")),
+        Step(("sh", "-c", "cp /build/src/include/openssl/*.h include/openssl/*.h /build/out/include/openssl/")),
+        licence("openssl", "/build/src/LICENSE.txt"),
+    )
+    return (
+        fetch_node(ctx, "openssl"),
+        source_node(ctx, "openssl", without=openssl.WITHOUT),
+        configure_node(ctx, "openssl", argv, files=conf, tools=openssl.TOOLS, env=env),
+        make_node(ctx, "openssl", steps, files=conf, tools=openssl.TOOLS, env=env, inputs=rc),
+    )
