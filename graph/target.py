@@ -116,6 +116,8 @@ class Cell:
     @property
     def lib(self) -> str:
         """The standard library's folder: the debug ABI shares it, the free-threaded does not (sysconfig's abi_thread)."""
+        if self.target.os == "windows":
+            return "Lib"
         return f"lib/python{self.minor}{self.abiflags.replace('d', '')}"
 
     @property

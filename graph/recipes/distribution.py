@@ -50,14 +50,14 @@ Part = tuple[Input, str]
 def nodes(ctx: Context) -> tuple[Node, ...]:
     """files, assemble (full and stripped), metadata, archive (three) and dist of the cell."""
     licences = _licence_parts(ctx)
-    trees = (_merged(ctx, f"assemble:{ctx.cell}:{variant}", _install_parts(ctx, variant, licences)) for variant in ("full", "stripped"))
+    trees = (merged(ctx, f"assemble:{ctx.cell}:{variant}", _install_parts(ctx, variant, licences)) for variant in ("full", "stripped"))
     return (build_files(ctx), *trees, *packed(ctx, full_parts(ctx, licences)))
 
 
-def packed(ctx: Context, full: tuple[Part, ...]) -> tuple[Node, ...]:
-    """metadata, archive (three) and dist; `full` is all of the full archive's python/ folder but PYTHON.json."""
+def packed(ctx: Context, full: tuple[Part, ...], metadata: Node | None = None) -> tuple[Node, ...]:
+    """metadata (or the one given), archive (three) and dist; `full` is all of the full archive's python/ folder but PYTHON.json."""
     return (
-        _metadata(ctx, full),
+        metadata or _metadata(ctx, full),
         _archive(ctx, "full", (*full, (Input(f"metadata:{ctx.cell}", "metadata"), "."))),
         _install_archive(ctx, "install_only", "full"),
         _install_archive(ctx, "install_only_stripped", "stripped"),
@@ -131,12 +131,13 @@ def build_files(ctx: Context) -> Node:
             python_step(ctx, "compile_tree.py", f"/build/out/{lib}", lib, "config-*/*"),
         ),
         inputs=(source_input(ctx, only=BUILD_FILES_READ), Input(f"configure:{ctx.cell.abi}", "configured")),
-        files=(_json("facts.json", facts), *(ctx.file(f"graph/runtime/{name}", f"runtime/{name}") for name in RUNTIME)),
+        files=(json_file("facts.json", facts), *(ctx.file(f"graph/runtime/{name}", f"runtime/{name}") for name in RUNTIME)),
         scripts=("build_files.py", "start.py", "compile_tree.py"),
     )
 
 
-def _json(path: str, value: object) -> File:
+def json_file(path: str, value: object) -> File:
+    """The value as a file of a node."""
     return File(path, json.dumps(value, sort_keys=True).encode())
 
 
@@ -181,7 +182,7 @@ def _linked(uses: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for package in uses for part in (package, *PARTS.get(package, ()))))
 
 
-def _merged(ctx: Context, name: str, parts: tuple[Part, ...]) -> Node:
+def merged(ctx: Context, name: str, parts: tuple[Part, ...]) -> Node:
     """A node whose output is the parts, each at its place."""
     pairs = tuple(f"/build/{given.at}={dest}" for given, dest in parts)
     step = python_step(ctx, "merge.py", "/build/out", *pairs)
@@ -221,7 +222,7 @@ def _metadata(ctx: Context, parts: tuple[Part, ...]) -> Node:
             python_step(ctx, "merge.py", "/build/out", "/build/more=."),
         ),
         inputs=(*(given for given, _ in parts), *sdk),
-        files=(_json("facts.json", _archive_facts(ctx)), ctx.file("graph/runtime/run_tests.py", "more/build/run_tests.py")),
+        files=(json_file("facts.json", _archive_facts(ctx)), ctx.file("graph/runtime/run_tests.py", "more/build/run_tests.py")),
         scripts=("merge.py", "python_json.py"),
     )
 

@@ -26,6 +26,7 @@ from graph.recipes import (
     toolchain_addon,
     universal,
     windows,
+    windows_distribution,
     x11,
     xz,
     zlib,
@@ -65,5 +66,5 @@ RECIPES: tuple[Recipe | Scoped, ...] = (
     *(Scoped(of_cell, recipe) for recipe in (cpython_static.nodes, distribution.nodes)),
     Scoped(of_merged_abi, universal.abi_nodes),
     Scoped(of_merged, universal.nodes),
-    Scoped(of_windows, windows.nodes),
+    *(Scoped(of_windows, recipe) for recipe in (windows.nodes, windows_distribution.nodes)),
 )

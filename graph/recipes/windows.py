@@ -16,12 +16,14 @@ PATCHES = ("cpython", "cpython/windows")
 PROJECTS = ("pythoncore", "python3dll", "python", "pythonw")
 PLAIN = (
     *("_asyncio", "_elementtree", "_multiprocessing", "_overlapped", "_queue", "_socket", "_uuid", "_zoneinfo"),
-    *("pyexpat", "select", "unicodedata", "winsound", "xxlimited", "xxlimited_35"),
+    *("pyexpat", "select", "unicodedata", "winsound"),
 )
 """Projects of extension modules that need no other library."""
 TESTS = ("_ctypes_test", *(f"_test{name}" for name in ("buffer", "capi", "clinic", "clinic_limited", "console", "importmultiple")))
-TESTS += tuple(f"_test{name}" for name in ("internalcapi", "limitedcapi", "multiphase", "singlephase"))
+TESTS += (*(f"_test{name}" for name in ("internalcapi", "limitedcapi", "multiphase", "singlephase")), "xxlimited", "xxlimited_35")
 """Those of CPython's own tests."""
+LAUNCHERS = ("venvlauncher", "venvwlauncher")
+"""Programs that venv puts into a virtual environment."""
 MPDECIMAL = "$(SRC)/Modules/_decimal/libmpdec"
 MAKEFILES = "toolchains/windows"
 SYSTEM = ("kernel32", "user32", "gdi32", "winspool", "comdlg32", "advapi32", "shell32", "ole32", "oleaut32", "uuid")
@@ -42,7 +44,7 @@ class Extension:
     test: bool = False
 
 
-def _extensions(ctx: Context) -> dict[str, Extension]:
+def extensions(ctx: Context) -> dict[str, Extension]:
     """By the name of the project, in their order."""
     openssl = Input(f"make:{ctx.triple}:openssl", "openssl", only=("include/", "lib/"))
     ssl = Extension((openssl,))
@@ -62,6 +64,7 @@ def _extensions(ctx: Context) -> dict[str, Extension]:
             (_amalgamation(ctx), Input(f"ext:{ctx.cell.abi}:sqlite3", "dll", only=("libs/",))), link="/build/dll/libs/sqlite3.lib"
         ),
         "_ssl": ssl,
+        **{name: Extension() for name in LAUNCHERS},
         "sqlite3": Extension(
             (_amalgamation(ctx),),
             " ".join(f"-D{name}" for name in sqlite.OPTIONS),
@@ -116,7 +119,7 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
         _projects(ctx),
         _resources(ctx),
         _core(ctx),
-        *(_module(ctx, name, needs) for name, needs in _extensions(ctx).items()),
+        *(_module(ctx, name, needs) for name, needs in extensions(ctx).items()),
     )
 
 
@@ -124,10 +127,11 @@ def _source(ctx: Context) -> tuple[Node, ...]:
     name = source_name(ctx.cell)
     version = ctx.source(name).version
     patches = tuple(file for folder in PATCHES for file in patches_for(ctx, folder, version))
-    return (fetch_node(ctx, name), Node(_source_node(ctx), Unpack(1), inputs=(Input(f"fetch:{name}", "archive"),), files=patches))
+    return (fetch_node(ctx, name), Node(windows_source(ctx), Unpack(1), inputs=(Input(f"fetch:{name}", "archive"),), files=patches))
 
 
-def _source_node(ctx: Context) -> str:
+def windows_source(ctx: Context) -> str:
+    """The node."""
     return f"source:{source_name(ctx.cell)}:windows"
 
 
@@ -136,9 +140,9 @@ def _projects(ctx: Context) -> Node:
     return python_node(
         ctx,
         f"projects:{ctx.cell.abi}",
-        (python_step(ctx, "vcxproj.py", "/build/src", "/build/out", *_properties(ctx), "--", *PROJECTS, *_extensions(ctx)),),
+        (python_step(ctx, "vcxproj.py", "/build/src", "/build/out", *_properties(ctx), "--", *PROJECTS, *extensions(ctx)),),
         inputs=(
-            Input(_source_node(ctx), "src", only=("PCbuild/*.vcxproj", "PCbuild/*.props", "PCbuild/*.targets", "Include/patchlevel.h")),
+            Input(windows_source(ctx), "src", only=("PCbuild/*.vcxproj", "PCbuild/*.props", "PCbuild/*.targets", "Include/patchlevel.h")),
         ),
         scripts=("vcxproj.py", "msbuild.py"),
     )
@@ -146,13 +150,13 @@ def _projects(ctx: Context) -> Node:
 
 def _resources(ctx: Context) -> Node:
     """out/PROJECT.res: version, icons and manifest."""
-    settings = ("SRC=../src", "LISTS=../lists", "OUT=../out", f"PROJECTS={' '.join((*PROJECTS, *_extensions(ctx)))}")
+    settings = ("SRC=../src", "LISTS=../lists", "OUT=../out", f"PROJECTS={' '.join((*PROJECTS, *extensions(ctx)))}")
     return compile_node(
         ctx,
         f"resources:{ctx.cell.abi}",
         (Step(("make", "-f", "/build/resources.mk", *settings)),),
         inputs=(
-            Input(_source_node(ctx), "src", only=("PC/", "Include/")),
+            Input(windows_source(ctx), "src", only=("PC/", "Include/")),
             Input(f"projects:{ctx.cell.abi}", "lists"),
             Input("toolchain:rc", "rc"),
         ),
@@ -168,7 +172,7 @@ def _core(ctx: Context) -> Node:
         f"core:{ctx.cell}",
         (Step(("make", "-f", "/build/core.mk", *settings, "core")),),
         inputs=(
-            Input(_source_node(ctx), "src", only=READ_OF_SOURCE),
+            Input(windows_source(ctx), "src", only=READ_OF_SOURCE),
             Input("source:zlib", "zlib"),
             Input(f"projects:{ctx.cell.abi}", "lists", only=tuple(f"{name}.mk" for name in PROJECTS)),
             Input(f"resources:{ctx.cell.abi}", "res", only=tuple(f"{name}.res" for name in PROJECTS)),
@@ -188,7 +192,7 @@ def _module(ctx: Context, name: str, needs: Extension) -> Node:
         f"ext:{ctx.cell.abi}:{name}",
         (Step(("make", "-f", "/build/module.mk", *settings, *more, "module")),),
         inputs=(
-            Input(_source_node(ctx), "src", only=("Include/", "Modules/", "PC/")),
+            Input(windows_source(ctx), "src", only=("Include/", "Modules/", "PC/")),
             Input(f"projects:{ctx.cell.abi}", "lists", only=(f"{name}.mk",)),
             Input(f"resources:{ctx.cell.abi}", "res", only=(f"{name}.res",)),
             Input(f"core:{ctx.cell}", "core", only=("include/", "libs/")),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from graph.node import Input, Node, Run, Step
 from graph.recipes import openssl
 from graph.recipes.common import Context, configure_triples, environment, fetch_node, source_node
-from graph.recipes.library import configure_node, licence, make_node, put
 from graph.recipes.libffi import OFF as FFI_OFF
+from graph.recipes.library import configure_node, licence, make_node, put
 from graph.recipes.xz import OFF as XZ_OFF
 from graph.recipes.xz import READS as XZ_READS
 

@@ -1,4 +1,7 @@
-"""pip as an installer would leave it: pip_tree.py WHEEL SITE X.Y. SITE is PREFIX/lib/pythonX.Y/site-packages; commands go to PREFIX/bin."""
+"""pip as an installer would leave it: pip_tree.py WHEEL SITE X.Y [--record].
+
+SITE is PREFIX/lib/pythonX.Y/site-packages, and commands go to PREFIX/bin; of Windows PREFIX/Lib/site-packages, and PREFIX/Scripts.
+"""
 
 import base64
 import csv
@@ -18,6 +21,30 @@ if __name__ == "__main__":
     sys.argv[0] = sys.argv[0].removesuffix(".exe")
     sys.exit(main())
 """
+
+
+LAUNCHER = "pip/_vendor/distlib/t64.exe"
+"""What pip makes commands of, on 64-bit Windows: it runs the zip file at its end by the interpreter that the line before it names."""
+BESIDE = b"#!<launcher_dir>\\..\\python.exe\n"
+"""Wherever the folder is moved."""
+
+
+def windows(site: Path) -> bool:
+    """By its folder, which has no version."""
+    return site.parent.name == "Lib"
+
+
+def commands(site: Path) -> Path:
+    """The folder of commands."""
+    return site.parents[1] / "Scripts" if windows(site) else site.parents[2] / "bin"
+
+
+def program(site: Path) -> bytes:
+    """pip.exe."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("__main__.py"), PIP)
+    return (site / LAUNCHER).read_bytes() + BESIDE + packed.getvalue()
 
 
 def unpack(wheel: Path, site: Path) -> list[str]:
@@ -52,11 +79,12 @@ def digest(data: bytes) -> str:
 def record(site: Path, info: Path) -> str:
     """RECORD of all that lies in `site` and of the commands; a pyc has no hash, for it may be made anew."""
     rows: list[tuple[str, str, str]] = []
-    scripts = sorted((site.parents[2] / "bin").iterdir())
+    scripts = sorted(commands(site).iterdir())
+    above = "../.." if windows(site) else "../../.."
     for path in [*sorted(site.rglob("*")), *scripts]:
         if path.is_dir():
             continue
-        name = f"../../../bin/{path.name}" if path in scripts else path.relative_to(site).as_posix()
+        name = f"{above}/{path.parent.name}/{path.name}" if path in scripts else path.relative_to(site).as_posix()
         data = path.read_bytes()
         rows.append((name, "", "") if name.endswith(".pyc") else (name, digest(data), str(len(data))))
     rows.append(((info / "RECORD").relative_to(site).as_posix(), "", ""))
@@ -67,7 +95,7 @@ def record(site: Path, info: Path) -> str:
 
 def main(argv: list[str]) -> None:
     wheel, site, minor = Path(argv[0]), Path(argv[1]), argv[2]
-    out = site.parents[2]
+    folder = commands(site)
     if argv[3:] == ["--record"]:
         [info] = site.glob("*.dist-info")
         (info / "RECORD").write_text(record(site, info))
@@ -78,10 +106,10 @@ def main(argv: list[str]) -> None:
     (info / "RECORD").unlink()
     (info / "INSTALLER").write_text("pip\n")
     (info / "REQUESTED").write_text("")
-    (out / "bin").mkdir()
+    folder.mkdir()
     for name in ("pip", "pip3", f"pip{minor}"):
-        path = out / "bin" / name
-        path.write_text(command(minor, PIP))
+        path = folder / (f"{name}.exe" if windows(site) else name)
+        path.write_bytes(program(site) if windows(site) else command(minor, PIP).encode())
         path.chmod(0o755)
 
 

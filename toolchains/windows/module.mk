@@ -1,4 +1,4 @@
-# One extension module of CPython for Windows, or a library beside it: project NAME, listed in LISTS/NAME.mk.
+# One extension module of CPython for Windows, or a library or program beside it: project NAME, listed in LISTS/NAME.mk.
 # SRC: CPython's tree, CORE (core.mk's include/ and libs/), RES (NAME.res, of resources.mk), OUT; FLAGS of the compiler, LINK: words for the linker
 .PHONY: module
 module: $(NAME).linked
@@ -7,8 +7,10 @@ include $(LISTS)/$(NAME).mk
 CONFIG = $(CORE)/include
 include $(dir $(firstword $(MAKEFILE_LIST)))common.mk
 $(NAME).FLAGS = $(FLAGS)
+DynamicLibrary = -shared
+Application = -municode -Wl,--subsystem,$($(NAME).SUBSYSTEM)
 WITH = $(LINK) $(wildcard $(CORE)/libs/python3??.lib) $($(NAME).LIBDIRS) $(addprefix -Xlink=-export:,$($(NAME).EXPORTS))
 
 $(NAME).linked: $($(NAME).OBJECTS)
 	mkdir -p $(OUT)/libs
-	$(call link,$(NAME),-shared,$^ $(RES)/$(NAME).res $(WITH))
+	$(call link,$(NAME),$($($(NAME).TYPE)),$^ $(RES)/$(NAME).res $(WITH))
