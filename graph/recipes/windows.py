@@ -22,11 +22,13 @@ PLAIN = (
 TESTS = ("_ctypes_test", *(f"_test{name}" for name in ("buffer", "capi", "clinic", "clinic_limited", "console", "importmultiple")))
 TESTS += (*(f"_test{name}" for name in ("internalcapi", "limitedcapi", "multiphase", "singlephase")), "xxlimited", "xxlimited_35")
 """Those of CPython's own tests."""
+LIMITED = ("_testclinic_limited", "_testlimitedcapi", "xxlimited", "xxlimited_35")
+"""Of these, those that link the stable ABI's DLL."""
 LAUNCHERS = ("venvlauncher", "venvwlauncher")
 """Programs that venv puts into a virtual environment."""
 MPDECIMAL = "$(SRC)/Modules/_decimal/libmpdec"
 MAKEFILES = "toolchains/windows"
-SYSTEM = ("kernel32", "user32", "gdi32", "winspool", "comdlg32", "advapi32", "shell32", "ole32", "oleaut32", "uuid")
+SYSTEM = ("kernel32", "user32", "gdi32", "winspool", "comdlg32", "advapi32", "shell32", "ole32", "oleaut32")
 """What MSBuild links everything with."""
 
 
@@ -41,6 +43,7 @@ class Extension:
     """Of the linker."""
     target: str = ""
     """File name, where the project's is not that of the official build."""
+    files: tuple[File, ...] = ()
     test: bool = False
 
 
@@ -64,6 +67,11 @@ def extensions(ctx: Context) -> dict[str, Extension]:
             (_amalgamation(ctx), Input(f"ext:{ctx.cell.abi}:sqlite3", "dll", only=("libs/",))), link="/build/dll/libs/sqlite3.lib"
         ),
         "_ssl": ssl,
+        "_wmi": Extension(
+            flags="-I/build/cxx",
+            link="comsupp.o",
+            files=(*ctx.folder(f"{MAKEFILES}/cxx", "cxx"), ctx.file(f"{MAKEFILES}/comsupp.cpp", "comsupp.cpp")),
+        ),
         **{name: Extension() for name in LAUNCHERS},
         "sqlite3": Extension(
             (_amalgamation(ctx),),
@@ -72,6 +80,7 @@ def extensions(ctx: Context) -> dict[str, Extension]:
             "sqlite3.dll",
         ),
         **{name: Extension(test=True) for name in TESTS},
+        **{name: Extension(link="$(CORE)/libs/python3.lib", test=True) for name in LIMITED},
     }
     return dict(sorted(found.items()))
 
@@ -198,7 +207,7 @@ def _module(ctx: Context, name: str, needs: Extension) -> Node:
             Input(f"core:{ctx.cell}", "core", only=("include/", "libs/")),
             *needs.inputs,
         ),
-        files=_makefiles(ctx, "module.mk"),
+        files=(*_makefiles(ctx, "module.mk"), *needs.files),
     )
 
 

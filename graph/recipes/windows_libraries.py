@@ -12,6 +12,7 @@ from graph.recipes.xz import READS as XZ_READS
 
 CFLAGS = "-O2"
 """All code on Windows is independent of its place."""
+RC = Input("toolchain:rc", "rc")
 OPENSSLDIR = "C:/Program Files/Common Files/SSL"
 """Only administrators can write there. (Configure takes no path of Windows for an absolute one.)"""
 OPENSSL = ("libcrypto-3.dll", "libssl-3.dll")
@@ -48,7 +49,7 @@ def _xz(ctx: Context) -> tuple[Node, ...]:
         fetch_node(ctx, "xz"),
         source_node(ctx, "xz"),
         configure_node(ctx, "xz", argv, reads=XZ_READS, env={"CFLAGS": CFLAGS}),
-        make_node(ctx, "xz", steps, env={"CFLAGS": CFLAGS}),
+        make_node(ctx, "xz", steps, env={"CFLAGS": CFLAGS}, inputs=(RC,)),
     )
 
 
@@ -56,7 +57,8 @@ def _libffi(ctx: Context) -> tuple[Node, ...]:
     options = ("--prefix=/usr", "--enable-static", *(f"--disable-{name}" for name in FFI_OFF))
     steps = (
         Step(("make", "libffi.la")),
-        put("lib", ".libs/libffi.a"),
+        # (as CPython's project has it)
+        Step(("install", "-D", "-m", "644", ".libs/libffi.a", "/build/out/lib/libffi-8.a")),
         put("include", "include/ffi.h", "include/ffitarget.h"),
         licence("libffi", "/build/src/LICENSE"),
     )
@@ -80,7 +82,6 @@ def _openssl(ctx: Context) -> tuple[Node, ...]:
     )
     conf = (ctx.file("toolchains/windows/openssl.conf", "freestanding.conf"),)
     env = {"CFLAGS": "-O3", "LDFLAGS": "-Wl,-s", "WINDRES": "windres"}
-    rc = (Input("toolchain:rc", "rc"),)
     # (as the makefile derives the others from the prefix)
     folders = (f"OPENSSLDIR={OPENSSLDIR}", f"ENGINESDIR={OPENSSLDIR}/engines", f"MODULESDIR={OPENSSLDIR}/modules")
     steps = (
@@ -96,5 +97,5 @@ def _openssl(ctx: Context) -> tuple[Node, ...]:
         fetch_node(ctx, "openssl"),
         source_node(ctx, "openssl", without=openssl.WITHOUT),
         configure_node(ctx, "openssl", argv, files=conf, tools=openssl.TOOLS, env=env),
-        make_node(ctx, "openssl", steps, files=conf, tools=openssl.TOOLS, env=env, inputs=rc),
+        make_node(ctx, "openssl", steps, files=conf, tools=openssl.TOOLS, env=env, inputs=(RC,)),
     )

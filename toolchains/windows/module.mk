@@ -6,11 +6,17 @@ module: $(NAME).linked
 include $(LISTS)/$(NAME).mk
 CONFIG = $(CORE)/include
 include $(dir $(firstword $(MAKEFILE_LIST)))common.mk
+CXXFLAGS = $(filter-out -std=gnu11,$(CFLAGS))
 $(NAME).FLAGS = $(FLAGS)
+# (of names that headers define themselves)
+$(NAME).LIBS := $(filter-out -lwbemuuid,$($(NAME).LIBS))
 DynamicLibrary = -shared
 Application = -municode -Wl,--subsystem,$($(NAME).SUBSYSTEM)
 WITH = $(LINK) $(wildcard $(CORE)/libs/python3??.lib) $($(NAME).LIBDIRS) $(addprefix -Xlink=-export:,$($(NAME).EXPORTS))
 
-$(NAME).linked: $($(NAME).OBJECTS)
+%.o: ../%.cpp
+	$(CXX) -c $(CXXFLAGS) $(FLAGS) -o $@ $<
+
+$(NAME).linked: $($(NAME).OBJECTS) $(filter %.o,$(LINK))
 	mkdir -p $(OUT)/libs
-	$(call link,$(NAME),$($($(NAME).TYPE)),$^ $(RES)/$(NAME).res $(WITH))
+	$(call link,$(NAME),$($($(NAME).TYPE)),$($(NAME).OBJECTS) $(RES)/$(NAME).res $(WITH))
