@@ -18,6 +18,8 @@ HEADER = 20
 """Bytes of an ELF header that tell what machine a program is for: e_ident, e_type, e_machine."""
 NAME = "freestanding"
 """The emulator's entry in the namespace's own binfmt_misc."""
+PIPED = 'set -o pipefail; settings=("${@:1:3}"); shift 3; env "${settings[@]}" wine "$@" 2>&1 | cat'
+"""For bash: wine knows no handle of a file that can only be written to as a program's standard output, so it is a pipe."""
 CPUINFO = Path("/proc/cpuinfo")
 _V2 = frozenset({"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"})
 _V3 = _V2 | {"abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "xsave"}
@@ -39,6 +41,9 @@ class Machine(Protocol):
     def argv(self, *argv: str) -> tuple[str, ...]:
         """The command line that runs this one there. The machine's files are at their places, and so is the working directory."""
 
+    def name(self, path: Path) -> str:
+        """What programs there call a file of this machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class Native:
@@ -48,6 +53,9 @@ class Native:
 
     def argv(self, *argv: str) -> tuple[str, ...]:
         return argv
+
+    def name(self, path: Path) -> str:
+        return str(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,26 @@ class Emulated:
         register = "" if self.emulator is None else registration(_header(self.runtime), str(self.emulator))
         spec = json.dumps({"runtime": str(self.runtime), "register": register})
         return (sys.executable, "-I", "-S", str(ENTER), spec, *argv)
+
+    def name(self, path: Path) -> str:
+        return str(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Wine:
+    """This machine's wine runs programs of Windows; this machine's files are on its drive Z:."""
+
+    prefix: Path
+    """Where its registry and its drive C: are; made when it is first used."""
+
+    patience = 5
+
+    def argv(self, *argv: str) -> tuple[str, ...]:
+        settings = (f"WINEPREFIX={self.prefix}", "WINEDEBUG=-all", "WINEDLLOVERRIDES=winedbg.exe=d;mscoree=d;mshtml=d")
+        return ("bash", "-c", PIPED, "wine", *settings, *argv)
+
+    def name(self, path: Path) -> str:
+        return "Z:" + str(path).replace("/", "\\")
 
 
 def registration(header: bytes, emulator: str) -> str:

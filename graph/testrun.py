@@ -78,13 +78,13 @@ def run_smoke(
     with _scratch() as scratch:
         wanted = {
             "version": version,
-            "prefix": str(prefix.resolve()),
+            "prefix": machine.name(prefix.resolve()),
             "missing": sorted(missing),
             "builtin": None if builtin is None else sorted(builtin),
-            "scratch": str(scratch / "tmp"),
+            "scratch": machine.name(scratch / "tmp"),
             "timeout": 240 * machine.patience,
         }
-        argv = machine.argv(*_interpreter(prefix, version), "-I", str(script), json.dumps(wanted))
+        argv = machine.argv(*_interpreter(prefix, version), "-I", machine.name(script.resolve()), json.dumps(wanted))
         status, output = _run(argv, scratch, scratch, limit=600 * machine.patience)
     return (*checks, *_smoke_checks(status, output))
 
@@ -165,8 +165,9 @@ def prefix_of(place: Path) -> Path:
 
 
 def _interpreter(prefix: Path, version: str) -> tuple[str, ...]:
+    of_windows = prefix / "python.exe"
     name = posixpath.join("bin", "python" + ".".join(version.split(".")[:2]))
-    return (str(prefix / name),)
+    return (str(of_windows if of_windows.exists() else prefix / name),)
 
 
 def _starts(place: Path, version: str, machine: Machine) -> Check:
@@ -176,8 +177,8 @@ def _starts(place: Path, version: str, machine: Machine) -> Check:
         argv = machine.argv(*_interpreter(prefix, version), "-I", "-c", WHERE)
         status, output = _run(argv, scratch, scratch, limit=60 * machine.patience)
     fields = output.strip().split("|")
-    root = str(prefix.resolve())
-    good = status == 0 and len(fields) == 3 and fields[:2] == [version, root] and fields[2].startswith(root + os.sep)
+    root = machine.name(prefix.resolve())
+    good = status == 0 and len(fields) == 3 and fields[:2] == [version, root] and fields[2].startswith((f"{root}/", f"{root}\\"))
     return Check(f"starts in {place.name!r}", "" if good else f"status {status}: {output.strip()[-400:]}")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from graph.errors import SandboxError, UsageError
-from graph.machine import ENTER, HEADER, LEVELS, Emulated, Machine, Native, lacking, processor, registration
+from graph.machine import ENTER, HEADER, LEVELS, Emulated, Machine, Native, Wine, lacking, processor, registration
 from graph.session import Session
 from graph.testrun import try_machine
 from tests.mini import ROOT
@@ -185,3 +185,19 @@ def test_tests_on_a_processor_below_the_targets_are_refused(haswell: frozenset[s
         assert (caught.value.exit_code, f"doit check:{triple}" in caught.value.hint) == (24, True)
         with pytest.raises(SandboxError):
             session.machine(session.matrix.targets[triple])
+
+
+def test_wine_gets_a_pipe_its_prefix_and_names_of_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard output is a file here, and none for wine."""
+    wine = tmp_path / "bin/wine"
+    wine.parent.mkdir()
+    wine.write_text('#!/bin/sh\n[ -p /dev/stdout ] && echo "$WINEPREFIX $*"\nexit 7\n')
+    wine.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{wine.parent}:{os.environ['PATH']}")
+    machine = Wine(tmp_path / "a prefix")
+    with (tmp_path / "out").open("w") as out:
+        done = subprocess.run(machine.argv("python.exe", "-c", "a b"), stdout=out)
+    assert ((tmp_path / "out").read_text(), done.returncode) == (f"{tmp_path}/a prefix python.exe -c a b\n", 7)
+    assert machine.name(Path("/a b/c")) == "Z:\\a b\\c"
+    assert Native().name(Path("/a b/c")) == Emulated(tmp_path, None).name(Path("/a b/c")) == "/a b/c"
+    assert machine.patience > 1

@@ -11,7 +11,7 @@ from graph.errors import UsageError
 from graph.matrix import parse_cell
 from graph.node import Run, Unpack
 from graph.recipes.common import Context, Scoped
-from graph.recipes.windows import MODULES, PROJECTS
+from graph.recipes.windows import LAUNCHERS, PROJECTS, extensions
 from graph.session import Session
 from graph.table import upcoming
 
@@ -20,13 +20,50 @@ SESSION = Session(ROOT, {})
 TRIPLE = "x86_64-pc-windows-gnu"
 CELL = SESSION.matrix.default(SESSION.matrix.upcoming[TRIPLE])
 SOURCE = f"source:cpython-{CELL.version}:windows"
-NODES = {name: node for name, node in SESSION.plan.nodes.items() if name == SOURCE or TRIPLE in name}
+CONTEXT = Context(CELL, SESSION.host, SESSION.lock, SESSION.files, CELL.version)
+MODULES = tuple(extensions(CONTEXT))
+NODES = {name: node for name, node in SESSION.plan.nodes.items() if name.endswith(":windows") or TRIPLE in name}
 
 
-def test_its_nodes_end_with_the_core_and_modules() -> None:
-    kinds = [name.partition(":")[0] for name in NODES]
-    assert sorted({*kinds}) == ["core", "ext", "libc", "projects", "resources", "source"]
-    assert SESSION.plan.users([f"core:{CELL}"]) == tuple(f"ext:{CELL.abi}:{name}" for name in MODULES)
+def test_its_nodes_end_with_a_distribution() -> None:
+    kinds = {name.partition(":")[0] for name in NODES}
+    assert kinds > {"core", "ext", "libc", "projects", "resources", "source", "make", "licences", "assemble", "metadata", "archive"}
+    assert SESSION.plan.users([f"assemble:{CELL}:stripped"])[-1] == f"dist:{CELL}"
+    assert {f"ext:{CELL.abi}:{name}" for name in MODULES} < {*SESSION.plan.closure([f"dist:{CELL}"])}
+
+
+def test_tests_are_in_the_full_archive_alone() -> None:
+    tests = {name for name, needs in extensions(CONTEXT).items() if needs.test}
+    assert tests == {name for name in MODULES if name.startswith(("_test", "xxlimited"))} | {"_ctypes_test"}
+    given = {one.node for one in SESSION.plan.nodes[f"assemble:{CELL}:full"].inputs}
+    assert given & {f"ext:{CELL.abi}:{name}" for name in MODULES} == {f"ext:{CELL.abi}:{name}" for name in {*MODULES} - tests}
+    archive = {one.node for one in SESSION.plan.nodes[f"archive:{CELL}:full"].inputs}
+    assert {f"ext:{CELL.abi}:{name}" for name in tests} < archive
+
+
+def test_what_is_loaded_at_run_time_has_its_place() -> None:
+    places = dict(pair.rpartition("=")[::2] for pair in _argv(f"assemble:{CELL}:full") if "=" in pair)
+    assert {places[f"/build/part/{name}"] for name in ("_ssl", "openssl", "sqlite3", "_sqlite3")} == {"DLLs"}
+    assert {places[f"/build/part/{name}"] for name in LAUNCHERS} == {"Lib/venv/scripts/nt"}
+    assert (places["/build/part/core"], places["/build/part/libs"]) == (".", "libs")
+
+
+def test_libraries_are_named_as_in_the_official_build() -> None:
+    make = [step.argv for step in _run(f"make:{TRIPLE}:openssl").steps]
+    assert any(argv[-2:] == ("libcrypto-3.dll", "libssl-3.dll") for argv in make)
+    # a folder that everyone may write to would let everyone configure everybody's OpenSSL
+    assert all("OPENSSLDIR=C:/Program Files/Common Files/SSL" in argv for argv in make if argv[0] == "make")
+    assert "sqlite3.TARGET=sqlite3.dll" in _argv(f"ext:{CELL.abi}:sqlite3")
+
+
+def _run(name: str) -> Run:
+    action = SESSION.plan.nodes[name].action
+    assert isinstance(action, Run)
+    return action
+
+
+def _argv(name: str) -> tuple[str, ...]:
+    return _run(name).steps[0].argv
 
 
 def test_no_distribution_is_offered_and_it_is_said() -> None:
@@ -58,11 +95,12 @@ def test_each_project_is_evaluated_and_gets_its_resources() -> None:
     assert f"PROJECTS={' '.join(every)}" in resources.steps[-1].argv
 
 
-def test_only_resources_see_the_whole_of_zig() -> None:
-    """zig compiles its resource compiler out of lib/: a change there leaves what is compiled by clang alone."""
-    seen = {name: given.only for name, node in NODES.items() for given in node.inputs if given.node == "toolchain:zig"}
-    assert {name for name, only in seen.items() if only != ("zig",)} == {f"libc:{TRIPLE}", f"resources:{CELL.abi}"}
-    assert len(seen) == len(MODULES) + 3
+def test_what_is_compiled_does_not_see_the_whole_of_zig() -> None:
+    """zig compiles its resource compiler out of lib/: once, in a node of its own."""
+    nodes = {**NODES, "toolchain:rc": SESSION.plan.nodes["toolchain:rc"]}
+    seen = {name: given.only for name, node in nodes.items() for given in node.inputs if given.node == "toolchain:zig"}
+    assert {name for name, only in seen.items() if only != ("zig",)} == {f"libc:{TRIPLE}", "toolchain:rc"}
+    assert len(seen) > len(MODULES) + 3
 
 
 def test_a_mac_plans_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,10 +115,9 @@ def test_a_mac_plans_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_context_of_it_is_no_other_recipes() -> None:
-    context = Context(CELL, SESSION.host, SESSION.lock, SESSION.files, CELL.version)
     scoped = [recipe for recipe in SESSION.recipes() if isinstance(recipe, Scoped)]
-    taken = [recipe.recipe.__module__ for recipe in scoped if any(one.cell.target == CELL.target for one in recipe.scope(context))]
-    assert taken == ["graph.recipes.windows"]
+    taken = [recipe.recipe.__module__ for recipe in scoped if any(one.cell.target == CELL.target for one in recipe.scope(CONTEXT))]
+    assert taken == ["graph.recipes.windows", "graph.recipes.windows_distribution"]
 
 
 def test_whatever_version_comes_first_the_patch_has_a_use() -> None:

@@ -19,7 +19,7 @@ from graph.recipes.distribution import FLAVOURS, archive_name
 from graph.session import Session
 from graph.testrun import prefix_of, unpack_archive
 from tests.mini import ROOT, Checkout
-from tests.real.version import ADDON, CELL, DARWIN, EMULATED, MUSL, STATIC, TARGET, WINDOWS_CORE, WINDOWS_MODULES
+from tests.real.version import ADDON, CELL, DARWIN, EMULATED, MUSL, STATIC, TARGET, WINDOWS, WINDOWS_CORE
 
 DIST = f"dist:{CELL}"
 AHEAD = {
@@ -27,7 +27,7 @@ AHEAD = {
     "test_musl.py": (f"dist:{MUSL}", f"dist:{STATIC}"),
     "test_targets.py": (f"dist:{EMULATED}", f"dist:{MUSL}"),
     "test_toolchain_addon.py": (f"dist:{ADDON}",),
-    "test_windows.py": (WINDOWS_CORE, *WINDOWS_MODULES),
+    "test_windows.py": (WINDOWS_CORE, f"dist:{WINDOWS}:noopt"),
 }
 """Which tests ask for what besides, in their order."""
 HOUR = 3600.0

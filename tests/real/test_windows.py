@@ -11,21 +11,28 @@ from pathlib import Path
 import lief
 import pytest
 
-from graph.recipes.windows import MODULES
+from graph.machine import Wine
 from graph.session import Session
+from graph.suite import parse_suite
+from graph.testrun import refuse_smoke, render_smoke, run_smoke
 from tests.mini import Checkout
 from tests.real import landed
 from tests.real.conftest import HOUR
-from tests.real.version import WINDOWS, WINDOWS_CORE, WINDOWS_MODULES
+from tests.real.version import WINDOWS, WINDOWS_CORE
 
 VERSION = WINDOWS.rpartition(":")[2]
 SYSTEM = {"ADVAPI32", "KERNEL32", "VERSION", "WS2_32", "bcrypt", "api-ms-win-core-path-l1-1-0"}
 """Libraries of Windows that the official build's core imports, too; beside them UCRT's sets. No vcruntime140, no library of MinGW."""
 OF_MODULES = {
+    "_ctypes": {"ole32", "OLEAUT32"},
+    "_hashlib": {"libcrypto-3"},
     "_multiprocessing": {"WS2_32"},
     "_overlapped": {"WS2_32"},
     "_socket": {"WS2_32", "IPHLPAPI", "RPCRT4"},
+    "_sqlite3": {"sqlite3"},
+    "_ssl": {"CRYPT32", "WS2_32", "libcrypto-3", "libssl-3"},
     "_uuid": {"RPCRT4"},
+    "_wmi": {"ole32", "OLEAUT32", "PROPSYS"},
     "select": {"WS2_32"},
     "winsound": {"USER32", "WINMM"},
 }
@@ -45,7 +52,7 @@ assert {"spawnv", "fsync", "pipe", "getppid", "execv"} <= set(dir(os))
 with mmap.mmap(-1, 4096) as memory:
     memory[:5] = b"hello"
     assert memory.find(b"llo") == 2 and memory[0:5:2] == b"hlo"
-import _asyncio, _elementtree, _multiprocessing, _overlapped, _queue, _socket, _uuid, _zoneinfo, pyexpat, select, unicodedata, winsound
+import _overlapped, select, unicodedata, winreg, winsound
 import socket, uuid, xml.etree.ElementTree
 one, other = socket.socketpair()
 one.sendall(b"through")
@@ -72,10 +79,9 @@ def core(first: Checkout) -> Path:
 
 
 @pytest.fixture(scope="module")
-def modules(first: Checkout) -> dict[str, Path]:
-    """Extension modules, by name."""
-    found = trees(first, *WINDOWS_MODULES)
-    return {name: place / f"stripped/{name}.pyd" for name, place in zip(MODULES, found, strict=True)}
+def installed(first: Checkout) -> Path:
+    """What the install_only_stripped archive has in python/."""
+    return trees(first, f"assemble:{WINDOWS}:noopt:stripped")[0]
 
 
 @pytest.fixture(scope="module")
@@ -151,24 +157,35 @@ def test_every_access_of_mmap_is_guarded(core: Path, source: Path) -> None:
     assert [name for name in guarded if f"__filt_{name}" not in symbols] == []
 
 
-def test_modules_import_what_is_of_windows(modules: dict[str, Path]) -> None:
-    for name, path in modules.items():
-        found = {library for library in imports(parsed(path)) if not library.startswith("api-ms-win-crt-")}
-        assert found - {"KERNEL32"} == {"python313", *OF_MODULES.get(name, ())}, name
-        assert list(exports(parsed(path))) == [f"PyInit_{name}"]
+def test_modules_import_what_is_of_windows(installed: Path) -> None:
+    found = {path.stem: parsed(path) for path in (installed / "DLLs").glob("*.pyd")}
+    assert len(found) > 20
+    for name, binary in found.items():
+        named = {library for library in imports(binary) if not library.startswith("api-ms-win-crt-")}
+        assert named - {"KERNEL32"} == {"python313", *OF_MODULES.get(name, ())}, name
+        assert exports(binary).keys() == {f"PyInit_{name}", *(("DllGetClassObject", "DllCanUnloadNow") if name == "_ctypes" else ())}
 
 
-def test_it_runs(core: Path, modules: dict[str, Path], source: Path, tmp_path: Path) -> None:
-    wine = shutil.which("wine")
-    if wine is None:
+@pytest.fixture(scope="module")
+def wine(tmp_path_factory: pytest.TempPathFactory) -> Wine:
+    if shutil.which("wine") is None:
         pytest.skip("there is no wine on this machine")
-    place = tmp_path / "place"
-    shutil.copytree(core / "stripped", place)
-    shutil.copytree(source / "Lib", place / "Lib", ignore=shutil.ignore_patterns("test"))
-    (place / "DLLs").mkdir()
-    for path in modules.values():
-        shutil.copy(path, place / "DLLs")
-    environ = {"PATH": os.defpath, "HOME": str(tmp_path), "WINEDEBUG": "-all", "WINEPREFIX": str(tmp_path / "prefix")}
-    # its standard output has to be a pipe: of a file it knows no handle
-    done = subprocess.run([wine, place / "python.exe", "-c", PROGRAM], env=environ, capture_output=True, text=True, timeout=600)
-    assert done.stdout.startswith(f"ran {VERSION} "), done.stdout + done.stderr
+    return Wine(tmp_path_factory.mktemp("wine") / "prefix")
+
+
+def test_it_works_after_two_moves(first: Checkout, wine: Wine, tmp_path: Path) -> None:
+    session = Session(first.root, {**os.environ, **first.settings})
+    done = first.doit(f"dist:{WINDOWS}:noopt", timeout=HOUR)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    cell = session.matrix.default(session.matrix.upcoming[WINDOWS.partition(":")[0]])
+    archive = next(path for path in session.archives(f"dist:{cell}") if path.name.endswith("install_only_stripped.tar.gz"))
+    script = first.root / "toolchains/smoke.py"
+    missing = parse_suite(session.read("toolchains/suite.toml"), cell).missing
+    checks = run_smoke(archive, tmp_path, script, cell.version, missing, None, wine)
+    print("\n" + render_smoke(checks))
+    refuse_smoke(checks, archive.name)
+
+
+def test_what_is_of_windows_works(installed: Path, wine: Wine) -> None:
+    done = subprocess.run(wine.argv(str(installed / "python.exe"), "-c", PROGRAM), capture_output=True, text=True, timeout=600)
+    assert f"ran {VERSION} " in done.stdout, done.stdout + done.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from graph.matrix import parse_cell, parse_matrix
-from graph.recipes.windows import MODULES
 from tests.mini import ROOT
 
 TARGET = "x86_64-unknown-linux-gnu"
@@ -28,5 +27,3 @@ EMULATED, MUSL, STATIC, DARWIN = (
 ADDON = f"{TARGET}:toolchain"
 WINDOWS = f"x86_64-pc-windows-gnu:{MATRIX.versions[0]}"
 WINDOWS_CORE = f"core:{WINDOWS}:noopt"
-WINDOWS_MODULES = tuple(f"ext:{WINDOWS}:{name}" for name in MODULES)
-"""What there is of a distribution for it."""

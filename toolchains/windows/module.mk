@@ -19,4 +19,4 @@ WITH = $(LINK) $(wildcard $(CORE)/libs/python3??.lib) $($(NAME).LIBDIRS) $(addpr
 
 $(NAME).linked: $($(NAME).OBJECTS) $(filter %.o,$(LINK))
 	mkdir -p $(OUT)/libs
-	$(call link,$(NAME),$($($(NAME).TYPE)),$($(NAME).OBJECTS) $(RES)/$(NAME).res $(WITH))
+	$(call link,$(NAME),$($($(NAME).TYPE)),$($(NAME).OBJECTS) $(wildcard $(RES)/$(NAME).res) $(WITH))
