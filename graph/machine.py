@@ -20,6 +20,8 @@ NAME = "freestanding"
 """The emulator's entry in the namespace's own binfmt_misc."""
 PIPED = 'set -o pipefail; settings=("${@:1:3}"); shift 3; env "${settings[@]}" wine "$@" 2>&1 | cat'
 """For bash: wine knows no handle of a file that can only be written to as a program's standard output, so it is a pipe."""
+TRIAL = (sys.executable, "-I", "-S", "-c", "")
+"""Of the host: every machine that is this one has its files."""
 CPUINFO = Path("/proc/cpuinfo")
 _V2 = frozenset({"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"})
 _V3 = _V2 | {"abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "xsave"}
@@ -38,6 +40,10 @@ class Machine(Protocol):
     def patience(self) -> int:
         """How many times longer than on this machine something may take."""
 
+    @property
+    def trial(self) -> tuple[str, ...]:
+        """A program that ends well, if programs can be run there at all."""
+
     def argv(self, *argv: str) -> tuple[str, ...]:
         """The command line that runs this one there. The machine's files are at their places, and so is the working directory."""
 
@@ -50,6 +56,7 @@ class Native:
     """This machine runs them."""
 
     patience = 1
+    trial = TRIAL
 
     def argv(self, *argv: str) -> tuple[str, ...]:
         return argv
@@ -66,6 +73,8 @@ class Emulated:
     """The target's libc as its systems have it: lib/, lib64/."""
     emulator: Path | None
     """qemu-user's static program; without one the processor is this machine's."""
+
+    trial = TRIAL
 
     @property
     def patience(self) -> int:
@@ -88,6 +97,7 @@ class Wine:
     """Where its registry and its drive C: are; made when it is first used."""
 
     patience = 5
+    trial = ("cmd", "/c", "exit 0")
 
     def argv(self, *argv: str) -> tuple[str, ...]:
         settings = (f"WINEPREFIX={self.prefix}", "WINEDEBUG=-all", "WINEDLLOVERRIDES=winedbg.exe=d;mscoree=d;mshtml=d")

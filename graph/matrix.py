@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from graph import toml
@@ -36,8 +36,6 @@ class Matrix:
     versions: tuple[str, ...]
     hosts: Mapping[str, str]
     """Host platform (os-arch, as in linux-x86_64) -> triple of the target that it runs natively."""
-    upcoming: Mapping[str, Target] = field(default_factory=dict)
-    """Targets that some nodes are made for, and no distribution yet: they have no cells."""
     only: str = ""
     """The system (Target.os) whose targets alone are built on this host; empty where all are."""
 
@@ -56,13 +54,8 @@ class Matrix:
             for target in self.offered
             for version in self.versions
             for choice in target.options
-            if not refusal(options(choice), version)
+            if not refusal(options(choice), version, target)
         )
-
-    def planned(self) -> tuple[Cell, ...]:
-        """All that nodes are made for: every cell, and one of each target without distributions."""
-        upcoming = () if self.only else self.upcoming.values()
-        return (*self.cells(), *map(self.default, upcoming))
 
     def addons(self) -> tuple[Addon, ...]:
         """Every add-on offered, in the order of the table."""
@@ -74,10 +67,12 @@ def addon_names(target: Target) -> tuple[str, ...]:
     return (TOOLCHAIN,) if target.zig_wheel else ()
 
 
-def refusal(chosen: tuple[str, ...], version: str) -> str:
-    """Why no target can have these options in this Python version; empty if it can."""
-    if "freethreaded" in chosen and tuple(map(int, version.split(".")[:2])) < FREETHREADED_SINCE:
+def refusal(chosen: tuple[str, ...], version: str, target: Target) -> str:
+    """Why the target cannot have these options in this Python version; empty if it can."""
+    if "freethreaded" in chosen and _numbers(version)[:2] < FREETHREADED_SINCE:
         return f"freethreaded needs Python {'.'.join(map(str, FREETHREADED_SINCE))} or later, not {version}"
+    if _numbers(version) < _numbers(target.python_floor):
+        return f"{target} needs Python {target.python_floor} or later, not {version}"
     return ""
 
 
@@ -92,18 +87,10 @@ def parse_matrix(text: str) -> Matrix:
         data = toml.loads(text)
     except toml.TOMLDecodeError as error:
         raise LockError(f"not TOML: {error}", place=PLACE, hint=f"git diff {PLACE}") from error
-    upcoming = _table(data, "upcoming")
-    rows = {**upcoming, **_table(data, "targets")}
-    for triple in sorted(upcoming.keys() & _table(data, "targets").keys()):
-        raise LockError("is under [targets], too", place=f"{PLACE}: [upcoming.{triple}]", hint="take one of the two away")
+    rows = _table(data, "targets")
     whole = {triple: _whole(triple, rows) for triple in rows}
-    tables = {triple: f"[{'upcoming' if triple in upcoming else 'targets'}.{triple}]" for triple in rows}
-    plain = {
-        triple: _target(triple, tables[triple], {key: value for key, value in row.items() if key != SLICES})
-        for triple, row in whole.items()
-    }
-    every = {triple: replace(target, slices=_slices(target, whole, plain)) for triple, target in plain.items()}
-    targets = {triple: target for triple, target in every.items() if triple not in upcoming}
+    plain = {triple: _target(triple, {key: value for key, value in row.items() if key != SLICES}) for triple, row in whole.items()}
+    targets = {triple: replace(target, slices=_slices(target, whole, plain)) for triple, target in plain.items()}
     python, hosts = _table(data, "python"), _table(data, "hosts")
     versions = python.get("versions", [])
     if not targets or not versions:
@@ -116,7 +103,7 @@ def parse_matrix(text: str) -> Matrix:
         _check("[hosts]", name, "str", triple)
         if triple not in targets:
             raise LockError(f"{name}: {triple!r} is no target", place=f"{PLACE}: [hosts]", hint=did_you_mean(triple, targets))
-    return Matrix(targets, tuple(versions), hosts, {triple: every[triple] for triple in upcoming})
+    return Matrix(targets, tuple(versions), hosts)
 
 
 _KINDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
@@ -155,7 +142,8 @@ def _whole(triple: str, rows: Mapping[str, Any], *users: str) -> dict[str, Any]:
     return {**_whole(like, rows, triple, *users), **{key: value for key, value in row.items() if key != "like"}}
 
 
-def _target(triple: str, table: str, row: dict[str, Any]) -> Target:
+def _target(triple: str, row: dict[str, Any]) -> Target:
+    table = f"[targets.{triple}]"
     place = f"{PLACE}: {table}"
     kinds = {field.name: str(field.type) for field in fields(Target) if field.name not in NO_COLUMN}
     for name in sorted(set(row) - set(kinds)):
@@ -226,14 +214,10 @@ def parse_cell(text: str, matrix: Matrix) -> Cell:
     version, _, choice = rest.partition(":")
     target = _known(triple, matrix)
     full = _version(version, target, matrix)
-    return Cell(target, full, _choice(choice, full, target))
+    return Cell(target, full, _choice(choice, full, target, matrix.versions))
 
 
 def _known(triple: str, matrix: Matrix) -> Target:
-    if triple in matrix.upcoming:
-        core = Cell(matrix.upcoming[triple], matrix.versions[0], options(matrix.upcoming[triple].options[0]))
-        hint = f"on Linux: doit core:{core}" if matrix.only else f"doit core:{core}"
-        raise UsageError(f"{triple} has no distribution yet, only nodes up to its core", hint=hint)
     if triple not in matrix.targets:
         raise UsageError(f"unknown target {triple!r}", hint=f"{did_you_mean(triple, matrix.targets)} (doit matrix shows all)")
     target = matrix.targets[triple]
@@ -254,15 +238,15 @@ def _version(text: str, target: Target, matrix: Matrix) -> str:
     raise UsageError(f"unknown Python version {text!r}", hint=did_you_mean(text, [*matrix.versions, *addon_names(target)]))
 
 
-def _choice(text: str, version: str, target: Target) -> tuple[str, ...]:
+def _choice(text: str, version: str, target: Target, versions: tuple[str, ...]) -> tuple[str, ...]:
     if text in addon_names(target):
         raise UsageError(f"the add-on {text} is one for all Python versions", hint=f"{target}:{text}")
     chosen = options(text or target.options[0])
     for name in (name for name in chosen if name not in OPTIONS):
         raise UsageError(f"unknown option {name!r}", hint=did_you_mean(name, OPTIONS))
-    reason = refusal(chosen, version) or _not_offered(chosen, target)
+    reason = refusal(chosen, version, target) or _not_offered(chosen, target)
     if reason:
-        raise UsageError(reason, hint=f"the nearest cell is {target}:{version}:{nearest(chosen, version, target)}")
+        raise UsageError(reason, hint=f"the nearest cell is {target}:{nearest(chosen, version, target, versions)}")
     return chosen
 
 
@@ -278,7 +262,11 @@ def _not_offered(chosen: tuple[str, ...], target: Target) -> str:
     return f"{target} does not offer {'+'.join(chosen)} together"
 
 
-def nearest(chosen: tuple[str, ...], version: str, target: Target) -> str:
-    """The offered option set that shares most with `chosen` and adds least; the first of equals."""
-    possible = [choice for choice in target.options if not refusal(options(choice), version)]
-    return max(possible, key=lambda choice: (len({*options(choice)} & {*chosen}), -len({*options(choice)} - {*chosen})))
+def nearest(chosen: tuple[str, ...], version: str, target: Target, versions: tuple[str, ...]) -> str:
+    """VERSION:OPTIONS that is offered, of this version if any is: what shares most with `chosen` and adds least, the first of equals."""
+    for one in (version, *versions):
+        possible = [choice for choice in target.options if not refusal(options(choice), one, target)]
+        if possible:
+            best = max(possible, key=lambda choice: (len({*options(choice)} & {*chosen}), -len({*options(choice)} - {*chosen})))
+            return f"{one}:{best}"
+    raise LockError(f"no version is offered for {target}", place=PLACE, hint="python_floor is above all of [python] versions")

@@ -34,7 +34,7 @@ from graph.hosttools import HostTools, ToolTable, parse_tools
 from graph.jobserver import Jobserver
 from graph.local import SDK, Local, mirror_of, parse_local, with_local, with_sdk
 from graph.lock import Lock, parse_lock
-from graph.machine import Emulated, Machine, Native, lacking, processor
+from graph.machine import Emulated, Machine, Native, Wine, lacking, processor
 from graph.matrix import Matrix, parse_cell, parse_matrix, parse_selection
 from graph.node import Fetch, File
 from graph.plan import Plan, check_patches, make_plan
@@ -60,7 +60,7 @@ WAITING = 28
 REPOSITORY_FOLDERS = ("patches", "toolchains", "graph/runtime")
 """Folders whose files recipes may put into nodes."""
 
-RUNS = ("native", "qemu")
+RUNS = ("native", "qemu", "wine")
 """Values of `run` in the platform table with which programs run on a build host."""
 
 OS_GROUPS = {"linux": "linux", "macos": "darwin", "windows": "windows"}
@@ -157,7 +157,7 @@ class Session:
 
     def _make_plan(self) -> Plan:
         first = Context(self.cells[0], self.host, self.lock, self.files, self.matrix.versions[0])
-        contexts = [replace(first, cell=cell) for cell in self.matrix.planned()]
+        contexts = [replace(first, cell=cell) for cell in self.matrix.cells()]
         plan = make_plan(contexts, self.recipes())
         # elsewhere patches of other systems have no node
         if not self.matrix.only:
@@ -436,7 +436,7 @@ class Session:
         self.check_runs(target)
         trees = [self.build.mending(partial(self._checkout, name)) for name in self.machine_nodes(target)]
         if not trees:
-            return Native()
+            return Wine(self.store.root / "wine") if target.run == "wine" else Native()
         return Emulated(trees[0], trees[1] / f"qemu-{target.qemu}" if target.qemu else None)
 
     def _checkout(self, name: str) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graph.matrix import Matrix
 from graph.target import OPTIONS, Addon, Cell, Target
 
-RUNS = {"native": "natively", "qemu": "under qemu-user", "wine": "under wine", "none": "not run, audited"}
+RUNS = {"native": "natively", "qemu": "under qemu-user", "wine": "under wine only", "none": "not run, audited"}
 
 
 def rows(matrix: Matrix, addons: Iterable[Addon]) -> list[dict[str, str]]:
@@ -30,13 +30,9 @@ def oldest(target: Target) -> str:
     """The oldest libc or system that it runs on."""
     if target.os == "macos":
         return f"macOS {target.deployment_target}"
+    if target.os == "windows":
+        return "Windows 10"
     return f"{ {'gnu': 'glibc', 'musl': 'musl'}[target.libc] } {target.libc_floor}"
-
-
-def upcoming(matrix: Matrix) -> Iterator[str]:
-    """A line on each target that has nodes and no distribution."""
-    for target in () if matrix.only else matrix.upcoming.values():
-        yield f"{target}: no distribution yet; doit core:{matrix.default(target)} makes its core"
 
 
 def columns(table: Sequence[Mapping[str, str]]) -> list[str]:

@@ -70,6 +70,8 @@ class Target:
     """Name of the architecture in qemu-user, e.g. aarch64; empty where programs run without it, or not at all."""
     options: tuple[str, ...]
     """Option sets offered, best (the default) first; within one, options joined by +. See OPTIONS."""
+    python_floor: str = ""
+    """Oldest Python that is built for it, e.g. 3.13; empty: every one that is offered."""
     sdk: str = ""
     """Version of Apple's SDK that it is built with, e.g. 15.2; empty where none was given. No column of the table: SDKROOT names it."""
     slices: tuple[Target, ...] = ()

@@ -48,8 +48,7 @@ class Check:
 def try_machine(machine: Machine) -> None:
     """Raises SandboxError when programs cannot be run there, whatever they are."""
     with _scratch() as scratch:
-        # of the host: every machine has its files
-        status, output = _run(machine.argv(sys.executable, "-I", "-S", "-c", ""), scratch, scratch, limit=60)
+        status, output = _run(machine.argv(*machine.trial), scratch, scratch, limit=120)
     if status:
         raise SandboxError(output.strip()[-400:] or f"status {status}", hint="docs/testing.md, What it needs")
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from graph.errors import LockError, UsageError
-from graph.matrix import Matrix, parse_cell, parse_matrix, parse_selection
+from graph.matrix import Matrix, nearest, parse_cell, parse_matrix, parse_selection
 from graph.target import Addon, Cell
 from tests.data import TARGET
 
@@ -28,6 +28,7 @@ openssl = "linux-x86_64"
 openssl_options = []
 lto_flags = []
 zig_wheel = "zig-linux-x86_64"
+python_floor = ""
 run = "native"
 qemu = ""
 options = ["noopt"]
@@ -121,7 +122,6 @@ def test_a_target_on_which_no_zig_runs_has_no_add_on() -> None:
         (TEXT.replace('linux-x86_64 = "x86_64-unknown-linux-gnu"', 'linux-x86_64 = "nope"'), "linux-x86_64: 'nope' is no target"),
         (TEXT.replace('["noopt"]', '["noopt", "lto+fast"]'), "options: 'fast' is unknown"),
         (TEXT + '[targets.v3]\nlike = "x86_64-unknown-linux-gun"\n', "like: no row 'x86_64-unknown-linux-gun'"),
-        (TEXT + f'[upcoming.{TARGET}]\nlike = "{TARGET}"\n', r"is under \[targets\], too"),
         (TEXT + '[targets.a]\nlike = "b"\n[targets.b]\nlike = "a"\n', "is like this row itself"),
     ],
 )
@@ -131,14 +131,16 @@ def test_a_broken_table_is_refused_with_its_place(text: str, what: str) -> None:
     assert "toolchains/targets.toml" in caught.value.place
 
 
-def test_an_upcoming_target_has_no_cells_and_its_row_is_checked() -> None:
-    text = TEXT + f'[upcoming.soon]\nlike = "{TARGET}"\nos = "windows"\n'
-    matrix = parse_matrix(text)
-    assert (list(matrix.upcoming), "soon" in matrix.targets) == (["soon"], False)
-    assert {cell.target.triple for cell in matrix.planned()} - {cell.target.triple for cell in matrix.cells()} == {"soon"}
-    with pytest.raises(LockError) as caught:
-        parse_matrix(text + "page_size = 0\n")
-    assert caught.value.place.endswith("[upcoming.soon]")
+def test_a_target_may_need_a_newer_python() -> None:
+    """What is refused names the nearest cell, of another version where this one has none."""
+    matrix = parse_matrix(TEXT + f'[targets.new]\nlike = "{TARGET}"\npython_floor = "3.13"\n')
+    assert {cell.version for cell in matrix.cells() if cell.target.triple == "new"} == {"3.13.15"}
+    with pytest.raises(UsageError, match=r"new needs Python 3\.13 or later, not 3\.11\.2") as refused:
+        parse_cell("new:3.11", matrix)
+    assert refused.value.hint == "the nearest cell is new:3.13.15:noopt"
+    none = replace(matrix.targets["new"], python_floor="4.0")
+    with pytest.raises(LockError, match="no version is offered for new"):
+        nearest(("noopt",), "3.11.2", none, matrix.versions)
 
 
 def test_a_row_may_be_like_another() -> None:

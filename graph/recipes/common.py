@@ -214,7 +214,7 @@ def environment(ctx: Context, **more: str) -> tuple[tuple[str, str], ...]:
 def configure_triples(ctx: Context) -> tuple[str, str]:
     """--build and --host of configure scripts: both the target where its programs run, so that checks are run and nothing is guessed."""
     target = ctx.cell.target
-    build = ctx.host.target.autoconf if target.run == "none" else target.autoconf
+    build = ctx.host.target.autoconf if target.run in ("none", "wine") else target.autoconf
     return (f"--build={build}", f"--host={target.autoconf}")
 
 
