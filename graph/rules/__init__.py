@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from itertools import chain
 
 from graph.errors import AuditFailed
@@ -61,7 +62,9 @@ OF_TOOLCHAINS: tuple[Rule, ...] = (addon.sysroot,)
 
 
 def check(archive: Archive, policy: Policy) -> tuple[Finding, ...]:
-    """Every limit that the archive breaks, sorted by rule and path."""
+    """Every limit that the archive breaks, sorted by rule and path. Of files that may be foreign nothing is asked."""
+    own = (one for one in archive.binaries if not any(fnmatchcase(one.path, glob) for glob in policy.foreign))
+    archive = replace(archive, binaries=tuple(own))
     rules = OF_EVERY_ARCHIVE + (OF_TOOLCHAINS if flavour_of(archive.filename) is Flavour.TOOLCHAIN else OF_DISTRIBUTIONS)
     found = chain.from_iterable(_of_slices(rule, archive, policy) if rule in OF_CODE else rule(archive, policy) for rule in rules)
     return tuple(sorted({replace(finding, archive=archive.filename) for finding in found}))
