@@ -104,6 +104,11 @@ class Cell:
         return _minor(self.version)
 
     @property
+    def nodot(self) -> str:
+        """sysconfig's py_version_nodot, as in names of DLLs and bytecode, e.g. 313."""
+        return self.minor.replace(".", "")
+
+    @property
     def abiflags(self) -> str:
         """sys.abiflags, e.g. "td"."""
         return _abiflags(self.options)
@@ -116,6 +121,8 @@ class Cell:
     @property
     def lib(self) -> str:
         """The standard library's folder: the debug ABI shares it, the free-threaded does not (sysconfig's abi_thread)."""
+        if self.target.os == "windows":
+            return "Lib"
         return f"lib/python{self.minor}{self.abiflags.replace('d', '')}"
 
     @property

@@ -16,6 +16,7 @@ from graph.rules.hardening import isa_level
 from graph.rules.platform import values
 from graph.rules.table import limits_table
 from graph.target import Cell
+from tests import fake_pe
 from tests.data import TARGET
 from tests.fake_archive import CELL, POLICY
 
@@ -34,8 +35,9 @@ def test_the_committed_policy_covers_the_whole_matrix(matrix: Matrix) -> None:
         found = parse_policy(TEXT, cell)
         assert found.machine and found.leaks and found.builtin
         assert not found.shared & found.builtin and not found.test & (found.shared | found.builtin)
-        assert known - {"system"} <= {*found.required, *found.forbidden} <= known
-        assert found.format is (Format.MACHO if cell.target.os == "macos" else Format.ELF)
+        of_all = known - {"system"} - ({"toolchain"} if cell.target.os == "windows" else set())
+        assert of_all <= {*found.required, *found.forbidden} <= known
+        assert found.format is {"linux": Format.ELF, "macos": Format.MACHO, "windows": Format.PE}[cell.target.os]
         if cell.static:
             assert not found.loader and not found.libraries
         elif cell.target.libc == "musl":
@@ -45,6 +47,19 @@ def test_the_committed_policy_covers_the_whole_matrix(matrix: Matrix) -> None:
             assert found.versions == {"GLIBC": cell.target.libc_floor}
         if cell.target.os == "macos":
             assert found.padding and found.signed and "/usr/lib/libSystem.B.dylib" in found.libraries
+
+
+def test_the_committed_policy_covers_windows() -> None:
+    found = parse_policy(TEXT, fake_pe.CELL)
+    assert (found.format, found.machine, found.multiarch) == (Format.PE, "x86_64", fake_pe.WINDOWS.multiarch)
+    assert set(found.required) == {"install", "full", "install_only", "install_only_stripped"}
+    assert not any(path.startswith("bin/") or "_sysconfigdata" in path for path in found.required["install"])
+    assert {*found.needed, *found.banned_libraries, *found.core_imports} == {
+        name.lower() for name in (*found.needed, *found.banned_libraries, *found.core_imports)
+    }
+    assert found.stack and found.core_imports and found.optional < found.shared
+    assert not found.shared & found.builtin and not found.test & (found.shared | found.builtin)
+    assert "| PE x86_64 | 64 little |  |  | Windows 10 | 4096 | `win_amd64` | `win-amd64` |" in limits_table([found])
 
 
 def test_every_key_of_the_policy_is_used_and_known() -> None:

@@ -13,7 +13,7 @@ from itertools import chain
 from graph.errors import AuditFailed
 from graph.facts import Archive, Finding, Flavour
 from graph.policy import Policy
-from graph.rules import addon, files, form, hardening, linking, macho, modules, platform
+from graph.rules import addon, files, form, hardening, linking, macho, modules, pe, platform
 from graph.rules.common import METADATA, Findings, Rule, flavour_of
 
 __all__ = ["METADATA", "OF_CODE", "OF_DISTRIBUTIONS", "OF_EVERY_ARCHIVE", "OF_TOOLCHAINS", "check", "flavour_of", "refuse", "render"]
@@ -44,6 +44,16 @@ OF_DISTRIBUTIONS: tuple[Rule, ...] = (
     macho.system,
     macho.form,
     macho.signature,
+    pe.libraries,
+    pe.undefined,
+    pe.functions,
+    pe.modules,
+    pe.stable_abi,
+    pe.headers,
+    pe.programs,
+    pe.resources,
+    pe.names,
+    pe.platform,
     modules.modules,
     modules.metadata,
     platform.platform,
@@ -54,6 +64,7 @@ OF_CODE: frozenset[Rule] = frozenset(
         linking.static,
         *(hardening.hardening, hardening.segments, hardening.interpreter, hardening.symbols, hardening.elf_abi),
         *(macho.system, macho.form, macho.signature),
+        *(pe.libraries, pe.undefined, pe.functions, pe.modules, pe.stable_abi, pe.headers, pe.programs, pe.resources),
     }
 )
 """Of these, the rules about code: each slice of a fat file is judged alone, by the limits of its own target."""
