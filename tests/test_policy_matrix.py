@@ -70,7 +70,8 @@ def test_every_key_of_the_policy_is_used_and_known() -> None:
 
 
 def test_the_list_of_modules_is_what_the_recipes_build(matrix: Matrix) -> None:
-    for cell in matrix.cells():
+    # (those of Windows are projects of upstream's)
+    for cell in (cell for cell in matrix.cells() if cell.target.os != "windows"):
         found = parse_policy(TEXT, cell)
         rows = extensions(cell)
         built = {row.name for row in rows if not row.test}
@@ -101,7 +102,7 @@ TRIPLETS = {
 
 
 def test_platform_triplets_are_cpythons(matrix: Matrix) -> None:
-    assert set(TRIPLETS) == set(matrix.targets)
+    assert set(TRIPLETS) == {triple for triple, target in matrix.targets.items() if target.os != "windows"}
     for triple, (new, old) in TRIPLETS.items():
         target = matrix.targets[triple]
         assert target.multiarch == parse_policy(TEXT, Cell(target, "3.13.15", ("lto",))).multiarch == new
