@@ -22,7 +22,7 @@ from graph.policy import Policy
 from graph.rules import METADATA, check
 from graph.staticlib import names_of
 
-READ = (METADATA, "*/_sysconfigdata_*.py", "*/config-*/Makefile", "*/include/python*/pyconfig.h")
+READ = (METADATA, "*/_sysconfigdata_*.py", "*/config-*/Makefile", "*/include/python*/pyconfig.h", "*/include/pyconfig.h")
 """Members whose text is judged."""
 INDEXED = "*/libpython*.a"
 """Static libraries whose index is judged."""

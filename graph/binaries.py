@@ -1,4 +1,4 @@
-"""Reads object files with lief into Facts: ELF here, Mach-O in macho.py; PE comes with the targets that use it."""
+"""Reads object files with lief into Facts: ELF here, Mach-O in macho.py, PE in pe.py."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import lief
 
 from graph.facts import Binary, Format, Kind, Segment, Symbol, format_of
 from graph.macho import fat_slices, read_macho
+from graph.pe import read_pe
 
 _DF_TEXTREL, _DF_BIND_NOW = 0x4, 0x8
 _DF_1_NOW, _DF_1_PIE = 0x1, 0x08000000
@@ -136,4 +137,4 @@ def _word(value: object) -> str:
     return str(value).rpartition(".")[2].lower()
 
 
-READERS = {Format.ELF: _elf, Format.MACHO: read_macho}
+READERS = {Format.ELF: _elf, Format.MACHO: read_macho, Format.PE: read_pe}

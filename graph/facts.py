@@ -122,6 +122,24 @@ class Macho:
 
 
 @dataclass(frozen=True, slots=True)
+class Pe:
+    """What only a PE file says of itself (Microsoft's PE Format specification)."""
+
+    characteristics: frozenset[str] = frozenset()
+    """IMAGE_DLLCHARACTERISTICS_ names, lower case, without that."""
+    timestamps: tuple[int, ...] = ()
+    """Seconds since the epoch, or 0: of the header, each entry of the debug directory, the export table and the resources."""
+    subsystem: str = ""
+    """windows_cui: gets a console; windows_gui: gets none."""
+    resources: frozenset[str] = frozenset()
+    """Kinds, as winuser.h names them: icon, group_icon, manifest, version, ..."""
+    forwards: Mapping[str, str] = field(default_factory=dict)
+    """Export -> what it is forwarded to, e.g. python313.Py_Main."""
+    stack: int = 0
+    """Bytes that are reserved for the stack of the first thread, and of each that names no other size."""
+
+
+@dataclass(frozen=True, slots=True)
 class Binary:
     """One executable, shared library or object file."""
 
@@ -143,7 +161,7 @@ class Binary:
     dynamic: bool = False
     """Is loaded by a dynamic linker (has PT_DYNAMIC)."""
     needed: tuple[str, ...] = ()
-    """DT_NEEDED, or install names of LC_LOAD_DYLIB and its like."""
+    """DT_NEEDED, install names of LC_LOAD_DYLIB and its like, or DLL names, of delayed imports too."""
     search: tuple[str, ...] = ()
     """RPATH and RUNPATH entries, or LC_RPATH."""
     imports: tuple[Symbol, ...] = ()
@@ -156,10 +174,11 @@ class Binary:
     text_relocations: bool = False
     position_independent: bool = False
     symbols: bool = False
-    """Has a full symbol table (.symtab), or symbols of a Mach-O file that no linker needs."""
+    """Has a full symbol table (ELF's .symtab, COFF's), or symbols of a Mach-O file that no linker needs."""
     debug: tuple[str, ...] = ()
     """Names of its debug sections; of a Mach-O file also the object files that its debug map (N_OSO) names."""
     macho: Macho | None = None
+    pe: Pe | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,9 @@ class Policy:
     loader: str = ""
     """Path of the dynamic linker (ELF); empty: nothing is loaded by one."""
     needed: frozenset[str] = frozenset()
-    """System libraries that a binary may need, beside the dynamic linker itself."""
+    """System libraries that a binary may need, beside the dynamic linker itself; of PE files globs of lower-case names."""
+    banned_libraries: tuple[str, ...] = ()
+    """PE: globs of lower-case names that none may need, were they shipped."""
     dylibs: Mapping[str, str] = field(default_factory=dict)
     """Mach-O: install name of a system library -> newest compatibility version that a file may ask for."""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -42,9 +44,17 @@ class Policy:
     """Mach-O: imports that may be weak, because the code asks whether they are there."""
     interpreter_symbols: tuple[str, ...] = ()
     """Globs; each must match a symbol that the interpreter or its libpython imports."""
+    core_imports: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """PE: DLL, in lower case -> what pythonXY.dll must take from it."""
     extension_exports: tuple[str, ...] = ()
     core_exports: tuple[str, ...] = ()
     """Regular expressions of what an extension module, and libpython or the executable, may export."""
+    module_exports: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The same of one module, beside those of all."""
+    absent_exports: frozenset[str] = frozenset()
+    """PE: what python3.dll forwards though pythonXY.dll lacks it."""
+    stack: int = 0
+    """PE: bytes that the interpreter must reserve for its stack."""
     padding: int = 0
     """Mach-O: bytes that must be free behind the load commands."""
     signed: bool = False
@@ -129,13 +139,15 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "abi": _pair,
     "required": _globs,
     "forbidden": _globs,
+    "module_exports": _globs,
+    "core_imports": _globs,
     "dylibs": dict,
     "versions": dict,
     **dict.fromkeys(("machine", "byteorder", "loader", "multiarch"), str),
-    **dict.fromkeys(("bits", "padding"), int),
+    **dict.fromkeys(("bits", "padding", "stack"), int),
     "signed": bool,
-    **dict.fromkeys(("interpreter_symbols", "extension_exports", "core_exports", "foreign", "leaks"), tuple),
-    **dict.fromkeys(("needed", "banned_symbols", "weak_symbols", "builtin", "shared", "test", "optional"), frozenset),
+    **dict.fromkeys(("interpreter_symbols", "extension_exports", "core_exports", "banned_libraries", "foreign", "leaks"), tuple),
+    **dict.fromkeys(("needed", "banned_symbols", "weak_symbols", "absent_exports", "builtin", "shared", "test", "optional"), frozenset),
 }
 """Every key of a table, and what its value becomes. `"floor"` in versions: the target's libc floor."""
 

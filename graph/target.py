@@ -106,6 +106,11 @@ class Cell:
         return _minor(self.version)
 
     @property
+    def nodot(self) -> str:
+        """sysconfig's py_version_nodot, as in names of DLLs and bytecode, e.g. 313."""
+        return self.minor.replace(".", "")
+
+    @property
     def abiflags(self) -> str:
         """sys.abiflags, e.g. "td"."""
         return _abiflags(self.options)

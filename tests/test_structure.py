@@ -19,7 +19,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"plan", "explain", "picture", "trace", "table", "published", "errand"}),
     frozenset({"disk", "machine"}),
     frozenset({"store", "cas", "upkeep", "fetch", "web", "relock", "sandbox", "jobserver", "hosttools", "local"})
-    | frozenset({"binaries", "macho", "archive", "audit", "compare", "binarydiff", "testrun", "report", "remote"}),
+    | frozenset({"binaries", "macho", "pe", "archive", "audit", "compare", "binarydiff", "testrun", "report", "remote"}),
     frozenset({"build", "failures", "delivery", "verify", "shared"}),
     frozenset({"farm"}),
     frozenset({"session"}),
@@ -39,6 +39,7 @@ TOGETHER = {
     ("compare", "audit"),
     ("compare", "binarydiff"),
     ("binaries", "macho"),
+    ("binaries", "pe"),
     ("picture", "plan"),
     ("verify", "build"),
     ("build", "failures"),

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from itertools import chain
 
 from graph.errors import AuditFailed
 from graph.facts import Archive, Finding, Flavour
 from graph.policy import Policy
-from graph.rules import addon, files, form, hardening, linking, macho, modules, platform
+from graph.rules import addon, files, form, hardening, linking, macho, modules, pe, platform
 from graph.rules.common import METADATA, Findings, Rule, flavour_of
 
 __all__ = ["METADATA", "OF_CODE", "OF_DISTRIBUTIONS", "OF_EVERY_ARCHIVE", "OF_TOOLCHAINS", "check", "flavour_of", "refuse", "render"]
@@ -43,6 +44,16 @@ OF_DISTRIBUTIONS: tuple[Rule, ...] = (
     macho.system,
     macho.form,
     macho.signature,
+    pe.libraries,
+    pe.undefined,
+    pe.functions,
+    pe.modules,
+    pe.stable_abi,
+    pe.headers,
+    pe.programs,
+    pe.resources,
+    pe.names,
+    pe.platform,
     modules.modules,
     modules.metadata,
     platform.platform,
@@ -53,6 +64,7 @@ OF_CODE: frozenset[Rule] = frozenset(
         linking.static,
         *(hardening.hardening, hardening.segments, hardening.interpreter, hardening.symbols, hardening.elf_abi),
         *(macho.system, macho.form, macho.signature),
+        *(pe.libraries, pe.undefined, pe.functions, pe.modules, pe.stable_abi, pe.headers, pe.programs, pe.resources),
     }
 )
 """Of these, the rules about code: each slice of a fat file is judged alone, by the limits of its own target."""
@@ -61,7 +73,9 @@ OF_TOOLCHAINS: tuple[Rule, ...] = (addon.sysroot,)
 
 
 def check(archive: Archive, policy: Policy) -> tuple[Finding, ...]:
-    """Every limit that the archive breaks, sorted by rule and path."""
+    """Every limit that the archive breaks, sorted by rule and path. Of files that may be foreign nothing is asked."""
+    own = (one for one in archive.binaries if not any(fnmatchcase(one.path, glob) for glob in policy.foreign))
+    archive = replace(archive, binaries=tuple(own))
     rules = OF_EVERY_ARCHIVE + (OF_TOOLCHAINS if flavour_of(archive.filename) is Flavour.TOOLCHAIN else OF_DISTRIBUTIONS)
     found = chain.from_iterable(_of_slices(rule, archive, policy) if rule in OF_CODE else rule(archive, policy) for rule in rules)
     return tuple(sorted({replace(finding, archive=archive.filename) for finding in found}))

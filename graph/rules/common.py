@@ -11,6 +11,8 @@ from graph.policy import Policy
 Findings = Iterator[Finding]
 Rule = Callable[[Archive, Policy], Findings]
 METADATA = "python/PYTHON.json"
+MODULES = ("/lib-dynload", "/DLLs")
+"""Folders of extension modules: of Unix, of Windows."""
 
 
 def flavour_of(filename: str) -> Flavour | None:
@@ -28,15 +30,15 @@ def flavour_of(filename: str) -> Flavour | None:
 
 
 def module_of(path: str) -> str:
-    """Name of the extension module that a path in lib-dynload holds, e.g. _ssl; else empty."""
+    """Name of the extension module that a path in lib-dynload (Windows: DLLs) holds, e.g. _ssl; else empty."""
     folder, name = posixpath.split(path)
-    return name.split(".")[0] if folder.endswith("/lib-dynload") and name.endswith((".so", ".pyd")) else ""
+    return name.split(".")[0] if folder.endswith(MODULES) and name.endswith((".so", ".pyd")) else ""
 
 
 def is_core(binary: Binary) -> bool:
-    """Is it the interpreter or libpython."""
-    name = posixpath.basename(binary.path)
-    return "/bin/python" in binary.path or name.startswith("libpython")
+    """Is it the interpreter or libpython; of Windows python.exe, pythonw.exe, python3.dll or pythonXY.dll."""
+    folder, name = posixpath.split(binary.path)
+    return "/bin/python" in binary.path or name.startswith("libpython") or (folder == root_of(binary.path) and name.startswith("python"))
 
 
 def shipped(archive: Archive) -> Iterator[Binary]:

@@ -63,7 +63,7 @@ def _globs(table: Mapping[str, tuple[str, ...]], flavour: Flavour, policy: Polic
     prefix = "python/install" if flavour is Flavour.FULL else "python"
     common = () if flavour is Flavour.TOOLCHAIN else (*table.get("install", ()), *table.get("system", ()))
     for glob in (*(f"{prefix}/{glob}" for glob in common), *table.get(flavour.value, ())):
-        yield glob.format(minor=cell.minor, ldversion=cell.ldversion, lib=cell.lib)
+        yield glob.format(minor=cell.minor, nodot=cell.nodot, ldversion=cell.ldversion, lib=cell.lib)
 
 
 def deterministic(archive: Archive, policy: Policy) -> Findings:

@@ -12,10 +12,10 @@ from graph.rules.common import Findings, is_core, module_of, root_of, shipped, s
 
 
 def libraries(archive: Archive, policy: Policy) -> Findings:
-    """Each needed library is the system's, of the allow-list, or the archive's own."""
+    """Each needed library is the system's, of the allow-list, or the archive's own. (Windows looks elsewhere: pe.py.)"""
     paths = {entry.path for entry in archive.entries}
     allowed_ones = policy.libraries
-    for binary in shipped(archive):
+    for binary in (one for one in shipped(archive) if not one.pe):
         for library in binary.needed:
             if library not in allowed_ones and not _own(binary, library, paths):
                 yield Finding("needed", binary.path, f"needs {library}, which is neither allowed nor shipped where its run path looks")
@@ -74,7 +74,8 @@ def exports(archive: Archive, policy: Policy) -> Findings:
     """A module offers its init function, the core the C API, and nothing of what is linked into them."""
     for binary in shipped(archive):
         module = module_of(binary.path)
-        limits = policy.extension_exports if module else policy.core_exports if is_core(binary) else None
+        of_module = (*policy.extension_exports, *policy.module_exports.get(module, ()))
+        limits = of_module if module else policy.core_exports if is_core(binary) else None
         # _ctypes_test and others exist to export things
         if limits is None or module in policy.test:
             continue

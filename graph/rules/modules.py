@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from graph.facts import Archive, Finding, Flavour
+from graph.facts import Archive, Finding, Flavour, Format
 from graph.metadata import differences, problems
 from graph.policy import Policy
 from graph.rules.common import METADATA, Findings, flavour_of, module_of, places_of
@@ -15,8 +15,9 @@ def modules(archive: Archive, policy: Policy) -> Findings:
     flavour = flavour_of(archive.filename)
     found = {module_of(entry.path): entry.path for entry in archive.entries if module_of(entry.path)}
     wanted = policy.shared | policy.test if flavour is Flavour.FULL else policy.shared
+    folder = "DLLs" if policy.format is Format.PE else "lib-dynload"
     for name in sorted(wanted - policy.optional - found.keys()):
-        yield Finding("modules", f"lib-dynload/{name}", "is missing")
+        yield Finding("modules", f"{folder}/{name}", "is missing")
     for name in sorted(found.keys() - wanted):
         yield Finding("modules", found[name], "is not in the list of extension modules")
 

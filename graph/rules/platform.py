@@ -1,4 +1,7 @@
-"""Values that name the platform: _sysconfigdata, Makefile and pyconfig.h are read as data and compared with what CPython computes."""
+"""Values that name the platform: _sysconfigdata, Makefile and pyconfig.h are read as data and compared with what CPython computes.
+
+Not of Windows, which has none but the last, the same for all of its platforms: pe.py.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ SYSTEMS = {"linux": "linux", "macos": "darwin"}
 
 def platform(archive: Archive, policy: Policy) -> Findings:
     """What sysconfig will say, and the names that it makes of that, are the target's."""
+    if policy.target.os not in SYSTEMS:
+        return
     wanted = values(policy)
     for path, text in archive.texts.items():
         name = posixpath.basename(path)
@@ -44,7 +49,7 @@ def _architectures(path: str, found: Mapping[str, str], policy: Policy) -> Findi
 def values(policy: Policy) -> Mapping[str, str]:
     """What sysconfig has to say of a cell: configure.ac's SOABI, EXT_SUFFIX and LDVERSION from the platform triplet and the ABI."""
     cell, target = policy.cell, policy.target
-    soabi = f"cpython-{cell.minor.replace('.', '')}{cell.abiflags}" + (f"-{policy.multiarch}" if policy.multiarch else "")
+    soabi = f"cpython-{cell.nodot}{cell.abiflags}" + (f"-{policy.multiarch}" if policy.multiarch else "")
     return {
         "ABIFLAGS": cell.abiflags,
         "EXT_SUFFIX": f".{soabi}.so",
@@ -101,8 +106,13 @@ def _pyconfig(text: str) -> Mapping[str, str]:
 
 def _define(text: str, name: str) -> str:
     """Value of a macro; empty where it is not defined. AC_C_BIGENDIAN has a definition for Apple's universal builds before its own."""
-    found = re.findall(rf"(?m)^# *define +{name} +(\S+)", re.sub(r"(?s)#if defined AC_APPLE_UNIVERSAL_BUILD.*?#else", "", text))
+    found = definitions(re.sub(r"(?s)#if defined AC_APPLE_UNIVERSAL_BUILD.*?#else", "", text), name)
     return found[-1] if found else ""
+
+
+def definitions(text: str, name: str) -> list[str]:
+    """Values that a macro has in the branches of a header."""
+    return re.findall(rf"(?m)^ *# *define +{name} +(\S+)", text)
 
 
 READERS = {"_sysconfigdata_": _sysconfigdata, "Makefile": _makefile, "pyconfig.h": _pyconfig}

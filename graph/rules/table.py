@@ -37,4 +37,7 @@ def _row(policy: Policy) -> tuple[str, ...]:
 def _oldest(policy: Policy) -> str:
     if policy.format is Format.MACHO:
         return f"macOS {policy.target.deployment_target}"
+    if policy.format is Format.PE:
+        # the first with the Universal C Runtime in it
+        return "Windows 10"
     return ", ".join(f"{family.replace('GLIBC', 'glibc')} {version}" for family, version in policy.versions.items()) or policy.target.libc

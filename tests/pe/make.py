@@ -1,0 +1,100 @@
+"""Makes the small PE files of this folder: `python tests/pe/make.py ZIG LLD`. Tests read them without a compiler.
+
+ZIG and LLD (lld-link) are programs. Each file shows what graph/pe.py must see; `bad.pyd` has all that a file of ours must not.
+"""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+CORE = """
+__declspec(dllimport) double exp(double);
+__declspec(dllexport) double Py_Answer(double x) { return exp(x); }
+"""
+PROGRAM = "__declspec(dllimport) double Py_Answer(double);\nint start(void) { return (int)Py_Answer(1); }"
+MODULE = """
+__declspec(dllimport) double Py_Answer(double);
+__declspec(dllimport) int own_length(const char *);
+__declspec(dllexport) int PyInit_fix(void) { return (int)Py_Answer(own_length("four")); }
+"""
+TEST = "__declspec(dllexport) int PyInit__testfix(void) { return 0; }\n__declspec(dllexport) int PyInit__another(void) { return 0; }"
+OWN = "__declspec(dllexport) int own_length(const char *s) { int n = 0; while (s[n]) n++; return n; }"
+BAD = """
+__declspec(dllimport) int late(void);
+__declspec(dllimport) int numbered(void);
+__declspec(dllexport) int inflate(void) { return late() + numbered(); }
+void *__delayLoadHelper2(void *a, void *b) { return a; }
+"""
+LIBRARIES = {
+    "python313": ("python313.dll", "Py_Answer"),
+    "own": ("own.dll", "own_length"),
+    "math": ("api-ms-win-crt-math-l1-1-0.dll", "exp"),
+    "late": ("late.dll", "late"),
+    "numbered": ("numbered.dll", "numbered @7 NONAME"),
+}
+"""Import library -> DLL, and a line of its definition file."""
+VERSION, PROGRAMS = (16,), (3, 14, 16, 24)
+"""RT_VERSION; RT_ICON, RT_GROUP_ICON, RT_VERSION, RT_MANIFEST (winuser.h)."""
+DLL = "/dll /noentry /timestamp:0 /dynamicbase /nxcompat /highentropyva"
+
+FILES: dict[str, tuple[str, str, str, tuple[int, ...]]] = {
+    "python313.dll": (CORE, "x86_64", f"{DLL} math.lib", VERSION),
+    "python3.dll": ("", "x86_64", f"{DLL} /export:Py_Answer=python313.Py_Answer /machine:x64", VERSION),
+    "python.exe": (PROGRAM, "x86_64", "/entry:start /subsystem:console /stack:2000000 /timestamp:0 python313.lib", PROGRAMS),
+    "pythonw.exe": (PROGRAM, "x86_64", "/entry:start /subsystem:windows /stack:2000000 /timestamp:0 python313.lib", PROGRAMS),
+    "own.dll": (OWN, "x86_64", DLL, VERSION),
+    "fix.pyd": (MODULE, "x86_64", f"{DLL} python313.lib own.lib", VERSION),
+    "debug.pyd": (MODULE, "x86_64", f"{DLL} /debug:dwarf python313.lib own.lib", VERSION),
+    "test.pyd": (TEST, "x86_64", DLL, VERSION),
+    "bad.pyd": (
+        BAD,
+        "x86_64",
+        "/dll /noentry /timestamp:1234567890 /build-id /fixed /dynamicbase:no /nxcompat:no /highentropyva:no "
+        "/section:.text,ERW /delayload:late.dll late.lib numbered.lib",
+        (),
+    ),
+    "arm64.exe": ("int start(void) { return 0; }", "aarch64", "/entry:start /subsystem:console /timestamp:0", ()),
+    "i386.exe": ("int start(void) { return 0; }", "i686", "/entry:start /subsystem:console /timestamp:0 /safeseh:no", ()),
+}
+
+
+def resources(kinds: tuple[int, ...]) -> bytes:
+    """A .res file of one empty resource of each kind: RESOURCEHEADER, its type and name as ordinals, after an empty one."""
+    entries = b""
+    for kind in (0, *kinds):
+        body = b"\0" * (4 if kind else 0)
+        entries += struct.pack("<IIHHHHIHHII", len(body), 32, 0xFFFF, kind, 0xFFFF, bool(kind), 0, 0, 0, 0, 0) + body
+    return entries
+
+
+def main(zig: str, lld: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        for library, (dll, line) in LIBRARIES.items():
+            (work / "x.def").write_text(f"LIBRARY {dll}\nEXPORTS\n{line}\n")
+            link(lld, work, f"/lib /def:x.def /machine:x64 /out:{library}.lib")
+        for name, (source, arch, options, kinds) in FILES.items():
+            (work / "x.c").write_text(source)
+            (work / "x.res").write_bytes(resources(kinds))
+            debug = "-gdwarf" if "dwarf" in options else "-g0"
+            target = [f"--target={arch}-w64-windows-gnu", f"-ffile-prefix-map={work}=.", "-ffreestanding", "-fno-builtin", "-O1", debug]
+            subprocess.run([zig, "clang", *target, "-c", "-o", "x.obj", "x.c"], cwd=work, check=True)
+            link(lld, work, f"{options} /out:{name} x.obj {'x.res' if kinds else ''}")
+            data = (work / name).read_bytes()
+            (HERE / name).write_bytes(data)
+            print(f"{len(data):6} {name}")
+
+
+def link(lld: str, work: Path, options: str) -> None:
+    """Runs lld as Microsoft's linker."""
+    subprocess.run([lld, "-flavor", "link", *options.split()], cwd=work, check=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
