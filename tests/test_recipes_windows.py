@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from graph.errors import UsageError
 from graph.matrix import parse_cell
 from graph.node import Run, Unpack
+from graph.policy import parse_policy
 from graph.recipes.common import Context, Scoped
 from graph.recipes.windows import LAUNCHERS, PROJECTS, extensions
 from graph.session import Session
@@ -109,8 +109,16 @@ def test_a_context_of_it_is_no_other_recipes() -> None:
     assert taken == ["graph.recipes.windows", "graph.recipes.windows_distribution"]
 
 
-def test_whatever_version_comes_first_the_patch_has_a_use() -> None:
-    """A version without it is planned without it, and the patch waits for its own."""
-    session = Session(ROOT, {})
-    session.__dict__["_given"] = (session.lock, replace(session.matrix, versions=tuple(reversed(session.matrix.versions))))
-    assert session.plan.nodes[f"source:cpython-{session.matrix.versions[0]}:windows"].files
+def test_older_pythons_are_not_built_for_it() -> None:
+    """Their projects and sources were not tried."""
+    with pytest.raises(UsageError, match="needs Python 3.13 or later") as refused:
+        parse_cell(f"{TRIPLE}:3.11", SESSION.matrix)
+    assert refused.value.hint == f"the nearest cell is {CELL}"
+    assert not [name for name in NODES if "3.11" in name]
+
+
+def test_the_policy_lists_the_modules_that_are_built() -> None:
+    policy = parse_policy(SESSION.read("toolchains/policy.toml"), CELL)
+    built = {name: needs.test for name, needs in extensions(CONTEXT).items() if name not in (*LAUNCHERS, "sqlite3")}
+    assert {name for name, test in built.items() if not test} == policy.shared - policy.optional | ({"_wmi", "_tkinter"} & built.keys())
+    assert {name for name, test in built.items() if test} == policy.test
