@@ -111,7 +111,7 @@ def test_a_context_of_it_is_no_other_recipes() -> None:
 
 def test_older_pythons_are_not_built_for_it() -> None:
     """Their projects and sources were not tried."""
-    with pytest.raises(UsageError, match="needs Python 3.13 or later") as refused:
+    with pytest.raises(UsageError, match=r"needs Python 3\.13 or later") as refused:
         parse_cell(f"{TRIPLE}:3.11", SESSION.matrix)
     assert refused.value.hint == f"the nearest cell is {CELL}"
     assert not [name for name in NODES if "3.11" in name]
