@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import lief
@@ -20,6 +21,7 @@ from tests.mini import Checkout
 from tests.real import landed
 from tests.real.conftest import HOUR
 from tests.real.version import WINDOWS, WINDOWS_CORE
+from tests.real.wine import make_root
 
 VERSION = WINDOWS.rpartition(":")[2]
 SYSTEM = {"ADVAPI32", "KERNEL32", "VERSION", "WS2_32", "bcrypt", "api-ms-win-core-path-l1-1-0"}
@@ -168,10 +170,14 @@ def test_modules_import_what_is_of_windows(installed: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def wine(tmp_path_factory: pytest.TempPathFactory) -> Wine:
-    if shutil.which("wine") is None:
-        pytest.skip("there is no wine on this machine")
-    return Wine(tmp_path_factory.mktemp("wine") / "prefix")
+def wine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wine]:
+    """This machine's, or with --whole Debian 13's."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.config.getoption("--whole"):
+            patch.setenv("PATH", str(make_root(tmp_path_factory.mktemp("wine"))), prepend=os.pathsep)
+        elif shutil.which("wine") is None:
+            pytest.skip("there is no wine on this machine: python -m tests.real.wine FOLDER, and FOLDER on PATH; or --whole")
+        yield Wine(tmp_path_factory.mktemp("prefix") / "wine")
 
 
 def test_it_works_after_two_moves(first: Checkout, wine: Wine, tmp_path: Path) -> None:
