@@ -152,9 +152,21 @@ def unpack_archive(archive: Path, place: Path) -> None:
                 else:
                     # security releases of 3.10 and 3.11 have the filter too
                     vars(tar)["extraction_filter"] = getattr(tarfile, "data_filter", None)
-                    tar.extractall(place)
+                    tar.extractall(place, _inside(tar))
     except (tarfile.TarError, zstandard.ZstdError, EOFError, OSError) as error:
         raise UnpackError(str(error), place=str(archive), hint="build it again: doit dist:TARGET") from error
+
+
+def _inside(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The members, where tarfile may have no filter (Debian 12's Python). Raises ReadError at one that leads out, or is no file or link."""
+    for member in tar:
+        start = posixpath.dirname(member.name) if member.issym() else ""
+        for path in (member.name, *([posixpath.join(start, member.linkname)] if member.issym() or member.islnk() else [])):
+            if posixpath.isabs(path) or posixpath.normpath(path).split("/")[0] == "..":
+                raise tarfile.ReadError(f"{member.name!r} leads out of the archive")
+        if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
+            raise tarfile.ReadError(f"{member.name!r} is neither file, folder nor link")
+        yield member
 
 
 def prefix_of(place: Path) -> Path:
