@@ -120,7 +120,7 @@ def results(checkout: Checkout) -> dict[str, tuple[str, str]]:
     store = Path(checkout.settings.get("FREESTANDING_STORE", checkout.store))
     for path in (store / "last").iterdir():
         key = path.read_text().split()[0]
-        found[path.name] = (key, json.loads((store / "ac" / key[:2] / f"{key}.json").read_text())["tree"])
+        found[path.name.removesuffix(".key")] = (key, json.loads((store / "ac" / key[:2] / f"{key}.json").read_text())["tree"])
     return found
 
 

@@ -12,7 +12,7 @@ $(NAME).FLAGS = $(FLAGS)
 $(NAME).LIBS := $(filter-out -lwbemuuid,$($(NAME).LIBS))
 DynamicLibrary = -shared
 Application = -municode -Wl,--subsystem,$($(NAME).SUBSYSTEM)
-WITH = $(LINK) $(wildcard $(CORE)/libs/python3??.lib) $($(NAME).LIBDIRS) $(addprefix -Xlink=-export:,$($(NAME).EXPORTS))
+WITH = $(LINK) $(wildcard $(CORE)/libs/python3??.lib) $($(NAME).LIBDIRS) $(addprefix -Wl$(comma)-Xlink=-export:,$($(NAME).EXPORTS))
 
 %.o: ../%.cpp
 	$(CXX) -c $(CXXFLAGS) $(FLAGS) -o $@ $<
