@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from graph.node import Run, Unpack
 from graph.policy import parse_policy
 from graph.recipes.common import Context, Scoped
 from graph.recipes.windows import LAUNCHERS, PROJECTS, extensions
+from graph.recipes.windows_tcl import DLLS
 from graph.session import Session
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,7 +23,7 @@ CELL = parse_cell(TRIPLE, SESSION.matrix)
 SOURCE = f"source:cpython-{CELL.version}:windows"
 CONTEXT = Context(CELL, SESSION.host, SESSION.lock, SESSION.files, CELL.version)
 MODULES = tuple(extensions(CONTEXT))
-NODES = {name: node for name, node in SESSION.plan.nodes.items() if name.endswith(":windows") or TRIPLE in name}
+NODES = {name: node for name, node in SESSION.plan.nodes.items() if name.endswith((":windows", "-windows")) or TRIPLE in name}
 
 
 def test_its_nodes_end_with_a_distribution() -> None:
@@ -42,7 +44,8 @@ def test_tests_are_in_the_full_archive_alone() -> None:
 
 def test_what_is_loaded_at_run_time_has_its_place() -> None:
     places = dict(pair.rpartition("=")[::2] for pair in _argv(f"assemble:{CELL}:full") if "=" in pair)
-    assert {places[f"/build/part/{name}"] for name in ("_ssl", "openssl", "sqlite3", "_sqlite3")} == {"DLLs"}
+    beside = ("_ssl", "openssl", "sqlite3", "_sqlite3", "_tkinter", *DLLS)
+    assert {places[f"/build/part/{name}"] for name in beside} == {"DLLs"}
     assert {places[f"/build/part/{name}"] for name in LAUNCHERS} == {"Lib/venv/scripts/nt"}
     assert (places["/build/part/core"], places["/build/part/libs"]) == (".", "libs")
 
@@ -53,6 +56,32 @@ def test_libraries_are_named_as_in_the_official_build() -> None:
     # a folder that everyone may write to would let everyone configure everybody's OpenSSL
     assert all("OPENSSLDIR=C:/Program Files/Common Files/SSL" in argv for argv in make if argv[0] == "make")
     assert "sqlite3.TARGET=sqlite3.dll" in _argv(f"ext:{CELL.abi}:sqlite3")
+
+
+def test_tcl_and_tk_have_their_scripts_inside() -> None:
+    for name in DLLS:
+        made = SESSION.plan.nodes[f"make:{TRIPLE}:{name}"]
+        assert {given.at: given.node for given in made.inputs}["scripts"] == f"scripts:{name}"
+        assert "own/zip.S" in {file.path for file in made.files}
+        assert "-DZIPFS_IN_RODATA" in dict(_run(f"configure:{TRIPLE}:{name}").env)["CFLAGS"]
+    # else _tkinter looks for them in a folder of the build
+    assert "BuildForRelease=true" in _argv(f"projects:{CELL.abi}")
+
+
+def test_tcl_has_no_other_dll_inside_or_beside_it() -> None:
+    assert "--disable-shared" in _argv(f"configure:{TRIPLE}:tcl")
+    make = f"make:{TRIPLE}:tcl"
+    assert "ZLIB_DIR=/build/zlib" in _argv(make)
+    assert "source:zlib" in {given.node for given in SESSION.plan.nodes[make].inputs}
+
+
+def test_metadata_names_the_libraries_of_a_module() -> None:
+    [facts] = (json.loads(file.data) for file in SESSION.plan.nodes[f"metadata:{CELL}"].files if file.path == "facts.json")
+    tkinter, lzma = (facts["modules"][name] for name in ("_tkinter", "_lzma"))
+    assert tkinter["links"] == [{"name": file.removesuffix(".dll"), "path_dynamic": f"install/DLLs/{file}"} for file in DLLS.values()]
+    assert tkinter["licenses"] == ["TCL", "Zlib"]
+    assert tkinter["license_paths"] == [f"licenses/LICENSE.{name}.txt" for name in ("tcl", "tk", "zlib")]
+    assert (lzma["links"], lzma["license_paths"]) == ([], ["licenses/LICENSE.xz.txt"])
 
 
 def _run(name: str) -> Run:
@@ -74,6 +103,13 @@ def test_its_patches_come_after_all_others_and_are_in_its_source_alone() -> None
     others = [node for name, node in SESSION.plan.nodes.items() if name not in NODES]
     assert not [node.name for node in others if any("/windows/" in file.path for file in node.files)]
     assert not [node.name for node in others if {given.node for given in node.inputs} & NODES.keys()]
+
+
+def test_patches_of_tk_for_windows_come_after_all_others() -> None:
+    tk = SESSION.plan.nodes["source:tk-windows"].files
+    assert tk[:-1] == SESSION.plan.nodes["source:tk"].files
+    assert tk[-1].path == "patches/tk/windows/0001-no-icu-by-name.patch"
+    assert "-DTK_NO_ICU" in dict(_run(f"configure:{TRIPLE}:tk").env)["CFLAGS"]
 
 
 def test_each_project_is_evaluated_and_gets_its_resources() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from graph.node import Input, Node, Step
-from graph.recipes.common import Context, compile_node, fetch_node, source_node
+from graph.recipes.common import Context, compile_node, fetch_node
 from graph.recipes.cpython_modules import SHARED_LIBS
 from graph.recipes.library import archive_file, archive_step, every, licence, make_node, put, shared_file
 from graph.recipes.tcl import (
@@ -16,12 +14,15 @@ from graph.recipes.tcl import (
     TK_WITHOUT,
     configure_tcl,
     script_nodes,
+    system_source,
     tcl_objects_steps,
     tk_paths,
     zlib,
 )
 
 OWN = "toolchains/macos/tcl"
+KEPT = ("macosx/", "xlib/")
+"""Folders that Linux leaves out."""
 UNAME_FIRST = "/build/own:/build/tc/bin:/usr/bin:/bin"
 """PATH with our uname in front."""
 # Tk's Makefile.in: AQUA_OBJS beside those that every system has
@@ -44,22 +45,16 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
         return ()
     return (
         fetch_node(ctx, "tcl"),
-        _source(ctx, "tcl", TCL_WITHOUT),
+        system_source(ctx, "tcl", "macos", TCL_WITHOUT, KEPT),
         _configure(ctx),
         _tcl_objects(ctx),
         _tcl(ctx),
         fetch_node(ctx, "tk"),
-        _source(ctx, "tk", TK_WITHOUT),
+        system_source(ctx, "tk", "macos", TK_WITHOUT, KEPT),
         _tk_objects(ctx),
         _tk(ctx),
         *script_nodes(ctx),
     )
-
-
-def _source(ctx: Context, name: str, without: tuple[str, ...]) -> Node:
-    """source:NAME-macos: with the folders that Linux leaves out."""
-    kept = tuple(glob for glob in without if glob not in ("macosx/", "xlib/"))
-    return replace(source_node(ctx, name, without=kept), name=f"source:{name}-macos")
 
 
 def _configure(ctx: Context) -> Node:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from graph.node import File, Input, Node, Step
 from graph.recipes.build_python import package_context, python_node, python_step
 from graph.recipes.common import Context, compile_node, configure_triples, fetch_node, source_node
@@ -61,6 +63,12 @@ def script_nodes(ctx: Context) -> tuple[Node, ...]:
         source_node(ctx, "tk", without=TK_WITHOUT),
         _scripts(ctx, "tk", ("demos/",)),
     )
+
+
+def system_source(ctx: Context, name: str, system: str, without: tuple[str, ...], kept: tuple[str, ...]) -> Node:
+    """source:NAME-SYSTEM: with folders that Linux leaves out."""
+    source = source_node(ctx, name, without=tuple(glob for glob in without if glob not in kept))
+    return replace(source, name=f"source:{name}-{system}")
 
 
 def zlib(ctx: Context, *parts: str) -> Input:

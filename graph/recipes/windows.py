@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from graph.node import File, Input, Node, Step, Unpack
-from graph.recipes import lld, sqlite, toolchain, windows_libraries
+from graph.recipes import lld, sqlite, toolchain, windows_libraries, windows_tcl
 from graph.recipes.build_python import python_node, python_step
 from graph.recipes.common import Context, compile_node, fetch_node, patches_for, source_node
 from graph.recipes.names import source_name
@@ -67,6 +67,9 @@ def extensions(ctx: Context) -> dict[str, Extension]:
             (_amalgamation(ctx), Input(f"ext:{ctx.cell.abi}:sqlite3", "dll", only=("libs/",))), link="/build/dll/libs/sqlite3.lib"
         ),
         "_ssl": ssl,
+        "_tkinter": Extension(
+            tuple(Input(f"make:{ctx.triple}:{name}", name, only=("include/", "lib/")) for name in windows_tcl.DLLS), "-I/build/tk/include"
+        ),
         "_wmi": Extension(
             flags="-I/build/cxx",
             link="comsupp.o",
@@ -105,11 +108,15 @@ def _properties(ctx: Context) -> tuple[str, ...]:
         "opensslIncludeDir": "openssl/include/",
         "opensslOutDir": "openssl/lib/",
         "sqlite3Dir": f"{_sqlite(ctx)}/",
+        "tcltkDir": "tcl/",
         "zlibDir": "zlib/",
     }
     system = ";".join(f"{name}.lib" for name in SYSTEM)
     named = (f"{name}=/build/{folder}" for name, folder in folders.items())
-    return ("Configuration=Release", "Platform=x64", "IncludeExternals=true", f"CoreLibraryDependencies={system}", *named)
+    tcl = ";".join(f"/build/{name}/{file}" for name, file in windows_tcl.IMPORT_LIBRARIES.items())
+    # (for a release, Tcl's scripts are not looked for in a folder of the build)
+    fixed = ("Configuration=Release", "Platform=x64", "IncludeExternals=true", "BuildForRelease=true")
+    return (*fixed, f"CoreLibraryDependencies={system}", f"tcltkLib={tcl}", *named)
 
 
 READ_OF_SOURCE = ("Include/", "Modules/", "Objects/", "PC/", "Parser/", "Programs/", "Python/")
@@ -122,6 +129,7 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
         *toolchain.nodes(package),
         *lld.nodes(package),
         *windows_libraries.nodes(package),
+        *windows_tcl.nodes(package),
         *(node for name in ("zlib", "bzip2") for node in (fetch_node(ctx, name), source_node(ctx, name))),
         *sqlite.generate_nodes(package),
         *_source(ctx),

@@ -12,6 +12,7 @@ from graph.recipes.distribution import NOT_STDLIB, TEST_FOLDERS, Part, json_file
 from graph.recipes.library import licence
 from graph.recipes.windows import LAUNCHERS, extensions, windows_source
 from graph.recipes.windows_libraries import OPENSSL
+from graph.recipes.windows_tcl import DLLS as TCL
 from graph.target import spelled
 
 HEADERS = ("**/*.h",)
@@ -19,12 +20,15 @@ VENV = "Lib/venv/scripts/nt"
 """Where venv looks for its launchers."""
 LICENCES = {"bzip2": "LICENSE", "sqlite": "LICENSE.md", "zlib": "LICENSE", "cpython": "LICENSE"}
 """Source -> its licence, of what is compiled from sources as they are. Other libraries bring theirs."""
-LIBRARIES = ("libffi", "openssl", "xz")
+LIBRARIES = ("libffi", "openssl", "tcl", "tk", "xz")
 USES = {
-    **{"_bz2": ("bzip2", ""), "_ctypes": ("libffi", ""), "_lzma": ("xz", ""), "_sqlite3": ("sqlite", "sqlite3.dll")},
-    **{"_hashlib": ("openssl", OPENSSL[0]), "_ssl": ("openssl", OPENSSL[1])},
+    **{name: {package: ""} for name, package in {"_bz2": "bzip2", "_ctypes": "libffi", "_lzma": "xz"}.items()},
+    "_hashlib": {"openssl": OPENSSL[0]},
+    "_sqlite3": {"sqlite": "sqlite3.dll"},
+    "_ssl": {"openssl": OPENSSL[1]},
+    "_tkinter": {**TCL, "zlib": ""},
 }
-"""Extension module -> the library that it needs, and the file that has it, if it is not inside."""
+"""Extension module -> the libraries that it needs, and for each the file that has it, or nothing where no file of its own has."""
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
@@ -105,6 +109,7 @@ def _install_parts(ctx: Context, variant: str) -> tuple[Part, ...]:
         (Input(f"pip:{cell.version}:windows", "part/pip"), "."),
         *((part, "DLLs") for part in _modules(ctx, variant, test=False)),
         (Input(f"make:{ctx.triple}:openssl", "part/openssl", only=OPENSSL, subdir="bin"), "DLLs"),
+        *((Input(f"make:{ctx.triple}:{name}", f"part/{name}", only=(file,), subdir="bin"), "DLLs") for name, file in TCL.items()),
         *((Input(f"ext:{cell.abi}:{name}", f"part/{name}", subdir=variant), VENV) for name in LAUNCHERS),
         (Input(f"licences:{cell.abi}", "part/licences", subdir="licenses"), f"share/licenses/python{cell.minor}"),
     )
@@ -161,10 +166,10 @@ def _facts(ctx: Context) -> dict[str, Any]:
 
 
 def _module_facts(ctx: Context, name: str, *, test: bool) -> dict[str, Any]:
-    package, file = USES.get(name, ("", ""))
+    uses = USES.get(name, {})
     return {
-        "links": [{"name": file.removesuffix(".dll"), "path_dynamic": f"install/DLLs/{file}"}] if file else [],
-        "licenses": [ctx.source(package).licence] if package else [],
-        "license_paths": [f"licenses/LICENSE.{package}.txt"] if package else [],
+        "links": [{"name": file.removesuffix(".dll"), "path_dynamic": f"install/DLLs/{file}"} for file in uses.values() if file],
+        "licenses": list(dict.fromkeys(ctx.source(package).licence for package in uses)),
+        "license_paths": [f"licenses/LICENSE.{package}.txt" for package in uses],
         "test": test,
     }

@@ -14,6 +14,7 @@ import pytest
 
 from graph.machine import Wine
 from graph.matrix import parse_cell
+from graph.recipes.windows_tcl import DLLS
 from graph.session import Session
 from graph.suite import parse_suite
 from graph.testrun import refuse_smoke, render_smoke, run_smoke
@@ -34,12 +35,20 @@ OF_MODULES = {
     "_socket": {"WS2_32", "IPHLPAPI", "RPCRT4"},
     "_sqlite3": {"sqlite3"},
     "_ssl": {"CRYPT32", "WS2_32", "libcrypto-3", "libssl-3"},
+    "_tkinter": {"tcl90", "tcl9tk90"},
     "_uuid": {"RPCRT4"},
     "_wmi": {"ole32", "OLEAUT32", "PROPSYS"},
     "select": {"WS2_32"},
     "winsound": {"USER32", "WINMM"},
 }
 """What extension modules import beside KERNEL32 and the core."""
+LOOKED_UP = {
+    "tcl": {"Tcl_AppendResult", "Tcl_CreateCommand"},
+    "tk": {"Tk_FindPhoto", "Tk_MainWindow", "Tk_PhotoBlank", "Tk_PhotoGetImage", "Tk_PhotoPutBlock", "Tk_PhotoSetSize"},
+}
+"""What Pillow and matplotlib look for in all DLLs of the process."""
+DRAWN = {"CURSOR", "DIALOG", "GROUP_CURSOR", "GROUP_ICON", "ICON", "MANIFEST", "VERSION"}
+"""Kinds of resources that Tk finds in its own DLL."""
 UCRT_MATH = {"exp", "exp2", "log", "log2", "log10", "sin", "cos", "tan", "fmod", "pow", "sqrt", "floor", "ceil", "atan2", "hypot", "erf"}
 """zig has most of them, too, and other results."""
 ABSENT = {"PyOS_CheckStack", "_Py_NegativeRefcount", "_Py_RefTotal"}
@@ -56,7 +65,8 @@ with mmap.mmap(-1, 4096) as memory:
     memory[:5] = b"hello"
     assert memory.find(b"llo") == 2 and memory[0:5:2] == b"hlo"
 import _overlapped, select, unicodedata, winreg, winsound
-import socket, uuid, xml.etree.ElementTree
+import socket, tkinter, uuid, xml.etree.ElementTree
+assert tkinter.Tcl().eval("info library") == "//zipfs:/lib/tcl/tcl_library"
 one, other = socket.socketpair()
 one.sendall(b"through")
 assert select.select([other], [], [], 10)[0] == [other] and other.recv(99) == b"through"
@@ -167,6 +177,15 @@ def test_modules_import_what_is_of_windows(installed: Path) -> None:
         named = {library for library in imports(binary) if not library.startswith("api-ms-win-crt-")}
         assert named - {"KERNEL32"} == {"python313", *OF_MODULES.get(name, ())}, name
         assert exports(binary).keys() == {f"PyInit_{name}", *(("DllGetClassObject", "DllCanUnloadNow") if name == "_ctypes" else ())}
+
+
+def test_tcl_and_tk_offer_what_others_look_up(installed: Path) -> None:
+    found = {name: parsed(installed / "DLLs" / file) for name, file in DLLS.items()}
+    assert {name: LOOKED_UP[name] - exports(binary).keys() for name, binary in found.items()} == {"tcl": set(), "tk": set()}
+    # (Tk takes Tcl's functions from a table of Tcl's)
+    assert not {"tcl90", "msvcrt"} & {name.lower() for binary in found.values() for name in imports(binary)}
+    assert isinstance(found["tk"].resources_manager, lief.PE.ResourcesManager)
+    assert {kind.name for kind in found["tk"].resources_manager.types} >= DRAWN
 
 
 @pytest.fixture(scope="module")
