@@ -156,5 +156,5 @@ def test_older_pythons_are_not_built_for_it() -> None:
 def test_the_policy_lists_the_modules_that_are_built() -> None:
     policy = parse_policy(SESSION.read("toolchains/policy.toml"), CELL)
     built = {name: needs.test for name, needs in extensions(CONTEXT).items() if name not in (*LAUNCHERS, "sqlite3")}
-    assert {name for name, test in built.items() if not test} == policy.shared - policy.optional | ({"_wmi", "_tkinter"} & built.keys())
+    assert {name for name, test in built.items() if not test} == policy.shared
     assert {name for name, test in built.items() if test} == policy.test

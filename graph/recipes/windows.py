@@ -24,6 +24,7 @@ TESTS += (*(f"_test{name}" for name in ("internalcapi", "limitedcapi", "multipha
 """Those of CPython's own tests."""
 LIMITED = ("_testclinic_limited", "_testlimitedcapi", "xxlimited", "xxlimited_35")
 """Of these, those that link the stable ABI's DLL."""
+WITHOUT_RESOURCES = ("xxlimited", "xxlimited_35")
 LAUNCHERS = ("venvlauncher", "venvwlauncher")
 """Programs that venv puts into a virtual environment."""
 MPDECIMAL = "$(SRC)/Modules/_decimal/libmpdec"
@@ -71,7 +72,7 @@ def extensions(ctx: Context) -> dict[str, Extension]:
             tuple(Input(f"make:{ctx.triple}:{name}", name, only=("include/", "lib/")) for name in windows_tcl.DLLS), "-I/build/tk/include"
         ),
         "_wmi": Extension(
-            flags="-I/build/cxx",
+            flags="-I/build/cxx -D__STRICT_ANSI__",
             link="comsupp.o",
             files=(*ctx.folder(f"{MAKEFILES}/cxx", "cxx"), ctx.file(f"{MAKEFILES}/comsupp.cpp", "comsupp.cpp")),
         ),
@@ -211,7 +212,7 @@ def _module(ctx: Context, name: str, needs: Extension) -> Node:
         inputs=(
             Input(windows_source(ctx), "src", only=("Include/", "Modules/", "PC/")),
             Input(f"projects:{ctx.cell.abi}", "lists", only=(f"{name}.mk",)),
-            Input(f"resources:{ctx.cell.abi}", "res", only=(f"{name}.res",)),
+            *((Input(f"resources:{ctx.cell.abi}", "res", only=(f"{name}.res",)),) if name not in WITHOUT_RESOURCES else ()),
             Input(f"core:{ctx.cell}", "core", only=("include/", "libs/")),
             *needs.inputs,
         ),
