@@ -29,6 +29,8 @@ NEEDED = {"libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1
 BUILT = tuple(package for package in PACKAGES if package.language != "rust")
 AGAINST_NUMPY = "scikit_fmm"
 """Compiled against numpy's headers, those of the wheel that was made before."""
+LONG = ("numpy", "contourpy", AGAINST_NUMPY)
+"""Packages that take minutes, and are built with --whole only; test_packages.py builds them with another compiler."""
 PROGRAMS = ("sh", "cat", "chmod", "cp", "ln", "ls", "mkdir", "mv", "readlink", "rm", "uname")
 """All that the machine has: a shell and coreutils."""
 RUNTIME = ("libstdc++.so.6", "libgcc_s.so.1")
@@ -59,13 +61,19 @@ def prefix(moved: Path, addon: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
-def machine(prefix: Path, tmp_path_factory: pytest.TempPathFactory) -> Root:
+def chosen(request: pytest.FixtureRequest) -> tuple[Package, ...]:
+    """The packages that this run builds."""
+    return BUILT if request.config.getoption("--whole") else tuple(package for package in BUILT if package.name not in LONG)
+
+
+@pytest.fixture(scope="module")
+def machine(prefix: Path, chosen: tuple[Package, ...], tmp_path_factory: pytest.TempPathFactory) -> Root:
     """A root file system without a compiler, with source archives and wheels of build requirements in /house."""
     top = tmp_path_factory.mktemp("machine")
     root = Root(top / "root", PROGRAMS)
     root.libraries(*RUNTIME)
     root.tree(prefix, PREFIX)
-    root.tree(stock(prefix / "bin/python3", top / "house", BUILT), "house")
+    root.tree(stock(prefix / "bin/python3", top / "house", chosen), "house")
     return root
 
 
@@ -102,15 +110,15 @@ def build(machine: Root, package: Package, **env: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def errors(machine: Root, yaml: dict[str, str]) -> dict[str, str]:
+def errors(machine: Root, yaml: dict[str, str], chosen: tuple[Package, ...]) -> dict[str, str]:
     """Every package as a wheel, on all cores: name -> what went wrong."""
-    first = [package for package in BUILT if package.name != AGAINST_NUMPY]
-    [last] = [package for package in BUILT if package.name == AGAINST_NUMPY]
+    first = [package for package in chosen if package.name != AGAINST_NUMPY]
+    later = [package for package in chosen if package.name == AGAINST_NUMPY]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         found = dict(
             zip([package.name for package in first], pool.map(lambda package: build(machine, package, **yaml), first), strict=True)
         )
-    return {**found, last.name: build(machine, last, PIP_FIND_LINKS="file:///wheels")}
+    return {**found, **{package.name: build(machine, package, PIP_FIND_LINKS="file:///wheels") for package in later}}
 
 
 def binaries(wheel: Path) -> Iterator[Binary]:
@@ -133,7 +141,13 @@ def runs_on_the_floor(binary: Binary) -> None:
     assert binary.search == ()
 
 
-@pytest.mark.parametrize("package", BUILT, ids=lambda package: f"{package.name}-{package.backend}")
+@pytest.mark.parametrize(
+    "package",
+    [
+        pytest.param(package, marks=[pytest.mark.whole] if package.name in LONG else [], id=f"{package.name}-{package.backend}")
+        for package in BUILT
+    ],
+)
 def test_a_package_is_built_for_every_manylinux2014_machine(
     machine: Root, errors: dict[str, str], tmp_path: Path, package: Package
 ) -> None:
@@ -154,16 +168,16 @@ def test_a_package_is_built_for_every_manylinux2014_machine(
         assert [name for name in packed.namelist() if ".libs/" in name] == [], "auditwheel had to add libraries"
 
 
-def test_the_packages_work_in_a_virtual_environment(machine: Root, errors: dict[str, str]) -> None:
+def test_the_packages_work_in_a_virtual_environment(machine: Root, errors: dict[str, str], chosen: tuple[Package, ...]) -> None:
     """Installed from the wheels, with no compiler to fall back on; levenshtein imports rapidfuzz."""
     assert set(errors.values()) == {""}
     python(machine, "-m", "venv", "/v ünv")
-    names = [package.name for package in BUILT]
+    names = [package.name for package in chosen]
     options = ("--find-links", "file:///wheels", "--only-binary", ":all:")
     machine.output(
         "/v ünv/bin/python", "-m", "pip", "install", "-q", *offline(Path("/house")), *options, *names, FREESTANDING_TOOLCHAIN="never"
     )
-    assert machine.output("/v ünv/bin/python", "-c", smoke_program(BUILT)).split() == names
+    assert machine.output("/v ünv/bin/python", "-c", smoke_program(chosen)).split() == names
 
 
 def test_built_and_installed_in_a_virtual_environment(machine: Root) -> None:
