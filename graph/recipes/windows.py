@@ -22,8 +22,9 @@ PLAIN = (
 TESTS = ("_ctypes_test", *(f"_test{name}" for name in ("buffer", "capi", "clinic", "clinic_limited", "console", "importmultiple")))
 TESTS += (*(f"_test{name}" for name in ("internalcapi", "limitedcapi", "multiphase", "singlephase")), "xxlimited", "xxlimited_35")
 """Those of CPython's own tests."""
-LIMITED = ("_testclinic_limited", "_testlimitedcapi", "xxlimited", "xxlimited_35")
-"""Of these, those that link the stable ABI's DLL."""
+STABLE = "$(CORE)/libs/python3.lib"
+LIMITED = ("_testclinic_limited", "_testlimitedcapi")
+"""Of these, those that link the stable ABI's DLL; the next two do so, too."""
 WITHOUT_RESOURCES = ("xxlimited", "xxlimited_35")
 LAUNCHERS = ("venvlauncher", "venvwlauncher")
 """Programs that venv puts into a virtual environment."""
@@ -42,6 +43,8 @@ class Extension:
     """Of the compiler."""
     link: str = ""
     """Of the linker."""
+    libs: str = ""
+    """In the place of the project's: xxlimited names wsock32, and takes nothing of it."""
     target: str = ""
     """File name, where the project's is not that of the official build."""
     files: tuple[File, ...] = ()
@@ -81,10 +84,11 @@ def extensions(ctx: Context) -> dict[str, Extension]:
             (_amalgamation(ctx),),
             " ".join(f"-D{name}" for name in sqlite.OPTIONS),
             "-Wl,--out-implib,$(OUT)/libs/sqlite3.lib",
-            "sqlite3.dll",
+            target="sqlite3.dll",
         ),
         **{name: Extension(test=True) for name in TESTS},
-        **{name: Extension(link="$(CORE)/libs/python3.lib", test=True) for name in LIMITED},
+        **{name: Extension(link=STABLE, test=True) for name in LIMITED},
+        **{name: Extension(link=STABLE, libs="-lkernel32", test=True) for name in WITHOUT_RESOURCES},
     }
     return dict(sorted(found.items()))
 
@@ -203,7 +207,7 @@ def _core(ctx: Context) -> Node:
 def _module(ctx: Context, name: str, needs: Extension) -> Node:
     """out/full and out/stripped: the module."""
     settings = ("SRC=../src", "LISTS=../lists", "CORE=../core", "RES=../res", "OUT=../out", f"NAME={name}")
-    given = {"FLAGS": needs.flags, "LINK": needs.link, f"{name}.TARGET": needs.target}
+    given = {"FLAGS": needs.flags, "LINK": needs.link, f"{name}.TARGET": needs.target, f"{name}.LIBS": needs.libs}
     more = tuple(f"{setting}={value}" for setting, value in given.items() if value)
     return compile_node(
         ctx,
