@@ -6,10 +6,11 @@ A Machine is a value; `argv` gives the command line. docs/testing.md tells how e
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -18,8 +19,9 @@ HEADER = 20
 """Bytes of an ELF header that tell what machine a program is for: e_ident, e_type, e_machine."""
 NAME = "freestanding"
 """The emulator's entry in the namespace's own binfmt_misc."""
-PIPED = 'set -o pipefail; settings=("${@:1:3}"); shift 3; env "${settings[@]}" wine "$@" 2>&1 | cat'
-"""For bash: wine knows no handle of a file that can only be written to as a program's standard output, so it is a pipe."""
+PIPED = 'set -o pipefail; settings=("${@:1:3}"); shift 3; env -u TMPDIR "${settings[@]}" "$0" "$@" 2>&1 | cat'
+"""For bash: wine knows no handle of a file that can only be written to as a program's standard output, so it is a pipe; and with TMPDIR
+wine 10 ends before it starts ("free(): invalid pointer")."""
 TRIAL = (sys.executable, "-I", "-S", "-c", "")
 """Of the host: every machine that is this one has its files."""
 CPUINFO = Path("/proc/cpuinfo")
@@ -95,13 +97,15 @@ class Wine:
 
     prefix: Path
     """Where its registry and its drive C: are; made when it is first used."""
+    program: str = field(default_factory=lambda: shutil.which("wine") or "wine")
+    """Its path: tests run programs with a PATH of their own."""
 
     patience = 5
     trial = ("cmd", "/c", "exit 0")
 
     def argv(self, *argv: str) -> tuple[str, ...]:
         settings = (f"WINEPREFIX={self.prefix}", "WINEDEBUG=-all", "WINEDLLOVERRIDES=winedbg.exe=d;mscoree=d;mshtml=d")
-        return ("bash", "-c", PIPED, "wine", *settings, *argv)
+        return ("bash", "-c", PIPED, self.program, *settings, *argv)
 
     def name(self, path: Path) -> str:
         return "Z:" + str(path).replace("/", "\\")

@@ -46,6 +46,8 @@ OTHERS = (
 )
 KEYS = tuple(sorted({*TEXTS, *OTHERS} - {"optimizations"}))
 """Keys that must be there; `optimizations` was replaced by build_options and may be."""
+OF_SYSCONFIG = "python_stdlib_platform_config"
+"""Names _sysconfigdata, which Windows has not."""
 EXTENSION_KEYS = ("in_core", "init_fn", "links", "objs", "required", "variant")
 
 Problem = tuple[str, str]
@@ -65,7 +67,7 @@ def problems(text: str, present: Collection[str]) -> Iterator[Problem]:
     if document.get("version") != VERSION:
         yield "version", f"is {document.get('version')!r}, not {VERSION!r}"
     for key in KEYS:
-        if key not in document:
+        if key not in document and (key != OF_SYSCONFIG or any("/_sysconfigdata_" in path for path in present)):
             yield key, "is missing"
     for key in TEXTS:
         if not isinstance(document.get(key, ""), str):

@@ -76,7 +76,7 @@ def _openssl(ctx: Context) -> tuple[Node, ...]:
         "perl",
         "/build/src/Configure",
         "--config=/build/freestanding.conf",
-        f"fs-{ctx.cell.target.openssl}",
+        f"{ctx.cell.target.openssl}-fs",
         *places,
         *openssl.FEATURES,
     )
