@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from graph.node import Input, Node, Run, Step
 from graph.recipes import openssl
-from graph.recipes.common import Context, configure_triples, environment, fetch_node, source_node
+from graph.recipes.common import Context, configure_triples, environment, fetch_node, patches_for, source_node
 from graph.recipes.libffi import OFF as FFI_OFF
 from graph.recipes.library import configure_node, licence, make_node, put
 from graph.recipes.xz import OFF as XZ_OFF
@@ -62,11 +64,14 @@ def _libffi(ctx: Context) -> tuple[Node, ...]:
         put("include", "include/ffi.h", "include/ffitarget.h"),
         licence("libffi", "/build/src/LICENSE"),
     )
+    argv = ("/build/src/configure", *configure_triples(ctx), *options)
+    source = source_node(ctx, "libffi")
+    patches = patches_for(ctx, "libffi/windows", ctx.source("libffi").version)
     return (
         fetch_node(ctx, "libffi"),
-        source_node(ctx, "libffi"),
-        configure_node(ctx, "libffi", ("/build/src/configure", *configure_triples(ctx), *options), env={"CFLAGS": CFLAGS}),
-        make_node(ctx, "libffi", steps, env={"CFLAGS": CFLAGS}),
+        replace(source, name="source:libffi-windows", files=(*source.files, *patches)),
+        configure_node(ctx, "libffi", argv, source="libffi-windows", env={"CFLAGS": CFLAGS}),
+        make_node(ctx, "libffi", steps, source="libffi-windows", env={"CFLAGS": CFLAGS}),
     )
 
 
