@@ -19,7 +19,9 @@ HEADER = 20
 """Bytes of an ELF header that tell what machine a program is for: e_ident, e_type, e_machine."""
 NAME = "freestanding"
 """The emulator's entry in the namespace's own binfmt_misc."""
-PIPED = 'set -o pipefail; settings=("${@:1:3}"); shift 3; env -u TMPDIR "${settings[@]}" "$0" "$@" 2>&1 | cat'
+PATH = r"WINEPATH=C:\windows\system32;C:\windows"
+"""What every Windows has in PATH, and a new prefix of wine need not."""
+PIPED = 'set -o pipefail; settings=("${@:1:4}"); shift 4; env -u TMPDIR "${settings[@]}" "$0" "$@" 2>&1 | cat'
 """For bash: wine knows no handle of a file that can only be written to as a program's standard output, so it is a pipe; and with TMPDIR
 wine 10 ends before it starts ("free(): invalid pointer")."""
 TRIAL = (sys.executable, "-I", "-S", "-c", "")
@@ -104,7 +106,7 @@ class Wine:
     trial = ("cmd", "/c", "exit 0")
 
     def argv(self, *argv: str) -> tuple[str, ...]:
-        settings = (f"WINEPREFIX={self.prefix}", "WINEDEBUG=-all", "WINEDLLOVERRIDES=winedbg.exe=d;mscoree=d;mshtml=d")
+        settings = (f"WINEPREFIX={self.prefix}", "WINEDEBUG=-all", "WINEDLLOVERRIDES=winedbg.exe=d;mscoree=d;mshtml=d", PATH)
         return ("bash", "-c", PIPED, self.program, *settings, *argv)
 
     def name(self, path: Path) -> str:
