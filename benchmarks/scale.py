@@ -1,6 +1,6 @@
 """How the cost of a run grows with the graph, against ninja on the same shape; and the cost of a store with many blobs.
 
-    python benchmarks/scale.py [--nodes 1000,10000,100000] [--blobs 10000,100000] [--check]
+    python -m benchmarks.scale [--nodes 1000,10000,100000] [--blobs 10000,100000] [--check]
 
 The graph has a hundred layers below one `dist:`, or less where that makes them narrower than ten nodes; a node takes three of the layer
 before it. It counts as built: each node has a result
