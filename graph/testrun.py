@@ -187,7 +187,8 @@ def _starts(place: Path, version: str, machine: Machine) -> Check:
     with _scratch() as scratch:
         argv = machine.argv(*_interpreter(prefix, version), "-I", "-c", WHERE)
         status, output = _run(argv, scratch, scratch, limit=60 * machine.patience)
-    fields = output.strip().split("|")
+    # (wine tells first what it does with a new prefix)
+    fields = (output.strip().splitlines() or [""])[-1].split("|")
     root = machine.name(prefix.resolve())
     good = status == 0 and len(fields) == 3 and fields[:2] == [version, root] and fields[2].startswith((f"{root}/", f"{root}\\"))
     return Check(f"starts in {place.name!r}", "" if good else f"status {status}: {output.strip()[-400:]}")

@@ -204,6 +204,7 @@ def test_it_works_after_two_moves(first: Checkout, wine: Wine, tmp_path: Path) -
     done = first.doit(f"dist:{WINDOWS}:noopt", timeout=HOUR)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     cell = parse_cell(WINDOWS, session.matrix)
+    assert session.look_up([f"dist:{cell}"]) == ()
     archive = next(path for path in session.archives(f"dist:{cell}") if path.name.endswith("install_only_stripped.tar.gz"))
     script = first.root / "toolchains/smoke.py"
     missing = parse_suite(session.read("toolchains/suite.toml"), cell).missing
