@@ -189,7 +189,7 @@ class Matrix(Own):
             return 0
         shared, apart = current.plan.sharing(f"dist:{cell}" for cell in current.cells)
         print(f"{len(current.cells)} distributions: {shared} nodes; by a job each {apart}, {apart / shared:.1f} times as many")
-        print("".join(f"{line}\n" for line in remarks(current.cells)), end="")
+        print("".join(f"{line}\n" for line in (*remarks(current.cells), *table.remarks(current.matrix))), end="")
         return 0
 
 

@@ -35,6 +35,13 @@ def oldest(target: Target) -> str:
     return f"{ {'gnu': 'glibc', 'musl': 'musl'}[target.libc] } {target.libc_floor}"
 
 
+def remarks(matrix: Matrix) -> Iterator[str]:
+    """A line on each target that nobody ran on its own system."""
+    for target in matrix.offered:
+        if target.run == "wine":
+            yield f"{target}: run under wine only, never on Windows (docs/windows.md)"
+
+
 def columns(table: Sequence[Mapping[str, str]]) -> list[str]:
     """Rows, one at least, as lines with aligned columns and their names above; the name to type is made of the others."""
     names = [name for name in table[0] if name != "dist"]

@@ -9,7 +9,7 @@ import pytest
 
 from graph.errors import UsageError
 from graph.session import Session
-from graph.table import markdown, oldest, rows
+from graph.table import markdown, oldest, remarks, rows
 
 ROOT = Path(__file__).resolve().parent.parent
 SESSION = Session(ROOT, {})
@@ -73,3 +73,7 @@ def test_groups_are_the_defaults_of_their_targets() -> None:
     assert SESSION.resolve(["dist:darwin"]) == darwin
     assert set(SESSION.resolve(["dist:all"])) == {*darwin, *SESSION.resolve(["dist:linux", "dist:windows"])}
     assert len(SESSION.resolve(["dist:linux"])) == 17
+
+
+def test_what_was_never_run_on_its_own_system_is_said() -> None:
+    assert list(remarks(SESSION.matrix)) == ["x86_64-pc-windows-gnu: run under wine only, never on Windows (docs/windows.md)"]
