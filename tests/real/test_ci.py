@@ -114,10 +114,9 @@ def test_where_the_last_writer_wins_each_node_is_executed_about_once(kind: str, 
     print(f"\n{kind}: {len(set(ran))} nodes, {len(doubles(ran))} of them run more than once, {seconds:.1f} s")
     lines = [line for text in printed for line in text.splitlines() if line.startswith("remote: ")]
     faults = [line for line in lines if "without it" in line or "any more" in line]
-    print("\n".join(faults))
     assert "marks" not in "".join(printed)
-    # a server that stalls (a busy machine's disk) is done without: then what was claimed says nothing
-    assert faults or len(ran) < 2 * len(set(ran))
+    # (a server that stalls is done without, and claims nothing: the faults say so)
+    assert len(ran) < 2 * len(set(ran)), faults
 
 
 def test_jobs_that_share_without_claims_run_nodes_twice(tmp_path: Path) -> None:
