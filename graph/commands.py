@@ -1,4 +1,4 @@
-"""doit's commands: run and list as this project wants them, and matrix, graph, explain, shell, verify, trace, store, lock."""
+"""doit's commands: run and list as this project wants them, and matrix, graph, explain, shell, verify, trace, index, store, lock."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from doit.cmd_base import Command
 from doit.cmd_list import List as DoitList
 from doit.cmd_run import Run as DoitRun
 
-from graph import picture, relock, table, trace
+from graph import index, picture, relock, table, trace
 from graph.changes import changed
 from graph.disk import hash_file
 from graph.errors import FreestandingError, Interrupted, NotReproducible, StoreError, UsageError, import_error, os_error
@@ -385,6 +385,26 @@ class Trace(Own):
 
     def execute(self, opt_values: Any, pos_args: list[str]) -> int:
         write(opt_values["output"], json.dumps(trace.chrome(here().last_run())) + "\n")
+        return 0
+
+
+class Index(Own):
+    """doit index [DIST...]: lists of the archives in dist/, for installers."""
+
+    name = "index"
+    doc_purpose = "list the archives in dist/ for uv and the Python install manager"
+    doc_usage = "--url URL [dist:TARGET...]"
+    doc_description = None
+    cmd_options = (
+        _flag("url", "address of the folder in which the archives are published", ""),
+        _flag("flavour", "what uv is given: install_only or install_only_stripped", index.FLAVOURS[0]),
+        _flag("output", "folder to write to (default: dist)", ""),
+    )
+
+    def execute(self, opt_values: Any, pos_args: list[str]) -> int:
+        current, url = here(), opt_values["url"]
+        folder = Path(opt_values["output"]) if opt_values["output"] else current.root / "dist"
+        print("\n".join(index.write_feeds(current, pos_args, url, opt_values["flavour"], folder)))
         return 0
 
 

@@ -30,6 +30,7 @@ from graph.errors import (
 )
 from graph.farm import Farm
 from graph.fetch import Fetcher
+from graph.groups import KINDS, groups_of
 from graph.hosttools import HostTools, ToolTable, parse_tools
 from graph.jobserver import Jobserver
 from graph.local import SDK, Local, mirror_of, parse_local, with_local, with_sdk
@@ -62,9 +63,6 @@ REPOSITORY_FOLDERS = ("patches", "toolchains", "graph/runtime")
 
 RUNS = ("native", "qemu", "wine")
 """Values of `run` in the platform table with which programs run on a build host."""
-
-OS_GROUPS = {"linux": "linux", "macos": "darwin", "windows": "windows"}
-"""zig's name of an OS -> the name of its group of distributions."""
 
 
 class Session:
@@ -182,14 +180,8 @@ class Session:
 
     @cached_property
     def groups(self) -> Mapping[str, tuple[str, ...]]:
-        """Short names -> the dist nodes they stand for: dist:TRIPLE, dist:linux, dist:all. (What is merged of others: dist:TRIPLE only.)"""
-        groups: dict[str, tuple[str, ...]] = {}
-        for target in self.matrix.offered:
-            node = f"dist:{self.matrix.default(target)}"
-            shared = () if target.slices else (f"dist:{OS_GROUPS[target.os]}", "dist:all")
-            for name in (f"dist:{target}", *shared):
-                groups[name] = (*groups.get(name, ()), node)
-        return groups
+        """Short names -> the nodes they stand for."""
+        return groups_of(self.matrix)
 
     def selection(self, name: str) -> Cell | Addon:
         """dist:TRIPLE[:VERSION[:OPTIONS]] or dist:TRIPLE:ADDON. Raises UsageError."""
@@ -205,10 +197,17 @@ class Session:
                 found.extend(self.groups[name])
             elif name.startswith("dist:"):
                 found.append(f"dist:{self.selection(name)}")
+            elif name.partition(":")[0] in KINDS:
+                found.append(self._installer(name))
             else:
                 known = [*self.groups, *self.plan.nodes]
                 raise UsageError(f"unknown node {name!r}", hint=f"{did_you_mean(name, known)} (doit list --all shows all)")
         return tuple(dict.fromkeys(found))
+
+    def _installer(self, name: str) -> str:
+        """KIND:TRIPLE[:VERSION[:OPTIONS]] -> the node. Raises UsageError, also where a target has none of the kind."""
+        kind, _, chosen = name.partition(":")
+        return self.plan[f"{kind}:{parse_cell(chosen, self.matrix)}"].name
 
     def task_names(self, names: Iterable[str]) -> list[str]:
         """doit's names for what was typed: a node, a group, dist: or check: of a cell or add-on, or test: of a cell. Raises UsageError."""

@@ -13,6 +13,7 @@ from doit.task import Task
 
 from graph.checks import check_dist, test_cell
 from graph.errors import FreestandingError, import_error, os_error
+from graph.groups import DELIVERED
 from graph.recipes.cpython_modules import remarks
 from graph.session import Session
 from graph.target import Addon
@@ -27,7 +28,7 @@ def tasks(session: Session) -> Iterator[Task]:
     addons = {f"dist:{addon}": _addon_doc(addon) for addon in session.addons}
     for name, node in session.plan.nodes.items():
         if name in chosen:
-            dist = node.kind == "dist"
+            dist = node.kind in DELIVERED
             yield _task(
                 name,
                 _guarded(session, _realise_and_deliver if dist else _realise),

@@ -22,6 +22,8 @@ from graph.recipes.toolchain import LLVM
 from graph.target import spelled
 
 FLAVOURS = {"full": "full.tar.zst", "install_only": "install_only.tar.gz", "install_only_stripped": "install_only_stripped.tar.gz"}
+INSTALLERS = {"zip": "install_only.zip", "msi": "installer.msi"}
+"""The same of what is made for installers, where there is such."""
 TEST_FOLDERS = tuple(f"{package.replace('.', '/')}/" for package in TEST_PACKAGES)
 """Folders of Lib/ that only the full archive has."""
 NOT_STDLIB = (*TEST_FOLDERS, "**/*.pyc", "site-packages/", "**/.gitignore")
@@ -71,7 +73,7 @@ def archive_name(ctx: Context, flavour: str) -> str:
     best = options(ctx.cell.target.options[0])
     usual = {best: (), tuple(sorted({*best, "freethreaded"})): ("freethreaded",)}
     named = ctx.cell.options if flavour == "full" else usual.get(ctx.cell.options, ctx.cell.options)
-    return "-".join((stem, *((spelled(named),) if named else ()), FLAVOURS[flavour]))
+    return "-".join((stem, *((spelled(named),) if named else ()), {**FLAVOURS, **INSTALLERS}[flavour]))
 
 
 def _config_folder(ctx: Context) -> str:

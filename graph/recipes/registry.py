@@ -27,6 +27,7 @@ from graph.recipes import (
     universal,
     windows,
     windows_distribution,
+    windows_installers,
     x11,
     xz,
     zlib,
@@ -66,5 +67,5 @@ RECIPES: tuple[Recipe | Scoped, ...] = (
     *(Scoped(of_cell, recipe) for recipe in (cpython_static.nodes, distribution.nodes)),
     Scoped(of_merged_abi, universal.abi_nodes),
     Scoped(of_merged, universal.nodes),
-    *(Scoped(of_windows, recipe) for recipe in (windows.nodes, windows_distribution.nodes)),
+    *(Scoped(of_windows, recipe) for recipe in (windows.nodes, windows_distribution.nodes, windows_installers.nodes)),
 )
