@@ -48,7 +48,7 @@ def fits(value: object, due: Any) -> bool:
         rest = due.get("...")
         known = isinstance(value, dict) and all(key in due or rest for key in value)
         return known and all(fits(one, due.get(key, rest)) for key, one in value.items())  # type: ignore[attr-defined]
-    return value == due
+    return bool(value == due)
 
 
 def archive(text: str) -> Published:

@@ -82,6 +82,15 @@ def test_all_that_is_missing_is_told_at_once(table: ToolTable, tmp_path: Path, m
     assert caught.value.hint == "apt-get install make perl sed"
 
 
+def test_what_writes_an_msi_is_named_with_its_package(table: ToolTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path, "sh")
+    for family, hint in (("debian", "apt-get install wixl"), ("fedora", "dnf install msitools")):
+        monkeypatch.setattr("graph.hosttools.host_families", lambda family=family: (family,))
+        with pytest.raises(HostToolMissing, match="host tools are missing: wixl") as caught:
+            find(table, ["wixl"], str(tmp_path))
+        assert caught.value.hint == hint
+
+
 @pytest.mark.parametrize(
     ("families", "hint"),
     [

@@ -28,6 +28,7 @@ AHEAD = {
     "test_targets.py": (f"dist:{EMULATED}", f"dist:{MUSL}"),
     "test_toolchain_addon.py": (f"dist:{ADDON}",),
     "test_windows.py": (WINDOWS_CORE, f"dist:{WINDOWS}:noopt"),
+    "test_windows_installers.py": (f"dist:{WINDOWS}:noopt",),
 }
 """Which tests ask for what besides, in their order."""
 HOUR = 3600.0

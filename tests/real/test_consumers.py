@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 
 from graph.testrun import prefix_of, unpack_archive
 from tests.mini import Checkout
-from tests.real.conftest import archive
+from tests.real.conftest import DIST, archive
 from tests.real.machine import environment, patiently, said
 from tests.real.packages import PACKAGES, REQUIREMENTS, stock
 from tests.real.version import MINOR, VERSION
@@ -56,28 +55,17 @@ class Uv:
         return self.top / f"pythons/cpython-{VERSION}-linux-x86_64-gnu"
 
 
-def download_list(path: Path) -> dict[str, Any]:
-    """What uv reads instead of its own list of downloads."""
-    release = re.search(r"\+(\d{8})-", path.name)
-    assert release
-    entry = {
-        **{"name": "cpython", "arch": {"family": "x86_64", "variant": None}, "os": "linux", "libc": "gnu"},
-        **{"major": 3, "minor": 13, "patch": 15, "prerelease": "", "variant": None, "build": release[1]},
-        **{"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "url": path.as_uri().replace("+", "%2B")},
-    }
-    return {f"cpython-{VERSION}-linux-x86_64-gnu": entry}
-
-
 @pytest.fixture(scope="module")
 def uv(first: Checkout, tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Uv:
     """With this distribution installed in a folder with a space and letters beyond ASCII."""
     top = tmp_path_factory.mktemp("uv") / "bei ürgendwem"
     top.mkdir()
-    (top / "downloads.json").write_text(json.dumps(download_list(archive(first, "install_only"))))
+    listed = first.doit("index", "--url", (first.root / "dist").as_uri(), "--output", str(top), DIST)
+    assert listed.returncode == 0, listed.stderr
     folders = {name: str(top / name) for name in ("pythons", "bin", "cache")}
     settings = {
         **{"UV_PYTHON_INSTALL_DIR": folders["pythons"], "UV_PYTHON_BIN_DIR": folders["bin"], "UV_CACHE_DIR": folders["cache"]},
-        **{"UV_PYTHON_DOWNLOADS_JSON_URL": str(top / "downloads.json"), "UV_PYTHON_PREFERENCE": "only-managed", "UV_NO_CONFIG": "1"},
+        **{"UV_PYTHON_DOWNLOADS_JSON_URL": str(top / "uv-downloads.json"), "UV_PYTHON_PREFERENCE": "only-managed", "UV_NO_CONFIG": "1"},
     }
     made = Uv(tools / "bin/uv", top, environment(**settings))
     made("python", "install", MINOR)

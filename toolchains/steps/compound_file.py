@@ -29,6 +29,8 @@ class CompoundFile:
         self.data = bytearray(data)
         if self.data[:8] != MAGIC:
             raise ValueError("no compound file")
+        self.shift: int
+        self.mini_shift: int
         self.shift, self.mini_shift = struct.unpack_from("<HH", self.data, 30)
         first_directory, self.cutoff, first_mini = struct.unpack_from("<I4xII", self.data, 48)
         self.fat = self._numbers(self._fat_sectors())
