@@ -90,6 +90,17 @@ def test_graph_as_dot_and_as_picture(built: Mini) -> None:
     assert ET.parse(built.root / "graph.svg").getroot().tag.endswith("svg")
 
 
+def test_index_lists_what_lies_in_dist(mini: Mini) -> None:
+    refused = mini.doit("index", "--url", "https://example.org/d")
+    assert (refused.returncode, "no archive of a distribution lies in dist/" in refused.stderr) == (10, True)
+    mini.write("dist/cpython-3.13.15+20260101-x86_64-unknown-linux-gnu-install_only.tar.gz", "archive")
+    assert "next: e.g. --url https://" in mini.doit("index").stderr
+    done = mini.doit("index", "--url", "https://example.org/d", "--output", "out")
+    assert (done.returncode, done.stdout) == (0, "out/uv-downloads.json: 1 entries\n")
+    [entry] = json.loads((mini.root / "out/uv-downloads.json").read_text()).values()
+    assert entry["url"] == "https://example.org/d/cpython-3.13.15%2B20260101-x86_64-unknown-linux-gnu-install_only.tar.gz"
+
+
 def test_explain_says_in_the_store_or_what_changed(mini: Mini) -> None:
     assert "fetch:openssl: will run, it was never built with this store" in mini.doit("explain", "make:openssl").stdout
     mini.ran(TARGET)

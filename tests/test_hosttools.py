@@ -126,6 +126,17 @@ def test_a_tool_that_is_too_old(tmp_path: Path) -> None:
         HostTools(parse_tools(TEXT), str(tmp_path))(("make",))
 
 
+@pytest.mark.parametrize(("version", "good"), [("0.100", False), ("0.101", True), ("0.106", True), ("1.0", True)])
+def test_versions_of_what_writes_an_msi(tmp_path: Path, version: str, good: bool) -> None:
+    program(tmp_path, "wixl", f"#!/bin/sh\necho {version}\n")
+    tools = HostTools(parse_tools(TEXT), f"{tmp_path}:/usr/bin:/bin")
+    if good:
+        assert tools(("wixl",))["/usr/bin/wixl"] == str(tmp_path / "wixl")
+    else:
+        with pytest.raises(HostToolMissing, match="wixl is not whole or too old"):
+            tools(("wixl",))
+
+
 def test_an_absent_set_fails_on_a_bare_path(table: ToolTable, tmp_path: Path) -> None:
     with pytest.raises(HostToolMissing, match=r"sh .*sed .*awk"):
         HostTools(table, str(tmp_path))(("posix",))

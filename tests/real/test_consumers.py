@@ -60,7 +60,7 @@ def uv(first: Checkout, tools: Path, tmp_path_factory: pytest.TempPathFactory) -
     """With this distribution installed in a folder with a space and letters beyond ASCII."""
     top = tmp_path_factory.mktemp("uv") / "bei ürgendwem"
     top.mkdir()
-    listed = first.doit("index", "--url", (first.root / "dist").as_uri(), "--output", str(top), DIST)
+    listed = first.doit("index", "--url", (first.root / "dist").resolve().as_uri(), "--output", str(top), DIST)
     assert listed.returncode == 0, listed.stderr
     folders = {name: str(top / name) for name in ("pythons", "bin", "cache")}
     settings = {

@@ -150,7 +150,7 @@ def test_it_installs_upgrades_and_goes_under_wine(made: dict[str, Path], archive
 def feeds(first: Checkout, made: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of what doit index wrote."""
     out = tmp_path_factory.mktemp("feeds")
-    done = first.doit("index", "--url", made["zip"].parent.as_uri(), "--output", str(out), f"dist:{CELL}")
+    done = first.doit("index", "--url", made["zip"].parent.resolve().as_uri(), "--output", str(out), f"dist:{CELL}")
     assert done.returncode == 0, done.stderr
     return out
 
