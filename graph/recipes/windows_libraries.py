@@ -30,7 +30,7 @@ def _resource_compiler(ctx: Context) -> Node:
     """bin/rc. A program of the build host."""
     return Node(
         "toolchain:rc",
-        Run((Step(("sh", "/build/rc.sh", "/build/out")),), environment(ctx), tools=("posix",)),
+        Run((Step(("sh", "/build/rc.sh", ctx.host.target.zig, "/build/out")),), environment(ctx), tools=("posix",)),
         inputs=(Input("toolchain:zig", "zig"),),
         files=(ctx.file("toolchains/windows/rc.sh", "rc.sh"),),
         platform=ctx.host.platform,
