@@ -146,6 +146,13 @@ def test_core_and_modules_are_compiled_with_the_same_flags() -> None:
         assert flag in compiled or flag == "-Wno-date-time"
 
 
+def test_the_core_takes_no_object_of_the_build_hosts_python() -> None:
+    # (of 3.11 that would be deepfreeze.o, which is up to date or not as two copies came in order)
+    [frozen] = [given for given in node("core").inputs if given.node.startswith("python:")]
+    made = Selection.parse((), frozen.without)
+    assert not made.keeps("deepfreeze/deepfreeze.o") and made.keeps("deepfreeze/deepfreeze.c")
+
+
 def test_an_absent_module_has_a_reason_and_no_node() -> None:
     assert all(len(module.reason) > 20 for module in ABSENT)
     names = {module.name for module in absent(CELL)}

@@ -186,7 +186,8 @@ def _core(ctx: Context) -> Node:
         inputs=(
             source_input(ctx, only=globs(CORE, ctx.cell.minor), without=_files_of(extensions(ctx.cell))),
             Input(f"configure:{ctx.cell.abi}", "work", writable=True),
-            Input(f"python:{ctx.cell.version}", "frozen", subdir="Python"),
+            # 3.11's folder has an object as well, the build host's: whether make takes it would depend on the order of two copies
+            Input(f"python:{ctx.cell.version}", "frozen", subdir="Python", without=("**/*.o",)),
             *(build_python(ctx) if macos else ()),
         ),
         files=(
