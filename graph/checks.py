@@ -10,6 +10,7 @@ from pathlib import Path
 
 from graph.errors import AuditFailed
 from graph.facts import Format
+from graph.lock import VCRUNTIME
 from graph.machine import Machine
 from graph.policy import Policy, parse_policy
 from graph.session import Session
@@ -29,7 +30,8 @@ def check_dist(session: Session, chosen: Cell | Addon) -> None:
     # no limit of an add-on depends on the version or options
     cell = chosen if isinstance(chosen, Cell) else Cell(chosen.target, session.matrix.versions[0], ())
     policy = parse_policy(session.read("toolchains/policy.toml"), cell)
-    findings = audit_archives(paths, _with_stubs(session, policy))
+    policy = replace(_with_stubs(session, policy), bundled=_bundled(session, cell.target))
+    findings = audit_archives(paths, policy)
     if findings:
         more = [f"  and {len(findings) - SHOWN} more"] if len(findings) > SHOWN else []
         what = "\n".join([f"{len(findings)} findings", *(f"  {finding}" for finding in findings[:SHOWN]), *more])
@@ -42,6 +44,13 @@ def _with_stubs(session: Session, policy: Policy) -> Policy:
     slices = tuple(_with_stubs(session, one) for one in policy.slices)
     stubs = {} if slices else _stubs(session, policy.target, policy.format)
     return replace(policy, stubs=stubs, slices=slices)
+
+
+def _bundled(session: Session, target: Target) -> frozenset[str]:
+    """Names of the DLLs of Microsoft's that --vcruntime brought."""
+    if target.os != "windows" or VCRUNTIME not in session.lock.sources:
+        return frozenset()
+    return frozenset(path for path, _ in session.files_of(f"source:{VCRUNTIME}", ".dll"))
 
 
 def _stubs(session: Session, target: Target, form: Format) -> Mapping[str, frozenset[str]]:

@@ -90,6 +90,13 @@ class Run(DoitRun):  # type: ignore[misc]
             "default": [],
             "help": "NAME=PATH: a local checkout or archive in the place of a source",
         },
+        {
+            "name": "vcruntime",
+            "long": "vcruntime",
+            "type": str,
+            "default": "",
+            "help": "folder with Microsoft's vcruntime140.dll, which Windows distributions then hold",
+        },
         {"name": "remote", "long": "remote", "type": str, "default": "", "help": "URL of a store to take results from, or none"},
         {"name": "farm", "long": "farm", "type": str, "default": "", "help": "URL of a build farm to run nodes, or none"},
         {"name": "farm_jobs", "long": "farm-jobs", "type": str, "default": "", "help": "nodes that the farm may have at once"},
@@ -112,6 +119,7 @@ class Run(DoitRun):  # type: ignore[misc]
         given, _ = self.cmdparser.parse(words)
         current = here()
         current.sources.extend(given["source"])
+        current.vcruntime = given["vcruntime"] or current.vcruntime
         current.remote_url, current.push, current.claim = given["remote"], given["push"], given["claim"]
         current.farm_url, current.farm_jobs = given["farm"], given["farm_jobs"]
         current.offline = current.offline or given["offline"]

@@ -11,16 +11,17 @@ import os
 import re
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from packaging.version import Version
 
 from graph.disk import hash_file
 from graph.errors import UsageError, did_you_mean
-from graph.lock import Lock, Source
+from graph.lock import VCRUNTIME, Lock, Source
 from graph.matrix import Matrix
 from graph.target import Target
 
@@ -38,6 +39,38 @@ class Local:
 
     name: str
     path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What a user brings: local sources, Apple's SDK, Microsoft's C and C++ run time."""
+
+    sources: tuple[Local, ...]
+    sdk: Local | None
+    vcruntime: Local | None
+
+    def mirrors(self, folder: Path) -> tuple[Path, ...]:
+        """Folders where the fetcher finds the bytes."""
+        brought = (*self.sources, self.sdk, self.vcruntime)
+        return tuple(mirror_of(local, folder) for local in brought if local)
+
+
+def parse_brought(sources: Iterable[str], sdk: str, vcruntime: str) -> Brought:
+    """NAME=PATH each, and folders or nothing. Raises UsageError."""
+    return Brought(
+        tuple(map(parse_local, sources)),
+        parse_local(f"{SDK}={sdk}") if sdk else None,
+        Local(VCRUNTIME, Path(vcruntime).expanduser().absolute()) if vcruntime else None,
+    )
+
+
+def with_brought(lock: Lock, matrix: Matrix, brought: Brought, folder: Path) -> tuple[Lock, Matrix]:
+    """Lock and matrix with all of it; folders are packed into `folder`. Raises UsageError."""
+    for local in brought.sources:
+        lock, matrix = with_local(lock, matrix, local, folder)
+    if brought.sdk:
+        lock, matrix = with_sdk(lock, matrix, brought.sdk, folder)
+    return (with_vcruntime(lock, matrix, brought.vcruntime, folder) if brought.vcruntime else lock), matrix
 
 
 def parse_local(text: str) -> Local:
@@ -109,6 +142,21 @@ def sdk_version(tree: Path) -> str:
     return version
 
 
+def with_vcruntime(lock: Lock, matrix: Matrix, local: Local, folder: Path) -> Lock:
+    """The lock with DLLs of Microsoft's run time, which Windows distributions then hold: a source like any other.
+
+    Raises UsageError when the folder has no vcruntime140.dll, or a DLL that is none of a Windows target's machine.
+    """
+    # lief takes half a second
+    from graph.vcruntime import read_vcruntime
+
+    files, version = read_vcruntime(local.path, {target.arch for target in matrix.targets.values() if target.os == "windows"})
+    path = _packed(local, folder, files)
+    digest = hash_file(path)
+    source = Source(VCRUNTIME, version, path.name, digest.hash, digest.size, "LicenseRef-Microsoft-Visual-Cpp-Runtime", ())
+    return replace(lock, sources={**lock.sources, VCRUNTIME: source})
+
+
 def mirror_of(local: Local, folder: Path) -> Path:
     """The folder where the fetcher finds the bytes."""
     return folder if local.path.is_dir() else local.path.parent
@@ -148,18 +196,21 @@ def _versions(version: str, matrix: Matrix) -> tuple[str, ...]:
     return tuple(version if one == other else one for one in matrix.versions)
 
 
-def _packed(local: Local, folder: Path) -> Path:
-    """The tarball of a folder: made again only when a name, size or time in it changed. Using it makes it young for `doit store gc`."""
+def _packed(local: Local, folder: Path, chosen: Mapping[str, Path] | None = None) -> Path:
+    """The tarball of a folder: made again only when a name, size or time in it changed. Using it makes it young for `doit store gc`.
+
+    `chosen`: all that it holds, by name there, each as a program, whatever its mode.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    files = sorted(_files(local.path))
-    stamps = [(name, status.st_size, status.st_mtime_ns, status.st_mode) for name in files for status in [(local.path / name).lstat()]]
+    files = {name: local.path / name for name in sorted(_files(local.path))} if chosen is None else chosen
+    stamps = [(name, status.st_size, status.st_mtime_ns, status.st_mode) for name, file in files.items() for status in [file.lstat()]]
     stamp = hashlib.sha256(json.dumps([str(local.path), stamps]).encode()).hexdigest()[:16]
     path = folder / f"{local.name}-{stamp}.tar"
     if not path.exists():
         part = path.with_suffix(".part")
         with tarfile.open(part, "w") as tar:
-            for name in files:
-                tar.add(local.path / name, f"{local.name}/{name}", recursive=False, filter=_plain)
+            for name, file in files.items():
+                tar.add(file, f"{local.name}/{name}", recursive=False, filter=partial(_plain, program=chosen is not None))
         part.replace(path)
     # a store that cannot be written is of use all the same
     with suppress(OSError):
@@ -167,11 +218,11 @@ def _packed(local: Local, folder: Path) -> Path:
     return path
 
 
-def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
+def _plain(info: tarfile.TarInfo, *, program: bool = False) -> tarfile.TarInfo:
     """Of a file's header what the source is: no time, no owner."""
     info.mtime = info.uid = info.gid = 0
     info.uname = info.gname = ""
-    info.mode = 0o755 if info.mode & 0o111 else 0o644
+    info.mode = 0o755 if program or info.mode & 0o111 else 0o644
     return info
 
 

@@ -14,6 +14,8 @@ from graph import toml
 from graph.errors import LockError, did_you_mean
 
 FORMAT = 1
+VCRUNTIME = "vcruntime"
+"""The source that --vcruntime brings (graph/local.py), never in the file: DLLs of Microsoft's C and C++ run time."""
 HEADER = """\
 # Every source: pinned by sha256 and size, its licence (SPDX, of what a distribution takes from it), every way to get its bytes.
 # Kept in canonical form by `doit lock`; docs/sources.md tells how to add one. [wanted] holds what no way serves yet.

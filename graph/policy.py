@@ -61,6 +61,10 @@ class Policy:
     """Mach-O: a file without a signature is not run."""
     foreign: tuple[str, ...] = ()
     """Globs of files that may be binaries of another platform."""
+    licensed: tuple[str, ...] = ()
+    """PE: globs of lower-case names of files that only who has a licence may give on."""
+    bundled: frozenset[str] = frozenset()
+    """Of these, files beside python.exe that the user brought (--vcruntime); no key of policy.toml."""
     leaks: tuple[str, ...] = ()
     """Regular expressions of build paths; no file may hold a match."""
     required: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -146,7 +150,9 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("machine", "byteorder", "loader", "multiarch"), str),
     **dict.fromkeys(("bits", "padding", "stack"), int),
     "signed": bool,
-    **dict.fromkeys(("interpreter_symbols", "extension_exports", "core_exports", "banned_libraries", "foreign", "leaks"), tuple),
+    **dict.fromkeys(
+        ("interpreter_symbols", "extension_exports", "core_exports", "banned_libraries", "foreign", "licensed", "leaks"), tuple
+    ),
     **dict.fromkeys(("needed", "banned_symbols", "weak_symbols", "absent_exports", "builtin", "shared", "test", "optional"), frozenset),
 }
 """Every key of a table, and what its value becomes. `"floor"` in versions: the target's libc floor."""

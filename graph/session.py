@@ -33,7 +33,7 @@ from graph.fetch import Fetcher
 from graph.groups import KINDS, groups_of
 from graph.hosttools import HostTools, ToolTable, parse_tools
 from graph.jobserver import Jobserver
-from graph.local import SDK, Local, mirror_of, parse_local, with_local, with_sdk
+from graph.local import Brought, parse_brought, with_brought
 from graph.lock import Lock, parse_lock
 from graph.machine import Emulated, Machine, Native, Wine, lacking, processor
 from graph.matrix import Matrix, parse_cell, parse_matrix, parse_selection
@@ -77,6 +77,8 @@ class Session:
         """Only tasks that `doit list` shows are wanted."""
         self.sources: list[str] = [text for text in environ.get("FREESTANDING_SOURCES", "").split(os.pathsep) if text]
         """NAME=PATH: local sources in the place of the lock's."""
+        self.vcruntime = environ.get("FREESTANDING_VCRUNTIME", "")
+        """Folder with Microsoft's C and C++ run time, for Windows distributions."""
         self.remote_url = ""
         """The command line's remote store, whether to push to it, and to claim what is to be pushed."""
         self.push = self.claim = False
@@ -95,24 +97,16 @@ class Session:
 
     @cached_property
     def _given(self) -> tuple[Lock, Matrix]:
-        """sources.lock and the platform table, with local sources in them."""
+        """sources.lock and the platform table, with what the user brings in them."""
         lock, matrix = parse_lock(self.read("sources.lock")), parse_matrix(self.read("toolchains/targets.toml"))
-        for local in self._locals:
-            lock, matrix = with_local(lock, matrix, local, self._local_folder)
-        if self._sdk:
-            lock, matrix = with_sdk(lock, matrix, self._sdk, self._local_folder)
+        lock, matrix = with_brought(lock, matrix, self._brought, self._local_folder)
         # Linux's emulators do not run on a Mac
         return lock, replace(matrix, only="macos" if platform.system() == "Darwin" else "")
 
     @cached_property
-    def _sdk(self) -> Local | None:
-        """Apple's SDK, which the variable that Apple's tools go by names."""
-        given = self.environ.get("SDKROOT", "")
-        return parse_local(f"{SDK}={given}") if given else None
-
-    @cached_property
-    def _locals(self) -> tuple[Local, ...]:
-        return tuple(map(parse_local, self.sources))
+    def _brought(self) -> Brought:
+        # Apple's SDK: the variable that Apple's tools go by
+        return parse_brought(self.sources, self.environ.get("SDKROOT", ""), self.vcruntime)
 
     @property
     def _local_folder(self) -> Path:
@@ -278,7 +272,7 @@ class Session:
 
     @cached_property
     def _private(self) -> frozenset[str]:
-        """Nodes made from local sources, or from Apple's SDK: from what no way of the lock leads to. They stay on this machine."""
+        """Nodes made from what the user brought: no way of the lock leads to it. They stay on this machine."""
         fetches = {name: node.action.source for name, node in self.plan.nodes.items() if isinstance(node.action, Fetch)}
         local = [name for name, source in fetches.items() if not self.lock.sources[source].ways]
         return frozenset((*local, *self.plan.users(local)))
@@ -329,8 +323,7 @@ class Session:
     @cached_property
     def fetcher(self) -> Fetcher:
         named = tuple(Path(part).expanduser() for part in self.environ.get("FREESTANDING_MIRROR", "").split(os.pathsep) if part)
-        locals_ = (*self._locals, *([self._sdk] if self._sdk else []))
-        mirrors = (*(mirror_of(local, self._local_folder) for local in locals_), *named)
+        mirrors = (*self._brought.mirrors(self._local_folder), *named)
         return Fetcher(mirrors=mirrors, offline=self.offline, cache=self.store.downloads, warn=self.reporter.line)
 
     @cached_property

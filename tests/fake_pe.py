@@ -39,7 +39,8 @@ foreign = ["python/Scripts/*.exe"]
 extension_exports = ['PyInit_\w+']
 core_exports = ['Py\w+']
 needed = ["kernel32.dll", "api-ms-win-crt-*.dll"]
-banned_libraries = ["vcruntime*.dll"]
+banned_libraries = ["vcruntime*.dll", "libgcc*.dll"]
+licensed = ["vcruntime*.dll", "msvcp*.dll"]
 module_exports = { fix = ["DllCanUnloadNow"] }
 core_imports = { "api-ms-win-crt-math-l1-1-0.dll" = ["exp"] }
 absent_exports = ["PyOS_CheckStack"]

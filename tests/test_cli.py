@@ -225,6 +225,11 @@ def test_a_source_that_is_not_there_is_named(mini: Mini) -> None:
     assert done.returncode == 10 and "--source cpython: /nonexistent does not exist" in done.stderr
 
 
+def test_a_run_time_of_microsofts_that_is_not_there_is_named(mini: Mini) -> None:
+    done = mini.doit("run", "--vcruntime", "/nonexistent", "list")
+    assert done.returncode == 10 and "--vcruntime: /nonexistent is no folder" in done.stderr
+
+
 def test_a_library_of_the_machine_that_a_wheel_lacks_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     def load() -> None:
         raise ImportError("libstdc++.so.6: cannot open shared object file: No such file or directory")

@@ -75,6 +75,33 @@ def test_files_that_are_other_peoples_are_not_judged(tmp_path: Path) -> None:
     assert audit(tmp_path, {**good(), "python/Scripts/pip.exe": pe("bad.pyd")}) == set()
 
 
+BROUGHT = frozenset({"vcruntime140.dll", "msvcp140.dll"})
+
+
+@pytest.mark.parametrize("flavour", NAMES)
+def test_files_that_the_user_brought_are_not_judged_by_how_they_were_made(tmp_path: Path, flavour: str) -> None:
+    root = "python/install" if flavour == "full" else "python"
+    tree = {**good(flavour), **{f"{root}/{name}": pe("bad.pyd") for name in BROUGHT}}
+    path = write(tmp_path, flavour, tree, name=NAMES[flavour].replace("+20260801", "+20260801.vcruntime.0123abcd"))
+    assert audit_archives([path], replace(policy(), bundled=BROUGHT)) == ()
+    unexpected = {(one.rule, one.path) for one in audit_archives([path], policy())}
+    assert unexpected > {("archive-name", path.name), *(("licensed", f"{root}/{name}") for name in BROUGHT)}
+
+
+def test_of_licensed_files_an_archive_has_what_was_brought_and_no_other(tmp_path: Path) -> None:
+    limits, place = replace(policy(), bundled=frozenset({"vcruntime140.dll"})), "python/vcruntime140.dll"
+    # the archive is named as if it had none
+    name = ("archive-name", NAMES["install_only"])
+    assert audit(tmp_path, good(), limits) == {name, ("licensed", place)}
+    assert audit(tmp_path, {**good(), place: pe("arm64.exe")}, limits) == {name, ("binary-machine", place)}
+    for other in ("python/msvcp140.dll", "python/DLLs/VCRUNTIME140.dll", "python/Lib/site-packages/x/vcruntime140.dll"):
+        assert ("licensed", other) in audit(tmp_path, {**good(), place: pe("own.dll"), other: pe("own.dll")}, limits)
+    # what we made does not need it all the same
+    assert ("needed", FIX, "needs VCRUNTIME140.dll, which no file of ours may") in judged(
+        needing("VCRUNTIME140.dll"), paths=(place,), limits=limits
+    )
+
+
 def test_a_description_names_the_modules_of_windows(tmp_path: Path) -> None:
     tree = good("full")
     text: Any = json.loads(tree["python/PYTHON.json"].data)
@@ -132,8 +159,8 @@ def test_a_library_is_found_beside_the_file_and_beside_python_exe_only() -> None
 
 
 def test_another_c_runtime_is_refused_even_if_it_is_shipped() -> None:
-    found = judged(needing("VCRUNTIME140.dll"), paths=("python/vcruntime140.dll",))
-    assert found == {("needed", FIX, "needs VCRUNTIME140.dll, which no file of ours may")}
+    found = judged(needing("LIBGCC_S.dll"), paths=("python/libgcc_s.dll",))
+    assert found == {("needed", FIX, "needs LIBGCC_S.dll, which no file of ours may")}
 
 
 def test_what_a_shipped_library_lacks() -> None:

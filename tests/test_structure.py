@@ -18,7 +18,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"recipes", "rules", "result", "trees", "ways", "reapi", "groups", "feeds"}),
     frozenset({"plan", "explain", "picture", "trace", "table", "published", "errand"}),
     frozenset({"disk", "machine"}),
-    frozenset({"store", "cas", "upkeep", "fetch", "web", "relock", "sandbox", "jobserver", "hosttools", "local"})
+    frozenset({"store", "cas", "upkeep", "fetch", "web", "relock", "sandbox", "jobserver", "hosttools", "local", "vcruntime"})
     | frozenset({"binaries", "macho", "pe", "archive", "audit", "compare", "binarydiff", "testrun", "report", "remote"}),
     frozenset({"build", "failures", "delivery", "verify", "shared"}),
     frozenset({"farm"}),
@@ -40,6 +40,7 @@ TOGETHER = {
     ("compare", "binarydiff"),
     ("binaries", "macho"),
     ("binaries", "pe"),
+    ("local", "vcruntime"),
     ("picture", "plan"),
     ("verify", "build"),
     ("build", "failures"),

@@ -8,6 +8,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
+from graph.lock import VCRUNTIME
 from graph.matrix import options
 from graph.node import File, Input, Node, Run, Step
 from graph.recipes import ncurses
@@ -69,7 +70,9 @@ def packed(ctx: Context, full: tuple[Part, ...], metadata: Node | None = None) -
 
 def archive_name(ctx: Context, flavour: str) -> str:
     """File name as python-build-standalone has it: the others than the full archive name the options only where they are not the best."""
-    stem = f"cpython-{ctx.cell.version}+{ctx.lock.release}-{ctx.triple}"
+    brought = ctx.lock.sources.get(VCRUNTIME) if ctx.cell.target.os == "windows" else None
+    release = f"{ctx.lock.release}.{VCRUNTIME}.{brought.sha256[:8]}" if brought else ctx.lock.release
+    stem = f"cpython-{ctx.cell.version}+{release}-{ctx.triple}"
     best = options(ctx.cell.target.options[0])
     usual = {best: (), tuple(sorted({*best, "freethreaded"})): ("freethreaded",)}
     named = ctx.cell.options if flavour == "full" else usual.get(ctx.cell.options, ctx.cell.options)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from graph.lock import VCRUNTIME
 from graph.node import Input, Node, Run, Step
 from graph.recipes.build_python import python_node, python_step
-from graph.recipes.common import Context, fetch_node
+from graph.recipes.common import Context, fetch_node, source_node
 from graph.recipes.cpython_modules import TEST_PACKAGES
 from graph.recipes.distribution import NOT_STDLIB, TEST_FOLDERS, Part, json_file, merged, packed
 from graph.recipes.library import licence
@@ -40,7 +41,16 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
         *((part, "install/DLLs") for part in _modules(ctx, "full", test=True)),
         (Input(f"licences:{ctx.cell.abi}", "licences", subdir="licenses"), "licenses"),
     )
-    return (fetch_node(ctx, "pip"), _stdlib(ctx), _pip(ctx), _licences(ctx), _files(ctx), *trees, *packed(ctx, full, _metadata(ctx, full)))
+    brought = (fetch_node(ctx, VCRUNTIME), source_node(ctx, VCRUNTIME)) if _has_vcruntime(ctx) else ()
+    return (
+        *(fetch_node(ctx, "pip"), _stdlib(ctx), _pip(ctx), *brought, _licences(ctx), _files(ctx), *trees),
+        *packed(ctx, full, _metadata(ctx, full)),
+    )
+
+
+def _has_vcruntime(ctx: Context) -> bool:
+    """Did the user bring Microsoft's C and C++ run time (docs/windows.md)."""
+    return VCRUNTIME in ctx.lock.sources
 
 
 def _stdlib(ctx: Context) -> Node:
@@ -77,6 +87,7 @@ def _licences(ctx: Context) -> Node:
     made = (f"libc:{ctx.triple}", *(f"make:{ctx.triple}:{name}" for name in LIBRARIES))
     steps = (
         *(licence(name, f"/build/{name}/{file}") for name, file in LICENCES.items()),
+        *((licence(VCRUNTIME, f"/build/{VCRUNTIME}.txt"),) if _has_vcruntime(ctx) else ()),
         Step(("sh", "-c", "cp ../made/*/* ../out/licenses/")),
     )
     return Node(
@@ -86,6 +97,7 @@ def _licences(ctx: Context) -> Node:
             *(Input(node, name, only=(LICENCES[name],)) for name, node in sources.items()),
             *(Input(node, f"made/{number}", subdir="licenses") for number, node in enumerate(made)),
         ),
+        files=(ctx.file("toolchains/windows/vcruntime.txt", f"{VCRUNTIME}.txt"),) if _has_vcruntime(ctx) else (),
         platform=ctx.host.platform,
     )
 
@@ -112,6 +124,8 @@ def _install_parts(ctx: Context, variant: str) -> tuple[Part, ...]:
         *((Input(f"make:{ctx.triple}:{name}", f"part/{name}", only=(file,), subdir="bin"), "DLLs") for name, file in TCL.items()),
         *((Input(f"ext:{cell.abi}:{name}", f"part/{name}", subdir=variant), VENV) for name in LAUNCHERS),
         (Input(f"licences:{cell.abi}", "part/licences", subdir="licenses"), f"share/licenses/python{cell.minor}"),
+        # where python.org has it: the loader looks beside python.exe for what a module needs
+        *(((Input(f"source:{VCRUNTIME}", f"part/{VCRUNTIME}"), "."),) if _has_vcruntime(ctx) else ()),
     )
 
 
@@ -135,6 +149,7 @@ def _files(ctx: Context) -> Node:
 def _metadata(ctx: Context, parts: tuple[Part, ...]) -> Node:
     """out/PYTHON.json, which describes the full archive and is checked against it; out/build/run_tests.py, which it names."""
     pairs = tuple(f"/build/{given.at}={dest}" for given, dest in parts)
+    more = (ctx.source(VCRUNTIME).licence,) if _has_vcruntime(ctx) else ()
     return python_node(
         ctx,
         f"metadata:{ctx.cell}",
@@ -143,11 +158,12 @@ def _metadata(ctx: Context, parts: tuple[Part, ...]) -> Node:
             python_step(
                 ctx, "python_json_windows.py", "/build/work", "/build/facts.json", "/build/src/PC/config.c", "/build/out/PYTHON.json"
             ),
+            *((python_step(ctx, "add_licences.py", "/build/out/PYTHON.json", *more),) if more else ()),
             python_step(ctx, "merge.py", "/build/out", "/build/more=."),
         ),
         inputs=(*(given for given, _ in parts), Input(windows_source(ctx), "src", only=("PC/config.c",))),
         files=(json_file("facts.json", _facts(ctx)), ctx.file("graph/runtime/run_tests.py", "more/build/run_tests.py")),
-        scripts=("merge.py", "python_json.py", "python_json_windows.py"),
+        scripts=("merge.py", "python_json.py", "python_json_windows.py", *(("add_licences.py",) if more else ())),
     )
 
 

@@ -14,7 +14,7 @@ from graph.errors import AuditFailed
 from graph.facts import Archive, Finding, Flavour
 from graph.policy import Policy
 from graph.rules import addon, files, form, hardening, linking, macho, modules, pe, platform
-from graph.rules.common import METADATA, Findings, Rule, flavour_of
+from graph.rules.common import METADATA, Findings, Rule, bundled, flavour_of
 
 __all__ = ["METADATA", "OF_CODE", "OF_DISTRIBUTIONS", "OF_EVERY_ARCHIVE", "OF_TOOLCHAINS", "check", "flavour_of", "refuse", "render"]
 
@@ -53,6 +53,7 @@ OF_DISTRIBUTIONS: tuple[Rule, ...] = (
     pe.programs,
     pe.resources,
     pe.names,
+    pe.licensed,
     pe.platform,
     modules.modules,
     modules.metadata,
@@ -73,11 +74,16 @@ OF_TOOLCHAINS: tuple[Rule, ...] = (addon.sysroot,)
 
 
 def check(archive: Archive, policy: Policy) -> tuple[Finding, ...]:
-    """Every limit that the archive breaks, sorted by rule and path. Of files that may be foreign nothing is asked."""
+    """Every limit that the archive breaks, sorted by rule and path.
+
+    Of files that may be foreign nothing is asked; of those that the user brought, nothing about how they were made.
+    """
     own = (one for one in archive.binaries if not any(fnmatchcase(one.path, glob) for glob in policy.foreign))
     archive = replace(archive, binaries=tuple(own))
+    brought = bundled(archive, policy)
+    ours = replace(archive, binaries=tuple(one for one in archive.binaries if one.path not in brought))
     rules = OF_EVERY_ARCHIVE + (OF_TOOLCHAINS if flavour_of(archive.filename) is Flavour.TOOLCHAIN else OF_DISTRIBUTIONS)
-    found = chain.from_iterable(_of_slices(rule, archive, policy) if rule in OF_CODE else rule(archive, policy) for rule in rules)
+    found = chain.from_iterable(_of_slices(rule, ours, policy) if rule in OF_CODE else rule(archive, policy) for rule in rules)
     return tuple(sorted({replace(finding, archive=archive.filename) for finding in found}))
 
 

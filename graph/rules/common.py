@@ -67,6 +67,12 @@ def root_of(path: str) -> str:
     return "python/install" if path.startswith("python/install/") else "python"
 
 
+def bundled(archive: Archive, policy: Policy) -> frozenset[str]:
+    """Paths of the files that the user brought, beside python.exe."""
+    prefix = "python/install" if flavour_of(archive.filename) is Flavour.FULL else "python"
+    return frozenset(f"{prefix}/{name}" for name in policy.bundled)
+
+
 def some(names: Sequence[str]) -> str:
     """The first five names, and how many more there are."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from graph.facts import Archive, Entry, Finding, Flavour
+from graph.lock import VCRUNTIME
 from graph.policy import Policy
 from graph.rules.common import Findings, flavour_of, places_of, root_of
 from graph.target import spelled
@@ -18,9 +19,10 @@ _ZIP_EPOCH = 315_532_800
 
 
 def name(archive: Archive, policy: Policy) -> Findings:
-    """What installers of python-build-standalone parse."""
+    """What installers of python-build-standalone parse; and what says that Microsoft's files are inside."""
     triple = re.escape(policy.target.triple)
-    stem = rf"cpython-{re.escape(policy.cell.version)}\+\d{{8}}-{triple}-"
+    brought = rf"\.{VCRUNTIME}\.[0-9a-f]{{8}}" if policy.bundled else ""
+    stem = rf"cpython-{re.escape(policy.cell.version)}\+\d{{8}}{brought}-{triple}-"
     options = re.escape(spelled(policy.cell.options))
     addon = rf"toolchain\+\d{{8}}-{triple}\.tar\.gz"
     if not re.fullmatch(

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 from graph.facts import Archive, Binary, Finding, Format, Kind, Pe
 from graph.policy import Policy
-from graph.rules.common import Findings, is_core, module_of, places_of, root_of, shipped, some
+from graph.rules.common import Findings, bundled, is_core, module_of, places_of, root_of, shipped, some
 from graph.rules.platform import definitions
 
 STABLE = "python3.dll"
@@ -149,6 +149,16 @@ def names(archive: Archive, policy: Policy) -> Findings:
     for entry in archive.entries:
         if entry.kind in ("symlink", "hardlink"):
             yield Finding("windows-name", entry.path, f"is a {entry.kind}, which only some may make on Windows")
+
+
+def licensed(archive: Archive, policy: Policy) -> Findings:
+    """Of Microsoft's files those that the user brought, and no others."""
+    brought = bundled(archive, policy)
+    for entry in archive.entries:
+        if entry.path not in brought and _matches(posixpath.basename(entry.path), policy.licensed):
+            yield Finding("licensed", entry.path, "is Microsoft's, and not one that --vcruntime brought")
+    for path in sorted(brought - {entry.path for entry in archive.entries}):
+        yield Finding("licensed", path, "was brought by --vcruntime, and is missing")
 
 
 def platform(archive: Archive, policy: Policy) -> Findings:

@@ -59,16 +59,30 @@ FILES: dict[str, tuple[str, str, str, tuple[int, ...]]] = {
         "/section:.text,ERW /delayload:late.dll late.lib numbered.lib",
         (),
     ),
+    "vcruntime.dll": (OWN, "x86_64", f"{DLL} /timestamp:1234567890", VERSION),
     "arm64.exe": ("int start(void) { return 0; }", "aarch64", "/entry:start /subsystem:console /timestamp:0", ()),
     "i386.exe": ("int start(void) { return 0; }", "i686", "/entry:start /subsystem:console /timestamp:0 /safeseh:no", ()),
 }
 
 
-def resources(kinds: tuple[int, ...]) -> bytes:
-    """A .res file of one empty resource of each kind: RESOURCEHEADER, its type and name as ordinals, after an empty one."""
+VERSIONED = {"vcruntime.dll": (14, 42, 34433, 7)}
+"""Files whose version resource says one."""
+
+
+def version_info(version: tuple[int, int, int, int]) -> bytes:
+    """VS_VERSIONINFO with a VS_FIXEDFILEINFO (verrsrc.h), of a DLL for Windows NT, and no text."""
+    high, low = (left << 16 | right for left, right in (version[:2], version[2:]))
+    fixed = struct.pack("<13I", 0xFEEF04BD, 0x10000, high, low, high, low, 0x3F, 0, 0x40004, 2, 0, 0, 0)
+    key = "VS_VERSION_INFO\0".encode("utf-16-le")
+    return struct.pack("<HHH", 6 + len(key) + 2 + len(fixed), len(fixed), 0) + key + b"\0\0" + fixed
+
+
+def resources(kinds: tuple[int, ...], version: bytes = b"") -> bytes:
+    """A .res file of one resource of each kind: RESOURCEHEADER, its type and name as ordinals, after an empty one. None says anything but
+    the version, if there is one."""
     entries = b""
     for kind in (0, *kinds):
-        body = b"\0" * (4 if kind else 0)
+        body = (version if kind == VERSION[0] and version else b"\0" * 4) if kind else b""
         entries += struct.pack("<IIHHHHIHHII", len(body), 32, 0xFFFF, kind, 0xFFFF, bool(kind), 0, 0, 0, 0, 0) + body
     return entries
 
@@ -81,7 +95,7 @@ def main(zig: str, lld: str) -> None:
             link(lld, work, f"/lib /def:x.def /machine:x64 /out:{library}.lib")
         for name, (source, arch, options, kinds) in FILES.items():
             (work / "x.c").write_text(source)
-            (work / "x.res").write_bytes(resources(kinds))
+            (work / "x.res").write_bytes(resources(kinds, version_info(VERSIONED[name]) if name in VERSIONED else b""))
             debug = "-gdwarf" if "dwarf" in options else "-g0"
             target = [f"--target={arch}-w64-windows-gnu", f"-ffile-prefix-map={work}=.", "-ffreestanding", "-fno-builtin", "-O1", debug]
             subprocess.run([zig, "clang", *target, "-c", "-o", "x.obj", "x.c"], cwd=work, check=True)
