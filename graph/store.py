@@ -2,7 +2,7 @@
 
 Layout under the root: cas/ and tmp/ (graph/cas.py); ac/ab/<key>.json results; last/<node> the key a node had last, and its deep key;
 trees/<hash> read-only checkouts (hard links to blobs) and filtered/ab/<hash>.json, both memos that can be made again; locks/, logs/,
-runs/, downloads/; local/, folders that --source and SDKROOT named, packed (graph/local.py).
+runs/, downloads/; local/, folders that --source, SDKROOT and --vcruntime named, packed (graph/local.py).
 Every method may be called from many threads and processes.
 """
 

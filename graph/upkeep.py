@@ -42,7 +42,7 @@ class Size:
     results: int
     checkouts: int
     packed: int
-    """Bytes of folders that --source and SDKROOT named, packed (graph/local.py)."""
+    """Bytes of folders that --source, SDKROOT and --vcruntime named, packed (graph/local.py)."""
 
     def __str__(self) -> str:
         packed = f", {_mib(self.packed)} of packed local sources" if self.packed else ""

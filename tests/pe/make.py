@@ -31,9 +31,18 @@ __declspec(dllimport) int numbered(void);
 __declspec(dllexport) int inflate(void) { return late() + numbered(); }
 void *__delayLoadHelper2(void *a, void *b) { return a; }
 """
+NEEDY = """
+__declspec(dllimport) void *memset(void *, int, unsigned long long);
+__declspec(dllimport) void *PyModule_Create2(void *, int);
+/* struct PyModuleDef of a release build: its name is the sixth word */
+static void *definition[13] = { (void *)1, 0, 0, 0, 0, "needy" };
+__declspec(dllexport) void *PyInit_needy(void) { char x[9]; memset(x, 7, 9); return x[8] == 7 ? PyModule_Create2(definition, 1013) : 0; }
+"""
 LIBRARIES = {
     "python313": ("python313.dll", "Py_Answer"),
     "own": ("own.dll", "own_length"),
+    "api": ("python313.dll", "PyModule_Create2"),
+    "msvc": ("VCRUNTIME140.dll", "memset"),
     "math": ("api-ms-win-crt-math-l1-1-0.dll", "exp"),
     "late": ("late.dll", "late"),
     "numbered": ("numbered.dll", "numbered @7 NONAME"),
@@ -60,6 +69,7 @@ FILES: dict[str, tuple[str, str, str, tuple[int, ...]]] = {
         (),
     ),
     "vcruntime.dll": (OWN, "x86_64", f"{DLL} /timestamp:1234567890", VERSION),
+    "needy.pyd": (NEEDY, "x86_64", f"{DLL} api.lib msvc.lib", VERSION),
     "arm64.exe": ("int start(void) { return 0; }", "aarch64", "/entry:start /subsystem:console /timestamp:0", ()),
     "i386.exe": ("int start(void) { return 0; }", "i686", "/entry:start /subsystem:console /timestamp:0 /safeseh:no", ()),
 }

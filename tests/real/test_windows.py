@@ -18,6 +18,7 @@ from graph.recipes.windows_tcl import DLLS
 from graph.session import Session
 from graph.suite import parse_suite
 from graph.testrun import refuse_smoke, render_smoke, run_smoke
+from tests.fake_pe import PE
 from tests.mini import Checkout
 from tests.real import landed
 from tests.real.conftest import HOUR
@@ -74,6 +75,10 @@ assert xml.etree.ElementTree.fromstring("<a><b/></a>").find("b") is not None and
 assert unicodedata.name("\N{SNOWMAN}") == "SNOWMAN" and socket.IPPROTO_ICMPV6 == 58
 print("ran", sys.version)
 """
+WITHOUT_MICROSOFTS = "vcruntime140=d;vcruntime140_1=d;msvcp140=d"
+"""For WINEDLLOVERRIDES: wine has DLLs of its own by these names, a Windows without Microsoft's redistributable package has none."""
+NAMED = "(not found: vcruntime140.dll, vcruntime140_1.dll, msvcp140.dll; a module made by Visual C++ needs them"
+IMPORT = "import sys; sys.path.insert(0, sys.argv[1]); import needy; print('imported', needy)"
 
 
 def trees(first: Checkout, *nodes: str) -> list[Path]:
@@ -216,3 +221,14 @@ def test_it_works_after_two_moves(first: Checkout, wine: Wine, tmp_path: Path) -
 def test_what_is_of_windows_works(installed: Path, wine: Wine) -> None:
     done = subprocess.run(wine.argv(str(installed / "python.exe"), "-c", PROGRAM), capture_output=True, text=True, timeout=600)
     assert f"ran {VERSION} " in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_import_that_fails_for_want_of_microsofts_run_time_names_it(installed: Path, wine: Wine, there: bool) -> None:
+    """tests/pe/needy.pyd takes a function of vcruntime140.dll, as modules made by MSVC do."""
+    argv = wine.argv(str(installed / "python.exe"), "-c", IMPORT, wine.name(PE))
+    words = [word if there or not word.startswith("WINEDLLOVERRIDES=") else f"{word};{WITHOUT_MICROSOFTS}" for word in argv]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=600)
+    said = done.stdout + done.stderr
+    assert ("imported <module 'needy' from " in said) == there, said
+    assert ("DLL load failed while importing needy: " in said, NAMED in said) == (not there, not there), said
