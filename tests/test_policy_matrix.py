@@ -66,7 +66,7 @@ def test_every_key_of_the_policy_is_used_and_known() -> None:
     tables = tomli.loads(TEXT)
     used = {key for table in tables["limits"] + tables["modules"] for key in table} - set(KEYS)
     assert used == set(READERS)
-    assert set(READERS) | {"cell", "stubs", "slices"} == {field.name for field in fields(Policy)}
+    assert set(READERS) | {"cell", "stubs", "slices", "bundled"} == {field.name for field in fields(Policy)}
 
 
 def test_the_list_of_modules_is_what_the_recipes_build(matrix: Matrix) -> None:
