@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -33,6 +35,8 @@ PLACE = "--vcruntime"
 HINT = "--vcruntime DIR, e.g. VC/Redist/MSVC/14.44.35112/x64/Microsoft.VC143.CRT of Visual Studio"
 
 lief.logging.disable()
+# a session freezes all objects that there are (graph/session.py): those of lief that never die it tells of in fifty lines
+atexit.register(gc.unfreeze)
 
 
 def read_vcruntime(folder: Path, arches: Collection[str]) -> tuple[Mapping[str, Path], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,9 +13,13 @@ from pathlib import Path
 import lief
 import pytest
 
+from graph.audit import audit_archives, members
+from graph.lock import VCRUNTIME
 from graph.machine import Wine
 from graph.matrix import parse_cell
+from graph.policy import parse_policy
 from graph.recipes.windows_tcl import DLLS
+from graph.rules import METADATA
 from graph.session import Session
 from graph.suite import parse_suite
 from graph.testrun import refuse_smoke, render_smoke, run_smoke
@@ -191,6 +196,27 @@ def test_tcl_and_tk_offer_what_others_look_up(installed: Path) -> None:
     assert not {"tcl90", "msvcrt"} & {name.lower() for binary in found.values() for name in imports(binary)}
     assert isinstance(found["tk"].resources_manager, lief.PE.ResourcesManager)
     assert {kind.name for kind in found["tk"].resources_manager.types} >= DRAWN
+
+
+def test_a_run_time_that_is_brought_lies_beside_the_interpreter(first: Checkout, tmp_path: Path) -> None:
+    """A DLL of our own (tests/pe) that is named as Microsoft's: the audit takes it with the option alone."""
+    data = (PE / "vcruntime.dll").read_bytes()
+    (tmp_path / "VCRUNTIME140.dll").write_bytes(data)
+    done = first.doit("run", "--vcruntime", str(tmp_path), f"check:{WINDOWS}:noopt", timeout=HOUR)
+    assert done.returncode == 0 and "audit of 3 archives: nothing found" in done.stdout, done.stdout[-5000:] + done.stderr[-5000:]
+    session = Session(first.root, {**os.environ, **first.settings, "FREESTANDING_VCRUNTIME": str(tmp_path)})
+    cell = parse_cell(WINDOWS, session.matrix)
+    assert session.look_up([f"dist:{cell}"]) == ()
+    for path in session.archives(f"dist:{cell}"):
+        root = "python/install" if "-full." in path.name else "python"
+        with members(path) as found:
+            kept = {member.name: file for member, file in found if member.name in (f"{root}/vcruntime140.dll", METADATA)}
+        assert kept.pop(f"{root}/vcruntime140.dll") == data and f".vcruntime.{session.lock.sources[VCRUNTIME].sha256[:8]}-" in path.name
+        assert [json.loads(text)["licenses"][-1] for text in kept.values()] == [session.lock.sources[VCRUNTIME].licence] * (
+            "-full." in path.name
+        )
+        refused = {one.rule for one in audit_archives([path], parse_policy(session.read("toolchains/policy.toml"), cell))}
+        assert {"archive-name", "licensed", "timestamp"} <= refused
 
 
 @pytest.fixture(scope="module")
