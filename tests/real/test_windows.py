@@ -82,7 +82,7 @@ print("ran", sys.version)
 """
 WITHOUT_MICROSOFTS = "vcruntime140=d;vcruntime140_1=d;msvcp140=d"
 """For WINEDLLOVERRIDES: wine has DLLs of its own by these names, a Windows without Microsoft's redistributable package has none."""
-NAMED = "(not found: vcruntime140.dll, vcruntime140_1.dll, msvcp140.dll; a module made by Visual C++ needs them"
+NAMED = "(not found: vcruntime140.dll, vcruntime140_1.dll, msvcp140.dll; a module made by Visual C++ may need them"
 IMPORT = "import sys; sys.path.insert(0, sys.argv[1]); import needy; print('imported', needy)"
 
 
