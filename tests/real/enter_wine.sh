@@ -1,6 +1,6 @@
 #!/bin/sh
 # enter_wine.sh ROOT ARGUMENT...: wine of another root file system, in mount and pid namespaces that the caller made; the machine's own folders
-# that no system has (/tmp, /home, ...) are at their places, and so is the working directory
+# that no system has (/tmp, /home, ...) are at their places, and so are what tells names of the network and the working directory
 root=$1 there=$PWD
 shift
 for folder in /*; do
@@ -13,6 +13,16 @@ for folder in /*; do
         ;;
     esac
 done
+# without hosts not even localhost has an address
+for file in /etc/hosts /etc/resolv.conf /etc/services /etc/protocols; do
+    [ -f "$file" ] || continue
+    [ -e "$root$file" ] || : >"$root$file"
+    mount --bind "$file" "$root$file"
+done
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
-exec chroot "$root" /usr/bin/env -C "$there" PATH=/usr/bin:/bin LANG=C.UTF-8 /usr/bin/wine "$@"
+# the processors
+mount --rbind /sys "$root/sys"
+# the server writes the registry when it ends; the end of the namespace would kill it before
+run='wine "$@"; status=$?; wineserver -k; exit $status'
+exec chroot "$root" /usr/bin/env -C "$there" PATH=/usr/bin:/bin LANG=C.UTF-8 sh -c "$run" wine "$@"
