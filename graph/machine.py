@@ -6,6 +6,7 @@ A Machine is a value; `argv` gives the command line. docs/testing.md tells how e
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
@@ -21,11 +22,15 @@ NAME = "freestanding"
 """The emulator's entry in the namespace's own binfmt_misc."""
 PATH = r"WINEPATH=C:\windows\system32;C:\windows"
 """What every Windows has in PATH, and a new prefix of wine need not."""
-PIPED = 'set -o pipefail; settings=("${@:1:4}"); shift 4; env -u TMPDIR "${settings[@]}" "$0" "$@" 2>&1 | cat'
+OVERRIDES = "WINEDLLOVERRIDES=winedbg.exe=d;mscoree=d;mshtml=d;winewayland.drv=d"
+"""Nothing to debug with, to install, or (it complains to where tests read) to look for a Wayland server."""
+PIPED = 'set -o pipefail; settings=("${@:1:5}"); shift 5; env -u TMPDIR "${settings[@]}" "$0" "$@" 2>&1 | cat'
 """For bash: wine knows no handle of a file that can only be written to as a program's standard output, so it is a pipe; and with TMPDIR
 wine 10 ends before it starts ("free(): invalid pointer")."""
 TRIAL = (sys.executable, "-I", "-S", "-c", "")
 """Of the host: every machine that is this one has its files."""
+REGRTEST = Path(__file__).with_name("regrtest.py")
+MODULE = ("-m", "test")
 CPUINFO = Path("/proc/cpuinfo")
 _V2 = frozenset({"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"})
 _V3 = _V2 | {"abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "xsave"}
@@ -48,6 +53,14 @@ class Machine(Protocol):
     def trial(self) -> tuple[str, ...]:
         """A program that ends well, if programs can be run there at all."""
 
+    @property
+    def regrtest(self) -> tuple[str, ...]:
+        """What follows the interpreter, before regrtest's arguments."""
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """The command line that ends what programs have left running there; () where killing their session does."""
+
     def argv(self, *argv: str) -> tuple[str, ...]:
         """The command line that runs this one there. The machine's files are at their places, and so is the working directory."""
 
@@ -61,6 +74,8 @@ class Native:
 
     patience = 1
     trial = TRIAL
+    regrtest = MODULE
+    stop = ()
 
     def argv(self, *argv: str) -> tuple[str, ...]:
         return argv
@@ -79,6 +94,8 @@ class Emulated:
     """qemu-user's static program; without one the processor is this machine's."""
 
     trial = TRIAL
+    regrtest = MODULE
+    stop = ()
 
     @property
     def patience(self) -> int:
@@ -102,11 +119,22 @@ class Wine:
     program: str = field(default_factory=lambda: shutil.which("wine") or "wine")
     """Its path: tests run programs with a PATH of their own."""
 
+    display: str = field(default_factory=lambda: os.environ.get("DISPLAY", ""))
+    """The X server on which windows are shown; without one there are none."""
+
     patience = 5
     trial = ("cmd", "/c", "exit 0")
 
+    @property
+    def regrtest(self) -> tuple[str, ...]:
+        return (self.name(REGRTEST),)
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        return self.argv("wineboot", "--kill")
+
     def argv(self, *argv: str) -> tuple[str, ...]:
-        settings = (f"WINEPREFIX={self.prefix}", "WINEDEBUG=-all", "WINEDLLOVERRIDES=winedbg.exe=d;mscoree=d;mshtml=d", PATH)
+        settings = (f"WINEPREFIX={self.prefix}", "WINEDEBUG=-all", OVERRIDES, PATH, f"DISPLAY={self.display}")
         return ("bash", "-c", PIPED, self.program, *settings, *argv)
 
     def name(self, path: Path) -> str:

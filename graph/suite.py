@@ -1,6 +1,8 @@
-"""CPython's own test suite as values: how it is run, what came out, and whether that is as good as Debian's own Python on the same suite.
+"""CPython's own test suite as values: how it is run, what came out, and whether that is as good as another Python on the same
+suite: Debian's own, or for Windows one that MSVC has built, under wine too.
 
-Data: toolchains/suite.toml names every exclusion with its reason; toolchains/suite-baseline-X.Y.toml is what Debian's Python did.
+Data: toolchains/suite.toml names every exclusion with its reason; toolchains/suite-baseline-X.Y.toml, or
+…-windows.toml, is what the other did.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from graph import toml
@@ -26,7 +29,8 @@ _STATES = (
     (re.compile(r"failed( \(.*\))?|timed out.*|worker .*|interrupted|crashed.*"), FAILED),
 )
 _LINE = re.compile(r"^\S+ .*?\[ *\d+/\d+(?:/\d+)?\] (\S+) (.*?)(?: -- running\b.*)?$")
-_TIME = re.compile(r" \([\d.]+ (?:sec|min)[^)]*\)$")
+_TIME = re.compile(r" (\([\d.]+ (?:sec|min)[^)]*\)|in [\d.]+ (?:sec|min|hour)\b.*)$")
+"""Of workers in brackets; of regrtest's own process after "in"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +47,17 @@ class Suite:
     exclude: Mapping[str, str]
     """Test file or glob of test cases that is not run -> reason."""
     known: Mapping[str, str]
-    """Test case or file that runs and fails, in Debian's Python too -> reason."""
+    """Test case (or glob of them) or file that runs and fails, with the baseline's program too -> reason."""
     skip: Mapping[str, str]
-    """Test file that is skipped although Debian's Python runs it -> reason."""
+    """Test file that is skipped although the baseline's program runs it -> reason."""
     missing: Mapping[str, str]
     """Standard library module that cannot be imported -> reason."""
+    apart: bool = False
+    """Each test file is run by a process of its own, one after the other: one that hangs or crashes takes no other along."""
+    baseline_only: bool = False
+    """The files that the baseline names are run; of the others nobody has looked at what they do."""
+    match: tuple[str, ...] = ()
+    """Names or globs of the cases that are run; all where there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,8 @@ class SuiteResult:
     seconds: float = 0.0
     flaky: tuple[str, ...] = ()
     """Failed at first and passed when run again alone."""
+    program: str = "Debian's own Python"
+    """Whose result it is, where it is a baseline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +98,12 @@ def parse_suite(text: str, cell: Cell | None = None) -> Suite:
     data = _toml(text, "suite.toml")
     matching = [table for table in data.get("where", ()) if cell and _matches(table, cell)]
     try:
-        reasons = [
+        exclude, known, skip, missing = (
             {key: why for table in (data, *matching) for key, why in _reasons(table.get(name, {}), name).items()} for name in _TABLES
-        ]
+        )
         run = {**data["run"], **{key: value for table in matching for key, value in table.get("set", {}).items()}}
-        return Suite(str(run["resources"]), int(run["jobs"]), int(run["timeout"]), int(run.get("fastest", 100)), *reasons)
+        numbers = (int(run["jobs"]), int(run["timeout"]), int(run.get("fastest", 100)))
+        return Suite(str(run["resources"]), *numbers, exclude, known, skip, missing, bool(run.get("apart")), bool(run.get("baseline_only")))
     except KeyError as error:
         raise LockError(f"no key {error} in [run]", place="suite.toml", hint="git diff toolchains/suite.toml") from None
 
@@ -108,15 +121,18 @@ def _matches(table: Mapping[str, Any], cell: Cell) -> bool:
     return all(values & facts[key] for key, values in wanted.items())
 
 
-def baseline_file(minor: str) -> str:
-    """Path in the repository of what Debian's Python of a version (major.minor) did."""
-    return f"toolchains/suite-baseline-{minor}.toml"
+def baseline_file(cell: Cell) -> str:
+    """Path in the repository of what another Python of the cell's version did: Debian's, or for Windows an MSVC build under wine."""
+    system = "-windows" if cell.target.os == "windows" else ""
+    return f"toolchains/suite-baseline-{cell.minor}{system}.toml"
 
 
 def parse_baseline(text: str) -> SuiteResult:
     """Read suite-baseline.toml. Raises LockError."""
     data = _toml(text, "suite-baseline.toml")
-    return SuiteResult(dict(data.get("files", {})), dict(data.get("failures", {})), int(data.get("run", {}).get("cases", 0)))
+    facts = data.get("run", {})
+    result = SuiteResult(dict(data.get("files", {})), dict(data.get("failures", {})), int(facts.get("cases", 0)))
+    return replace(result, program=str(facts.get("program", result.program)))
 
 
 def wanted(read: Callable[[str], str], cell: Cell, percent: int = 100, more: Collection[str] = ()) -> Wanted:
@@ -125,10 +141,10 @@ def wanted(read: Callable[[str], str], cell: Cell, percent: int = 100, more: Col
     Raises LockError.
     """
     suite = parse_suite(read("toolchains/suite.toml"), cell)
-    baseline = parse_baseline(read(baseline_file(cell.minor)))
+    baseline = parse_baseline(read(baseline_file(cell)))
     percent = min(percent, suite.fastest)
     if percent >= 100:
-        return Wanted(suite, baseline, ())
+        return Wanted(suite, baseline, tuple(name for name in baseline.files if name not in suite.exclude) if suite.baseline_only else ())
     seconds = _toml(read(SECONDS), "suite-seconds.toml").get("seconds", {})
     # what another version of CPython brings counts as slow
     known = {name: seconds.get(name, math.inf) for name in baseline.files}
@@ -149,13 +165,14 @@ def narrow(baseline: SuiteResult, files: Collection[str]) -> SuiteResult:
 
 
 def arguments(suite: Suite, jobs: int, junit: str) -> tuple[str, ...]:
-    """What follows the interpreter on the command line."""
+    """What follows `-m test`, or its driver (graph/regrtest.py), on the command line; without jobs regrtest runs the files itself."""
     cases = [name for name in suite.exclude if "." in name or "*" in name]
     files = [name for name in suite.exclude if name not in cases]
     ignore = [part for name in cases for part in ("--ignore", name)]
     leave = ["--exclude", *files] if files else []
-    settings = ["-u", suite.resources, "--timeout", str(suite.timeout), "--junit-xml", junit, f"-j{jobs}"]
-    return ("-m", "test", *settings, *ignore, *leave)
+    settings = ["-u", suite.resources, "--timeout", str(suite.timeout), "--junit-xml", junit, *([f"-j{jobs}"] if jobs else [])]
+    match = [part for name in suite.match for part in ("--match", name)]
+    return (*settings, *match, *ignore, *leave)
 
 
 def parse_output(output: str, junit: str) -> SuiteResult:
@@ -216,6 +233,12 @@ def again(first: SuiteResult, second: SuiteResult) -> SuiteResult:
     return SuiteResult(dict(first.files) | dict(second.files), failures, first.cases, first.seconds + second.seconds, flaky)
 
 
+def joined(one: SuiteResult, other: SuiteResult) -> SuiteResult:
+    """Two runs, of different files, as one."""
+    files, failures = {**one.files, **other.files}, {**one.failures, **other.failures}
+    return SuiteResult(files, failures, one.cases + other.cases, one.seconds + other.seconds)
+
+
 def _file_of(case: str, files: Mapping[str, str]) -> str:
     """The test file that a case belongs to: regrtest names a file test_x, or test.test_x.test_y inside a package that it splits."""
     return next((name for name in sorted(files, key=len, reverse=True) if (case + ".").startswith((f"{name}.", f"test.{name}."))), case)
@@ -227,19 +250,19 @@ def failed_files(result: SuiteResult) -> tuple[str, ...]:
 
 
 def unexpected(result: SuiteResult, suite: Suite, baseline: SuiteResult) -> tuple[tuple[str, str], ...]:
-    """(test, what happened) of all that Debian's Python does better and suite.toml does not name."""
-    found = [(name, said) for name, said in result.failures.items() if name not in suite.known]
+    """(test, what happened) of all that the baseline's program does better and suite.toml does not name."""
+    found = [(name, said) for name, said in result.failures.items() if not any(fnmatchcase(name, known) for known in suite.known)]
     for name, state in result.files.items():
         if state == SKIPPED and baseline.files.get(name) == PASSED and name not in suite.skip:
-            found.append((name, "skipped, but Debian's Python runs it"))
+            found.append((name, f"skipped, but {baseline.program} runs it"))
     for name in sorted(baseline.files.keys() - result.files.keys() - suite.exclude.keys()):
         found.append((name, "was not run"))
     return tuple(sorted(found))
 
 
 def mend(suite: Suite, baseline: SuiteResult) -> tuple[str, ...]:
-    """Entries of suite.toml that excuse too much: known failures that Debian's Python does not have."""
-    return tuple(sorted(name for name in suite.known if name not in baseline.failures))
+    """Entries of suite.toml that excuse too much: known failures that the baseline's program does not have."""
+    return tuple(sorted(known for known in suite.known if not any(fnmatchcase(name, known) for name in baseline.failures)))
 
 
 def render_suite(result: SuiteResult, suite: Suite, baseline: SuiteResult) -> str:
@@ -261,7 +284,7 @@ def refuse_suite(result: SuiteResult, suite: Suite, baseline: SuiteResult, place
     if worse or not result.cases:
         first = "; ".join(f"{name}: {said}" for name, said in worse[:3])
         raise TestsFailed(
-            f"{len(worse)} tests are worse than Debian's own Python: {first}" if worse else "no test ran",
+            f"{len(worse)} tests are worse than {baseline.program}: {first}" if worse else "no test ran",
             place=place,
             hint="run one alone: PYTHON -m test -v NAME; an exclusion needs a reason in toolchains/suite.toml",
         )

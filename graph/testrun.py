@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import posixpath
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,10 +27,12 @@ import zstandard
 
 from graph.errors import SandboxError, TestsFailed, UnpackError
 from graph.machine import Machine, Native
-from graph.suite import Suite, SuiteResult, again, arguments, failed_files, parse_output
+from graph.suite import FAILED, Suite, SuiteResult, again, arguments, failed_files, joined, parse_output
 
 LAUNCH = Path(__file__).with_name("launch.py")
 NATIVE = Native()
+GRACE = 60.0
+"""Seconds that a test file may take beyond its time, for the interpreter to start and to end."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 WHERE = """
 import os, sys
@@ -114,29 +118,97 @@ def run_suite(
     workdir.mkdir(parents=True, exist_ok=True)
     with _scratch() as place:
         unpack_archive(archive, place / "dist")
-        python = machine.argv(*_interpreter(prefix_of(place / "dist"), version))
-        return run_regrtest(python, workdir, suite, jobs or suite.jobs, only=only)
+        regrtest = regrtest_of(prefix_of(place / "dist"), workdir, version, machine)
+        return run_regrtest(regrtest, workdir, replace(suite, jobs=jobs or suite.jobs), only)
 
 
-def run_regrtest(python: Sequence[str], workdir: Path, suite: Suite, jobs: int, *, seen: str = "", only: Sequence[str] = ()) -> SuiteResult:
-    """Run the suite with this command line; what fails runs once more, alone. Logs stay in `workdir`, which the process knows as `seen`."""
-    first = _regrtest(python, workdir, suite, jobs, seen, "all", only)
+@dataclass(frozen=True, slots=True)
+class Regrtest:
+    """How a process of regrtest is started and ended."""
+
+    command: Sequence[str]
+    """What stands before regrtest's arguments: PYTHON -m test."""
+    seen: str
+    """What the process calls the folder with the logs."""
+    stop: Sequence[str] = ()
+    """Ends what it has left running where it lives on: Machine.stop."""
+
+
+def regrtest_of(prefix: Path, workdir: Path, version: str, machine: Machine) -> Regrtest:
+    """By the interpreter of an install prefix, with logs in `workdir`."""
+    command = machine.argv(*_interpreter(prefix, version), *machine.regrtest)
+    return Regrtest(command, machine.name(workdir), machine.stop)
+
+
+def run_regrtest(regrtest: Regrtest, workdir: Path, suite: Suite, only: Sequence[str] = ()) -> SuiteResult:
+    """Run the suite; what fails runs once more, alone. Logs stay in `workdir`."""
+    first = run_once(regrtest, workdir, suite, "all", only)
     failed = failed_files(first)
     if not failed or len(failed) > 40:
         return first
-    return again(first, _regrtest(python, workdir, suite, 1, seen, "again", failed))
+    return again(first, run_once(regrtest, workdir, replace(suite, jobs=1), "again", failed))
 
 
-def _regrtest(python: Sequence[str], workdir: Path, suite: Suite, jobs: int, seen: str, name: str, only: Sequence[str] = ()) -> SuiteResult:
+def run_once(regrtest: Regrtest, workdir: Path, suite: Suite, name: str, only: Sequence[str] = ()) -> SuiteResult:
+    """Run the suite, or `only` these files; the logs in `workdir` have this name."""
+    return (_apart if suite.apart else _together)(regrtest, workdir, suite, name, only)
+
+
+def _together(regrtest: Regrtest, workdir: Path, suite: Suite, name: str, only: Sequence[str], limit: float = 4 * 3600) -> SuiteResult:
+    """By one process, with suite.jobs workers. `limit` is in seconds."""
     junit = workdir / f"{name}.xml"
     junit.unlink(missing_ok=True)
     chosen = replace(suite, exclude={test: why for test, why in suite.exclude.items() if "." in test or "*" in test}) if only else suite
-    options = arguments(chosen, jobs, f"{seen or workdir}/{junit.name}")
+    options = arguments(chosen, suite.jobs, f"{regrtest.seen}/{junit.name}")
     began = time.monotonic()
     with _scratch() as scratch:
-        _, output = _run([*python, *options, *only], scratch, scratch, limit=4 * 3600, log=workdir / f"{name}.log")
+        _, output = _run([*regrtest.command, *options, *only], scratch, scratch, limit, log=workdir / f"{name}.log")
     result = parse_output(output, junit.read_text(errors="replace") if junit.exists() else "")
     return replace(result, seconds=time.monotonic() - began)
+
+
+def _apart(regrtest: Regrtest, workdir: Path, suite: Suite, name: str, only: Sequence[str]) -> SuiteResult:
+    """A process for each file, in turn; their logs lie in a folder of the name, and together in a file, as one process would write it."""
+    place = workdir / name
+    place.mkdir(exist_ok=True)
+    alone = replace(regrtest, seen=f"{regrtest.seen}/{name}")
+    results = []
+    with (workdir / f"{name}.log").open("w") as log:
+        for file in only or listed(regrtest, workdir, suite):
+            result = _alone(alone, place, suite, file)
+            log.write((place / f"{file}.log").read_text(errors="replace"))
+            log.flush()
+            results.append(result)
+    return reduce(joined, results, SuiteResult({}, {}))
+
+
+def _alone(regrtest: Regrtest, place: Path, suite: Suite, file: str) -> SuiteResult:
+    """One test file; what says nothing of itself has failed, and may have left something running."""
+    # processes of wine have the same numbers each time, by which regrtest calls its folders
+    shutil.rmtree(place / "tmp", ignore_errors=True)
+    (place / "tmp").mkdir()
+    options = ["--tempdir", f"{regrtest.seen}/tmp", file]
+    result = _together(regrtest, place, replace(suite, jobs=0), file, options, limit=suite.timeout + GRACE)
+    if file in result.files:
+        return result
+    if regrtest.stop:
+        with _scratch() as scratch:
+            _run(regrtest.stop, scratch, scratch, limit=120)
+    said = (place / f"{file}.log").read_text(errors="replace").strip().splitlines()
+    ended = "hung" if result.seconds >= suite.timeout else "crashed"
+    return replace(result, files={file: FAILED}, failures={file: f"{ended}: {said[-1][:160] if said else 'no word'}"})
+
+
+def listed(regrtest: Regrtest, workdir: Path, suite: Suite) -> tuple[str, ...]:
+    """The test files that would be run."""
+    with _scratch() as scratch:
+        command = [*regrtest.command, "--list-tests", *arguments(suite, 0, "none")]
+        status, output = _run(command, scratch, scratch, limit=300, log=workdir / "list.log")
+    return (
+        tuple(line.strip() for line in output.splitlines() if re.fullmatch(r"(test\.)?test_\w+(\.test_\w+)*", line.strip()))
+        if not status
+        else ()
+    )
 
 
 def unpack_archive(archive: Path, place: Path) -> None:

@@ -101,6 +101,12 @@ def test_programs_that_nothing_runs_here_are_not_run(bench: Bench) -> None:
     assert calls(bench) == ["check"]
 
 
+def test_windows_programs_run_under_wine(bench: Bench) -> None:
+    windows = replace(bench, cell=SESSION.matrix.default(SESSION.matrix.targets["x86_64-pc-windows-gnu"]))
+    assert [attempt(part, windows).state for part in ("smoke", "suite", "pip", "wheels")] == ["ok", "ok", *["not for Windows"] * 2]
+    assert calls(bench) == ["smoke", "suite"]
+
+
 def test_a_static_program_is_asked_for_no_module(bench: Bench) -> None:
     static = replace(bench, cell=replace(MUSL, options=("noopt", "static")))
     assert [attempt(part, static).state for part in ("extension", "wheels", "pip")] == ["a static program", "a static program", "ok"]

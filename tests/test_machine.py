@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from graph.errors import SandboxError, UsageError
-from graph.machine import ENTER, HEADER, LEVELS, Emulated, Machine, Native, Wine, lacking, processor, registration
+from graph.machine import ENTER, HEADER, LEVELS, REGRTEST, Emulated, Machine, Native, Wine, lacking, processor, registration
 from graph.session import Session
 from graph.testrun import try_machine
 from tests.mini import ROOT
@@ -201,3 +201,6 @@ def test_wine_gets_a_pipe_its_prefix_and_names_of_windows(tmp_path: Path, monkey
     assert machine.name(Path("/a b/c")) == "Z:\\a b\\c"
     assert Native().name(Path("/a b/c")) == Emulated(tmp_path, None).name(Path("/a b/c")) == "/a b/c"
     assert machine.patience > 1
+    assert machine.stop == machine.argv("wineboot", "--kill")
+    assert machine.regrtest == (machine.name(REGRTEST),)
+    assert Native().regrtest == ("-m", "test") and Native().stop == ()

@@ -51,7 +51,7 @@ TOGETHER = {
 }
 """Halves of one module that was split for its size: the left one stands on the right one."""
 
-ALONE = {"nsinit", "enter", "pipindex", "launch", "farmhand"}
+ALONE = {"nsinit", "enter", "pipindex", "launch", "farmhand", "regrtest"}
 """Run as programs of their own: they import nothing of ours."""
 
 IO = {"os", "subprocess", "socket", "tempfile", "shutil", "requests", "lief", "threading", "http", "time", "select", "signal", "fcntl"}

@@ -23,6 +23,7 @@ from graph.suite import (
     failed_files,
     fastest,
     file_seconds,
+    joined,
     mend,
     narrow,
     parse_baseline,
@@ -99,6 +100,18 @@ def test_the_output_of_regrtest_is_read() -> None:
     assert failed_files(RESULT) == ("test_b", "test_d", "test_f")
 
 
+def test_the_output_without_workers_is_read() -> None:
+    said = """0:00:00 [1/3] test_a
+0:01:27 [1/3] test_a passed in 1 min 27 sec
+0:01:27 [2/3] test_b
+test test_b failed -- Traceback (most recent call last):
+0:02:01 [2/3/1] test_b failed (1 error) in 34.1 sec
+0:02:01 [3/3/1] test_c
+0:02:02 [3/3/1] test_c skipped
+"""
+    assert parse_output(said, "").files == {"test_a": "passed", "test_b": "failed", "test_c": "skipped"}
+
+
 @pytest.mark.parametrize("junit", ["", "<testsuites", "<testsuites/>"])
 def test_without_xml_every_failed_file_counts(junit: str) -> None:
     assert set(parse_output(OUTPUT, junit).failures) == {"test_b", "test_d", "test_f"}
@@ -106,17 +119,41 @@ def test_without_xml_every_failed_file_counts(junit: str) -> None:
 
 
 def test_the_command_line() -> None:
-    wanted = "-m test -u all,-gui --timeout 900 --junit-xml out.xml -j2 --ignore *.test_one_case --exclude test_slow"
+    wanted = "-u all,-gui --timeout 900 --junit-xml out.xml -j2 --ignore *.test_one_case --exclude test_slow"
     assert arguments(SUITE, 2, "out.xml") == tuple(wanted.split())
+    assert arguments(replace(SUITE, match=("test.test_b.T.*",)), 2, "out.xml")[7:9] == ("--match", "test.test_b.T.*")
+    assert arguments(SUITE, 0, "out.xml") == tuple(wanted.replace(" -j2", "").split())
     assert "--exclude" not in arguments(parse_suite(TEXT.replace("test_slow", '"a.b"')), 2, "out.xml")
 
 
 def test_what_debian_does_better_is_unexpected() -> None:
     assert [name for name, _ in unexpected(RESULT, SUITE, BASELINE)] == ["test.test_b.T.test_x", "test_d", "test_f"]
     skipping = SuiteResult({**RESULT.files, "test_a": "skipped"}, {})
-    assert unexpected(skipping, SUITE, BASELINE) == (("test_a", "skipped, but Debian's Python runs it"),)
+    assert unexpected(skipping, SUITE, BASELINE) == (("test_a", "skipped, but Debian's own Python runs it"),)
     absent = SuiteResult({"test_b": "passed", "test_gui": "passed"}, {}, 9)
     assert unexpected(absent, SUITE, BASELINE) == (("test_a", "was not run"),)
+
+
+def test_what_is_known_may_be_a_pattern_and_the_baseline_tells_whose_it_is() -> None:
+    suite = replace(SUITE, known={"test.test_b.*": "no such device"})
+    assert [name for name, _ in unexpected(RESULT, suite, BASELINE)] == ["test_d", "test_f"]
+    assert mend(suite, BASELINE) == ()
+    assert mend(suite, SuiteResult({}, {"test_b": "gone"})) == ("test.test_b.*",)
+    other = parse_baseline('[run]\nprogram = "another"\n[files]\ntest_gui = "passed"\n')
+    assert ("test_gui", "skipped, but another runs it") in unexpected(RESULT, replace(SUITE, skip={}), other)
+    with pytest.raises(errors.TestsFailed, match="worse than another"):
+        refuse_suite(RESULT, SUITE, other, "a.tar.zst")
+
+
+def test_the_baseline_of_windows_is_another() -> None:
+    windows = Cell(MATRIX.targets["x86_64-pc-windows-gnu"], "3.13.15", ())
+    assert baseline_file(windows) == "toolchains/suite-baseline-3.13-windows.toml"
+    assert baseline_file(Cell(TARGET, "3.13.15", ())) == "toolchains/suite-baseline-3.13.toml"
+
+
+def test_two_runs_of_different_files_are_one() -> None:
+    both = joined(SuiteResult({"a": "passed"}, {}, 3, 1.0), SuiteResult({"b": "failed"}, {"b": "no"}, 4, 2.5))
+    assert both == SuiteResult({"a": "passed", "b": "failed"}, {"b": "no"}, 7, 3.5)
 
 
 def test_the_second_run_decides() -> None:
@@ -223,7 +260,7 @@ def test_the_fastest_are_as_many_as_asked_for_and_none_is_slower_than_another(se
 def test_an_emulated_cell_is_tried_with_the_fastest_files() -> None:
     files = {
         "toolchains/suite.toml": TEXT + '[[where]]\nrun = "qemu"\nset = { fastest = 50 }\n',
-        baseline_file("3.13"): """
+        baseline_file(Cell(TARGET, "3.13.15", ())): """
 [failures]
 "test.test_a.T.x" = "no"
 "test.test_b.T.y" = "no"
@@ -235,6 +272,8 @@ test_b = "failed"
     }
     native = wanted(files.__getitem__, Cell(TARGET, "3.13.15", ("lto",)))
     assert (native.only, set(native.baseline.files)) == ((), {"test_a", "test_b"})
+    files["toolchains/suite.toml"] += '[[where]]\nrun = "wine"\nset = { baseline_only = true }\n'
+    assert wanted(files.__getitem__, Cell(replace(TARGET, run="wine"), "3.13.15", ("lto",))).only == ("test_a", "test_b")
     asked = wanted(files.__getitem__, Cell(TARGET, "3.13.15", ("lto",)), 50, ("test_b",))
     assert (asked.only, set(asked.baseline.files)) == (("test_a", "test_b"), {"test_a", "test_b"})
     emulated = wanted(files.__getitem__, Cell(replace(TARGET, run="qemu"), "3.13.15", ("lto",)))
@@ -246,7 +285,7 @@ test_b = "failed"
 def test_the_fast_half_of_an_emulated_target(version: str) -> None:
     """Times are those of the newest version: the others have nearly all files in common."""
     cell = Cell(MATRIX.targets["aarch64-unknown-linux-gnu"], version, ("lto",))
-    files = parse_baseline((ROOT / baseline_file(cell.minor)).read_text()).files
+    files = parse_baseline((ROOT / baseline_file(cell)).read_text()).files
     tried = wanted(lambda path: (ROOT / path).read_text(), cell)
     assert len(tried.only) >= len(files) // 2 - len(tried.suite.exclude)
     timed = tomli.loads((ROOT / SECONDS).read_text())["seconds"]
@@ -258,8 +297,21 @@ def test_the_fast_half_of_an_emulated_target(version: str) -> None:
 def test_the_committed_files_excuse_nothing_that_debian_does_not_need_too(version: str) -> None:
     cell = Cell(MATRIX.targets[TARGET.triple], version, ("noopt",))
     suite = parse_suite((ROOT / "toolchains/suite.toml").read_text(), cell)
-    baseline = parse_baseline((ROOT / baseline_file(cell.minor)).read_text())
+    baseline = parse_baseline((ROOT / baseline_file(cell)).read_text())
     assert mend(suite, baseline) == ()
     assert mend(SUITE, SuiteResult({}, {})) == ("test.test_b.T.test_y",)
     assert baseline.cases > 30_000 and len(baseline.files) > 400
     assert {name for name in suite.skip if baseline.files.get(name) != "passed"} == set()
+
+
+def test_of_windows_what_is_known_fails_with_msvcs_build_too_and_what_is_skipped_is_not_for_unix() -> None:
+    cell = MATRIX.default(MATRIX.targets["x86_64-pc-windows-gnu"])
+    suite = parse_suite((ROOT / "toolchains/suite.toml").read_text(), cell)
+    baseline = parse_baseline((ROOT / baseline_file(cell)).read_text())
+    assert mend(suite, baseline) == ()
+    assert "[MSC v." in baseline.program and suite.apart
+    explained = replace(suite, skip={})
+    seen = SuiteResult({name: state for name, state in baseline.files.items() if name not in suite.skip}, baseline.failures)
+    assert unexpected(seen, explained, seen) == ()
+    page = (ROOT / "docs/windows-suite.md").read_text()
+    assert "not explained" not in page and all(f"| {name} |" in page for name in baseline.files)

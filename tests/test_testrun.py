@@ -10,13 +10,26 @@ import subprocess
 import sys
 import tarfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from graph import errors, testrun
-from graph.suite import parse_suite
-from graph.testrun import Check, prefix_of, refuse_smoke, render_smoke, run_regrtest, run_smoke, run_suite, unpack_archive
+from graph.machine import REGRTEST as DRIVER
+from graph.suite import SuiteResult, parse_suite
+from graph.testrun import (
+    Check,
+    Regrtest,
+    prefix_of,
+    refuse_smoke,
+    render_smoke,
+    run_once,
+    run_regrtest,
+    run_smoke,
+    run_suite,
+    unpack_archive,
+)
 from tests.fake_archive import VERSION, Member, Tree, good, write
 from tests.mini import ROOT, hear_interrupts
 
@@ -135,9 +148,70 @@ def test_the_suite_runs_and_failures_run_once_more_alone(tmp_path: Path) -> None
 
 
 def test_a_suite_that_cannot_run_gives_no_files(tmp_path: Path) -> None:
-    result = run_regrtest([str(tmp_path / "no-python")], tmp_path, SUITE, 1)
+    result = run_regrtest(Regrtest([str(tmp_path / "no-python")], str(tmp_path)), tmp_path, SUITE)
     assert (result.files, result.cases) == ({}, 0)
     assert "no-python" in (tmp_path / "all.log").read_text()
+
+
+APART = """#!/bin/sh
+# regrtest with one file: test_b ends without a word, test_c hangs
+for word; do [ "$before" = --junit-xml ] && junit=$word; before=$word; done
+case "$*" in
+*--list-tests*) printf 'test_a\\ntest.test_p.test_b\\nsomething else\\ntest_c\\n';;
+*" test_a") echo "0:00:01 [1/1] test_a passed"; echo '<testsuites><testcase name="test.test_a.T.x"/></testsuites>' > "$junit";;
+*test_b) echo "fatal error"; exit 5;;
+*) sleep 60;;
+esac
+"""
+
+
+def test_each_file_alone_takes_no_other_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "python"
+    script.write_text(APART)
+    script.chmod(0o755)
+    monkeypatch.setattr(testrun, "GRACE", 0.0)
+    suite = replace(SUITE, apart=True, timeout=4)
+    regrtest = Regrtest([str(script)], str(tmp_path), ("sh", "-c", f"echo stopped >> {tmp_path}/stops"))
+    result = run_once(regrtest, tmp_path, suite, "all")
+    assert result.files == {"test_a": "passed", "test.test_p.test_b": "failed", "test_c": "failed"}
+    assert result.failures == {"test.test_p.test_b": "crashed: fatal error", "test_c": "hung: no word"}
+    assert result.cases == 1
+    assert (tmp_path / "stops").read_text() == "stopped\n" * 2
+    assert (tmp_path / "all.log").read_text() == "0:00:01 [1/1] test_a passed\nfatal error\n"
+    assert (tmp_path / "all/test_a.xml").exists()
+    (tmp_path / "python").write_text("#!/bin/sh\nexit 1")
+    assert run_once(regrtest, tmp_path, suite, "all") == SuiteResult({}, {})
+
+
+def test_the_driver_of_wine_refuses_links_and_measures_no_load(tmp_path: Path) -> None:
+    """With a regrtest that says what it was left with."""
+    package = tmp_path / "test" / "libregrtest"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").touch()
+    (package / "__init__.py").touch()
+    (package.parent / "support.py").write_text("def _is_gui_available(): raise OSError")
+    (package / "logger.py").write_text("class Logger:\n    def start_load_tracker(self): raise OSError")
+    (package / "main.py").write_text("""
+import os, sys
+from test import support
+from .logger import Logger
+def main():
+    Logger().start_load_tracker()
+    try:
+        os.symlink("a", "b")
+    except OSError as error:
+        print(error.filename, error.filename2, sys.argv[1:], any(entry.endswith("graph") for entry in sys.path))
+    print(vars(support._is_gui_available))
+""")
+    command = [sys.executable, str(DRIVER), "-u", "all"]
+    told = [
+        subprocess.run(command, env={"PYTHONPATH": str(tmp_path), "DISPLAY": display}, capture_output=True, text=True)
+        for display in ("", ":1")
+    ]
+    assert [done.stderr for done in told] == ["", ""]
+    without, with_one = (done.stdout.splitlines() for done in told)
+    assert without == ["a b ['-u', 'all'] False", "{'result': False, 'reason': 'no display'}"]
+    assert with_one == ["a b ['-u', 'all'] False", "{}"]
 
 
 def _lives(process: int) -> bool:
@@ -155,8 +229,9 @@ def test_an_interrupt_ends_all_processes(tmp_path: Path) -> None:
 import sys; sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
 from graph.suite import parse_suite
-from graph.testrun import run_regrtest
-run_regrtest([{str(script)!r}], Path({str(tmp_path)!r}), parse_suite('[run]\\nresources = "all"\\njobs = 1\\ntimeout = 1'), 1)
+from graph.testrun import Regrtest, run_regrtest
+place = {str(tmp_path)!r}
+run_regrtest(Regrtest([{str(script)!r}], place), Path(place), parse_suite('[run]\\nresources = "all"\\njobs = 1\\ntimeout = 1'))
 """
     runner = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, preexec_fn=hear_interrupts)
     while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text().strip():

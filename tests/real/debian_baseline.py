@@ -15,19 +15,22 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(HERE))
 
 from graph.errors import FetchError, HostToolMissing  # noqa: E402
+from graph.machine import MODULE  # noqa: E402
 from graph.matrix import parse_cell, parse_matrix  # noqa: E402
 from graph.suite import SuiteResult, baseline_file, parse_suite  # noqa: E402
 from graph.target import Cell  # noqa: E402
-from graph.testrun import run_regrtest  # noqa: E402
+from graph.testrun import Regrtest, run_regrtest  # noqa: E402
 
 KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+HEAD = "What Debian's own Python makes of CPython's test suite. Written by tests/real/debian_baseline.py; do not edit."
 BESIDES = "gcc g++ libc6-dev ca-certificates netbase ncurses-term procps xz-utils zip unzip bzip2 openssl media-types net-tools locales"
 """Packages whose programs or data tests look for, and skip without."""
 
@@ -74,16 +77,15 @@ def versions(root: Path, minor: str) -> dict[str, str]:
     return dict(line.split() for line in lines)
 
 
-def write(result: SuiteResult, facts: dict[str, str | int]) -> str:
-    """The baseline as TOML: facts of the run, state of each test file, what failed."""
+def write(result: SuiteResult, facts: Mapping[str, str | int], head: str) -> str:
+    """The baseline as TOML under a comment: facts of the run, state of each test file, what failed."""
 
-    def table(name: str, values: dict[str, str | int]) -> list[str]:
+    def table(name: str, values: Mapping[str, str | int]) -> list[str]:
         return ["", f"[{name}]", *(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in values.items())]
 
-    head = ["# What Debian's own Python makes of CPython's test suite. Written by tests/real/debian_baseline.py; do not edit."]
-    files: dict[str, str | int] = dict(sorted(result.files.items()))
-    failures: dict[str, str | int] = dict(sorted(result.failures.items()))
-    return "\n".join([*head, *table("run", facts), *table("failures", failures), *table("files", files)]) + "\n"
+    files = dict(sorted(result.files.items()))
+    failures = dict(sorted(result.failures.items()))
+    return "\n".join([f"# {head}", *table("run", facts), *table("failures", failures), *table("files", files)]) + "\n"
 
 
 def main(argv: Sequence[str]) -> None:
@@ -99,7 +101,8 @@ def main(argv: Sequence[str]) -> None:
     work.mkdir(exist_ok=True)
     suite = parse_suite((HERE / "toolchains" / "suite.toml").read_text(), native_cell(given.minor))
     enter = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-e", str(Path(__file__).with_name("enter_root.sh")), str(root))
-    result = run_regrtest((*enter, f"/usr/bin/python{given.minor}"), work, suite, given.jobs, seen="/root/suite")
+    regrtest = Regrtest((*enter, f"/usr/bin/python{given.minor}", *MODULE), "/root/suite")
+    result = run_regrtest(regrtest, work, replace(suite, jobs=given.jobs))
     facts: dict[str, str | int] = {
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "kernel": platform.release(),
@@ -108,7 +111,7 @@ def main(argv: Sequence[str]) -> None:
         "flaky": ", ".join(result.flaky),
         **versions(root, given.minor),
     }
-    (HERE / baseline_file(given.minor)).write_text(write(result, facts))
+    (HERE / baseline_file(native_cell(given.minor))).write_text(write(result, facts, HEAD))
     print(f"{root}: {len(result.files)} test files, {len(result.failures)} failures, {result.seconds:.0f} s")
 
 

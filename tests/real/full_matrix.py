@@ -23,7 +23,7 @@ from pathlib import Path
 from graph.errors import FreestandingError, UsageError
 from graph.policy import parse_policy
 from graph.recipes.distribution import FLAVOURS
-from graph.session import Session
+from graph.session import RUNS, Session
 from graph.suite import FAILED, PASSED, SKIPPED, parse_suite, render_suite, unexpected, wanted
 from graph.target import Cell
 from graph.testrun import refuse_smoke, run_smoke, run_suite, try_machine
@@ -158,6 +158,8 @@ PARTS: Mapping[str, Callable[[Bench], str]] = {
 }
 RUNNING = ("smoke", "pip", "extension", "wheels", "suite")
 """Parts that need a machine for the target's programs."""
+OF_UNIX = ("pip", "extension", "wheels")
+"""Parts that know the layout of Unix; tests/real/test_windows.py has what Windows has of them."""
 LOADING = ("extension", "wheels")
 """Parts that a static program, which loads no shared library, cannot have."""
 
@@ -179,8 +181,10 @@ def chosen_cells(session: Session, names: Sequence[str], options: bool) -> tuple
 
 def attempt(part: str, bench: Bench) -> Part:
     """Try one part; whatever it raises is told."""
-    if part in RUNNING and bench.cell.target.run not in ("native", "qemu"):
+    if part in RUNNING and bench.cell.target.run not in RUNS:
         return Part(f"run = {bench.cell.target.run}", 0)
+    if part in OF_UNIX and bench.cell.target.os == "windows":
+        return Part("not for Windows", 0)
     if part in LOADING and bench.cell.static:
         return Part("a static program", 0)
     start = time.monotonic()

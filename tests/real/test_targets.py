@@ -87,7 +87,7 @@ def test_wheels_of_the_index_compute(user: landed.Landed) -> None:
 def test_of_cpythons_own_tests_those_of_the_platform_pass(bench: Bench, tmp_path: Path) -> None:
     suite = parse_suite(bench.session.read("toolchains/suite.toml"), bench.cell)
     chosen = [name for name in FILES if name not in suite.exclude]
-    everything = parse_baseline(bench.session.read(baseline_file(bench.cell.minor)))
+    everything = parse_baseline(bench.session.read(baseline_file(bench.cell)))
     machine = landed.machine_of(bench.session, bench.cell)
     result = run_suite(bench.archive("full"), tmp_path, suite, bench.cell.version, machine=machine, only=chosen)
     baseline = narrow(everything, result.files)

@@ -21,8 +21,8 @@ from graph.policy import parse_policy
 from graph.recipes.windows_tcl import DLLS
 from graph.rules import METADATA
 from graph.session import Session
-from graph.suite import parse_suite
-from graph.testrun import refuse_smoke, render_smoke, run_smoke
+from graph.suite import narrow, parse_suite, render_suite, unexpected, wanted
+from graph.testrun import refuse_smoke, render_smoke, run_smoke, run_suite
 from tests.fake_pe import PE
 from tests.mini import Checkout
 from tests.real import landed
@@ -59,6 +59,19 @@ UCRT_MATH = {"exp", "exp2", "log", "log2", "log10", "sin", "cos", "tan", "fmod",
 """zig has most of them, too, and other results."""
 ABSENT = {"PyOS_CheckStack", "_Py_NegativeRefcount", "_Py_RefTotal"}
 """Of the stable ABI: what is of 32-bit Windows, and of debug builds. python3.dll names them all the same, as upstream's does."""
+FILES = (
+    "test_int",
+    "test_float",
+    "test_ctypes",
+    "test_mmap",
+    "test_sqlite3",
+    "test_tcl",
+    "test_msvcrt",
+    "test_uuid",
+    "test_ssl",
+    "test_winapi",
+)
+"""CPython's tests of what depends on the system, as far as they are quick."""
 PROGRAM = """
 import math, mmap, os, sys, sysconfig, zlib
 assert " MSC v.1900 " in sys.version and "  " not in sys.version, sys.version
@@ -242,6 +255,22 @@ def test_it_works_after_two_moves(first: Checkout, wine: Wine, tmp_path: Path) -
     checks = run_smoke(archive, tmp_path, script, cell.version, missing, None, wine)
     print("\n" + render_smoke(checks))
     refuse_smoke(checks, archive.name)
+
+
+def test_of_cpythons_own_tests_those_of_windows_are_as_good_as_msvcs(first: Checkout, wine: Wine, tmp_path: Path) -> None:
+    """The quick ones; docs/windows-suite.md has all."""
+    session = Session(first.root, {**os.environ, **first.settings})
+    done = first.doit(f"dist:{WINDOWS}:noopt", timeout=HOUR)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    cell = parse_cell(WINDOWS, session.matrix)
+    assert session.look_up([f"dist:{cell}"]) == ()
+    [full] = [path for path in session.archives(f"dist:{cell}") if "-full." in path.name]
+    tried = wanted(session.read, cell)
+    result = run_suite(full, tmp_path, tried.suite, cell.version, machine=wine, only=FILES)
+    baseline = narrow(tried.baseline, FILES)
+    print("\n" + render_suite(result, tried.suite, baseline))
+    assert unexpected(result, tried.suite, baseline) == (), (tmp_path / "all.log").read_text()[-5000:]
+    assert result.files.keys() == set(FILES) and result.cases > 1500
 
 
 def test_what_is_of_windows_works(installed: Path, wine: Wine) -> None:

@@ -1,0 +1,104 @@
+"""CPython's tests under wine, by the distribution and by another program: what fails in both the same way is not ours.
+
+    python -m tests.real.wine_compare --other FOLDER [--out FOLDER] [--only ours|other] [--whole] [FILE...]
+
+--other is an unpacked CPython for Windows that MSVC has built (python.exe, DLLs/), which need not hold tests: its programs run the
+distribution's own Lib, of it the cases that failed with the distribution, or with --whole all. FILE is a test file, test_int or
+test.test_asyncio.test_tasks; without any, all. Each runs alone, in turn, and replaces what --out has of it. Windows are made on $DISPLAY.
+tests.real.wine_table makes the baseline and docs/windows-suite.md of --out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from graph.errors import UsageError
+from graph.machine import Wine
+from graph.matrix import parse_cell
+from graph.session import Session
+from graph.suite import Suite, SuiteResult, parse_suite
+from graph.target import Cell
+from graph.testrun import listed, prefix_of, regrtest_of, run_once, unpack_archive
+from tests.real.version import WINDOWS
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS, OTHER = "ours", "other"
+NOTHING = SuiteResult({}, {})
+
+
+def full_archive(session: Session, cell: Cell) -> Path:
+    """As delivered in dist/. Raises UsageError when it is not built."""
+    if session.look_up([f"dist:{cell}"]):
+        raise UsageError(f"dist:{cell} is not built", hint=f"doit dist:{cell}")
+    return next(path for path in session.archives(f"dist:{cell}") if "-full." in path.name)
+
+
+def trees(archive: Path, out: Path, other: Path | None) -> dict[str, Path]:
+    """Name -> prefix: the full archive unpacked, and `other` with its standard library."""
+    place = out / OURS / "tree"
+    if not place.exists():
+        unpack_archive(archive, place)
+    prefix = prefix_of(place)
+    if other is None:
+        return {OURS: prefix}
+    theirs = out / OTHER / "tree"
+    if not theirs.exists():
+        shutil.copytree(other, theirs, ignore=lambda folder, _: ["Lib"] if Path(folder) == other else [])
+        shutil.copytree(prefix / "Lib", theirs / "Lib")
+    return {OURS: prefix, OTHER: theirs}
+
+
+def kept(path: Path) -> dict[str, SuiteResult]:
+    """Test file -> what came of it, as earlier runs wrote it."""
+    return {name: SuiteResult(**values) for name, values in json.loads(path.read_text()).items()} if path.exists() else {}
+
+
+def run(name: str, prefix: Path, out: Path, suite: Suite, version: str, files: Sequence[str], whole: bool) -> None:
+    """Each file by the interpreter of a prefix, in a prefix of wine of its own; results are written after each."""
+    logs = out / name / "logs"
+    logs.mkdir(exist_ok=True)
+    record, ours = (out / one / "results.json" for one in (name, OURS))
+    regrtest = regrtest_of(prefix, logs, version, Wine(out / name / "wine"))
+    if name == OTHER:
+        # the modules that are frozen in it are of another version
+        *python, driver = regrtest.command
+        regrtest = replace(regrtest, command=(*python, "-X", "frozen_modules=off", driver))
+    for file in files or listed(regrtest, logs, suite):
+        failed = tuple(kept(ours).get(file, NOTHING).failures)
+        # a crash has no case; and one case that crashes tells nothing of the others
+        some = () if name == OURS or whole or file in failed else failed
+        if name == OTHER and not whole and not failed:
+            continue
+        result = run_once(regrtest, logs, replace(suite, match=some), "all", [file])
+        record.write_text(json.dumps({key: asdict(value) for key, value in sorted({**kept(record), file: result}.items())}, indent=1))
+        print(name, file, *result.files.values(), result.cases, f"{result.seconds:.0f} s", *result.failures, flush=True)
+
+
+def main(argv: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*")
+    parser.add_argument("--other", type=Path, default=None)
+    parser.add_argument("--archive", type=Path, default=None, help="instead of the one in dist/")
+    parser.add_argument("--only", choices=(OURS, OTHER), default=None)
+    parser.add_argument("--out", type=Path, default=ROOT / "matrix" / "wine")
+    parser.add_argument("--whole", action="store_true", help="the other runs whole files, not only what failed")
+    parser.add_argument("--timeout", type=int, default=0)
+    given = parser.parse_args(argv)
+    session = Session(ROOT)
+    out = given.out.resolve()
+    cell = parse_cell(WINDOWS, session.matrix)
+    suite = parse_suite(session.read("toolchains/suite.toml"), cell)
+    suite = replace(suite, timeout=given.timeout or suite.timeout)
+    for name, prefix in trees(given.archive or full_archive(session, cell), out, given.other).items():
+        if given.only in (None, name):
+            run(name, prefix, out, suite, cell.version, given.files, given.whole)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
