@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import threading
@@ -14,12 +15,14 @@ from pathlib import Path
 
 import pytest
 
+from graph.machine import Wine
 from graph.recipes.common import Context
 from graph.recipes.distribution import FLAVOURS, archive_name
 from graph.session import Session
 from graph.testrun import prefix_of, unpack_archive
 from tests.mini import ROOT, Checkout
 from tests.real.version import ADDON, CELL, DARWIN, EMULATED, MUSL, STATIC, TARGET, WINDOWS, WINDOWS_CORE
+from tests.real.wine import make_root
 
 DIST = f"dist:{CELL}"
 AHEAD = {
@@ -29,6 +32,9 @@ AHEAD = {
     "test_toolchain_addon.py": (f"dist:{ADDON}",),
     "test_windows.py": (WINDOWS_CORE, f"dist:{WINDOWS}:noopt"),
     "test_windows_installers.py": (f"dist:{WINDOWS}:noopt",),
+    "test_windows_exports.py": (WINDOWS_CORE,),
+    "test_windows_extension.py": (f"dist:{WINDOWS}:noopt",),
+    "test_windows_wheels.py": (f"dist:{WINDOWS}:noopt",),
 }
 """Which tests ask for what besides, in their order."""
 HOUR = 3600.0
@@ -110,3 +116,14 @@ def moved(first: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / DEEP).parent.mkdir(parents=True)
     (place / "unpacked").rename(place / DEEP)
     return prefix_of(place / DEEP)
+
+
+@pytest.fixture(scope="session")
+def wine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wine]:
+    """This machine's, or with --whole Debian 13's; one prefix for all tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.config.getoption("--whole"):
+            patch.setenv("PATH", str(make_root(tmp_path_factory.mktemp("wine"))), prepend=os.pathsep)
+        elif shutil.which("wine") is None:
+            pytest.skip("there is no wine on this machine: python -m tests.real.wine FOLDER, and FOLDER on PATH; or --whole")
+        yield Wine(tmp_path_factory.mktemp("prefix") / "wine")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import lief
@@ -28,7 +26,6 @@ from tests.mini import Checkout
 from tests.real import landed
 from tests.real.conftest import HOUR
 from tests.real.version import WINDOWS, WINDOWS_CORE
-from tests.real.wine import make_root
 
 VERSION = WINDOWS.rpartition(":")[2]
 SYSTEM = {"ADVAPI32", "KERNEL32", "VERSION", "WS2_32", "bcrypt", "api-ms-win-core-path-l1-1-0"}
@@ -232,24 +229,21 @@ def test_a_run_time_that_is_brought_lies_beside_the_interpreter(first: Checkout,
         assert {"archive-name", "licensed", "timestamp"} <= refused
 
 
-@pytest.fixture(scope="module")
-def wine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wine]:
-    """This machine's, or with --whole Debian 13's."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.config.getoption("--whole"):
-            patch.setenv("PATH", str(make_root(tmp_path_factory.mktemp("wine"))), prepend=os.pathsep)
-        elif shutil.which("wine") is None:
-            pytest.skip("there is no wine on this machine: python -m tests.real.wine FOLDER, and FOLDER on PATH; or --whole")
-        yield Wine(tmp_path_factory.mktemp("prefix") / "wine")
+def archive_of(first: Checkout, flavour: str) -> Path:
+    """The archive of this flavour, built if it is not there."""
+    done = first.doit(f"dist:{WINDOWS}:noopt", timeout=HOUR)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    session = Session(first.root, {**os.environ, **first.settings})
+    cell = parse_cell(WINDOWS, session.matrix)
+    assert session.look_up([f"dist:{cell}"]) == ()
+    [found] = (path for path in session.archives(f"dist:{cell}") if path.name.endswith(f"{flavour}.tar.gz"))
+    return found
 
 
 def test_it_works_after_two_moves(first: Checkout, wine: Wine, tmp_path: Path) -> None:
-    session = Session(first.root, {**os.environ, **first.settings})
-    done = first.doit(f"dist:{WINDOWS}:noopt", timeout=HOUR)
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    archive = archive_of(first, "install_only_stripped")
+    session = Session(first.root, {})
     cell = parse_cell(WINDOWS, session.matrix)
-    assert session.look_up([f"dist:{cell}"]) == ()
-    archive = next(path for path in session.archives(f"dist:{cell}") if path.name.endswith("install_only_stripped.tar.gz"))
     script = first.root / "toolchains/smoke.py"
     missing = parse_suite(session.read("toolchains/suite.toml"), cell).missing
     checks = run_smoke(archive, tmp_path, script, cell.version, missing, None, wine)
