@@ -36,7 +36,10 @@ class Venv:
     def run(self, *argv: str, timeout: float) -> subprocess.CompletedProcess[str]:
         """Of its python.exe; errors are in the output."""
         command = self.wine.argv(str(self.place / "Scripts/python.exe"), *argv)
-        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=timeout)
+        # (a checkout has settings for some of the packages)
+        return subprocess.run(
+            command, cwd=self.place, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=timeout
+        )
 
     def pip(self, house: Path, *argv: str) -> None:
         done = self.run("-m", "pip", *PIP, "--find-links", self.wine.name(house), *argv, timeout=HOUR)
