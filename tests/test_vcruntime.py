@@ -92,7 +92,9 @@ def test_windows_distributions_alone_change(tmp_path: Path) -> None:
     changed = {name for name in new if new[name] != old.get(name)}
     assert not old.keys() - new.keys()
     fetched, source = "fetch:vcruntime", "source:vcruntime"
-    dist = {f"archive:{CELL}:{flavour}" for flavour in ("full", "install_only", "install_only_stripped")} | {f"dist:{CELL}"}
+    dist = {f"archive:{CELL}:{flavour}" for flavour in ("full", "install_only", "install_only_stripped")} | {
+        f"{kind}:{CELL}" for kind in ("dist", "zip", "msi")
+    }
     trees = {f"assemble:{CELL}:{variant}" for variant in ("full", "stripped")}
     assert changed == {fetched, source, f"licences:{CELL.abi}", f"metadata:{CELL}", *trees, *dist}
     assert {name for name in trees | dist if source in {one.node for one in new[name].inputs}} == trees
