@@ -21,7 +21,8 @@ MODULES = {
     "limited.pyd": ("limited.c", "python3"),
     "sorted_words.cp313-win_amd64.pyd": ("sorted_words.cpp", "python313"),
 }
-"""Module -> its source, and the only DLL that it needs beside Windows' own. C++ has its library inside."""
+"""Module -> its source, and the only DLL that it needs beside Windows' own. C++ has its library inside, which takes minutes to compile."""
+NAMES = [pytest.param(name, marks=[pytest.mark.whole] * source.endswith(".cpp")) for name, (source, _) in MODULES.items()]
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +42,17 @@ def zig(first: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Mapping[st
 
 
 @pytest.fixture(scope="module")
-def built(prefix: Path, zig: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The modules."""
+def built(request: pytest.FixtureRequest, prefix: Path, zig: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The modules; that of C++ with --whole."""
     place = tmp_path_factory.mktemp("built")
-    for name, (source, _) in MODULES.items():
+    chosen = {name: source for name, (source, _) in MODULES.items() if request.config.getoption("--whole") or not source.endswith(".cpp")}
+    for name, source in chosen.items():
         said("sh", SCRIPT, prefix, place / name, SOURCES / source, env=zig, timeout=1800)
-    assert {path.name for path in place.iterdir()} == MODULES.keys()
+    assert {path.name for path in place.iterdir()} == chosen.keys()
     return place
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_module_imports_what_every_python_of_windows_has(built: Path, prefix: Path, name: str) -> None:
     """Windows' own, and of Python's DLL what ours exports; test_windows_exports.py compares that with upstream's sources."""
     found = imports(parsed(built / name))
@@ -65,6 +67,7 @@ def test_mathematics_are_the_c_runtimes(built: Path) -> None:
     assert found == UCRT_MATH & {"exp", "log", "log2", "log10", "sin", "cos", "tan", "pow", "fmod"}
 
 
+@pytest.mark.whole
 def test_the_modules_say_what_the_interpreter_says(built: Path, prefix: Path, wine: Wine) -> None:
     argv = (str(prefix / "python.exe"), "-I", wine.name(SOURCES / "check.py"), wine.name(built))
     done = subprocess.run(wine.argv(*argv), capture_output=True, text=True, timeout=600)
