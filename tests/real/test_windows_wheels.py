@@ -80,6 +80,7 @@ def test_the_list_is_what_was_asked_for() -> None:
     assert len(ranked) + len(WHEELS.untried) == 50 and len(ranked) >= AT_LEAST
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("wheel", WHEELS.listed, ids=lambda wheel: f"{wheel.name}-{wheel.version}")
 def test_a_wheel_works(venv: Venv, house: Path, wheel: Wheel) -> None:
     said = output(venv, wheel)
@@ -89,6 +90,7 @@ def test_a_wheel_works(venv: Venv, house: Path, wheel: Wheel) -> None:
     assert own & set(re.findall(r"^module (.*?)\s*$", said, re.M)), said
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("wheel", WHEELS.listed, ids=lambda wheel: f"{wheel.name}-{wheel.version}")
 def test_what_a_wheel_is(house: Path, wheel: Wheel) -> None:
     """As the table has it; an abi3 wheel's extension modules import python3.dll, and no other of Python's."""
@@ -99,6 +101,7 @@ def test_what_a_wheel_is(house: Path, wheel: Wheel) -> None:
         assert {name.lower() for binary in found for name in binary.needed if name.lower().startswith("python")} == {"python3.dll"}
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("wheel", WHEELS.newer, ids=lambda wheel: f"{wheel.name}-{wheel.version}")
 def test_a_newer_wheel_ends_in_what_wine_has_not(venv: Venv, wine: Wine, wheel: Wheel, tmp_path: Path) -> None:
     """The day wine has it, the version in the list can be raised."""
