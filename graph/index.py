@@ -32,10 +32,14 @@ def write_feeds(session: Session, names: Sequence[str], base: str, flavour: str,
         raise UsageError(f"unknown flavour {flavour!r}", place="--flavour", hint=did_you_mean(flavour, FLAVOURS))
     address(base, "")
     dist = session.root / "dist"
-    cells = _cells(session, names, dist, flavour)
+    cells = tuple(_cells(session, names, dist, flavour))
     downloads, left_out = uv_downloads([_published(session, cell, dist, base, flavour) for cell in cells])
-    zips = [_published(session, cell, dist, base, "zip") for cell in cells if cell.target.os == ZIPPED]
+    windows = [cell for cell in cells if cell.target.os == ZIPPED]
+    # what is named must be there
+    lacking = [] if names else [cell for cell in windows if not (dist / _name(session, cell, "zip")).is_file()]
+    zips = [_published(session, cell, dist, base, "zip") for cell in windows if cell not in lacking]
     yield _write(folder / UV, downloads, len(downloads))
+    yield from (f"left out {_name(session, cell, 'zip')}: it is not there (doit zip:{cell})" for cell in lacking)
     yield from (f"left out {name}: uv has one place for it and {taken}" for name, taken in left_out.items())
     if zips:
         feed = manager_feed((archive, _install(dist / archive.name)) for archive in zips)
@@ -44,6 +48,9 @@ def write_feeds(session: Session, names: Sequence[str], base: str, flavour: str,
 
 def _cells(session: Session, names: Sequence[str], dist: Path, flavour: str) -> Iterable[Cell]:
     if names:
+        for name in names:
+            if not name.startswith("dist:"):
+                raise UsageError(f"{name!r} is no distribution", hint="doit index --url URL dist:TARGET")
         chosen = (session.selection(name) for name in session.resolve(names))
         cells = [one for one in chosen if isinstance(one, Cell)]
         if len(cells) < len(session.resolve(names)):

@@ -24,7 +24,7 @@ PATH = r"WINEPATH=C:\windows\system32;C:\windows"
 """What every Windows has in PATH, and a new prefix of wine need not."""
 OVERRIDES = "WINEDLLOVERRIDES=winedbg.exe=d;mscoree=d;mshtml=d;winewayland.drv=d"
 """Nothing to debug with, to install, or (it complains to where tests read) to look for a Wayland server."""
-PIPED = 'set -o pipefail; settings=("${@:1:5}"); shift 5; env -u TMPDIR "${settings[@]}" "$0" "$@" 2>&1 | cat'
+PIPED = 'set -o pipefail; settings=("${@:1:6}"); shift 6; env -u TMPDIR "${settings[@]}" "$0" "$@" 2>&1 | cat'
 """For bash: wine knows no handle of a file that can only be written to as a program's standard output, so it is a pipe; and with TMPDIR
 wine 10 ends before it starts ("free(): invalid pointer")."""
 TRIAL = (sys.executable, "-I", "-S", "-c", "")
@@ -134,7 +134,9 @@ class Wine:
         return self.argv("wineboot", "--kill")
 
     def argv(self, *argv: str) -> tuple[str, ...]:
-        settings = (f"WINEPREFIX={self.prefix}", "WINEDEBUG=-all", OVERRIDES, PATH, f"DISPLAY={self.display}")
+        # (tests have a home of their own, where the key to the display is not)
+        key = os.environ.get("XAUTHORITY", str(Path("~/.Xauthority").expanduser()))
+        settings = (f"WINEPREFIX={self.prefix}", "WINEDEBUG=-all", OVERRIDES, PATH, f"DISPLAY={self.display}", f"XAUTHORITY={key}")
         return ("bash", "-c", PIPED, self.program, *settings, *argv)
 
     def name(self, path: Path) -> str:

@@ -40,6 +40,9 @@ print('.'.join(map(str, sys.version_info[:3])), *map(os.path.realpath, (sys.pref
 """
 """X.Y.Z, as a cell has it: platform.python_version() of a checkout is 3.15.0a1+."""
 
+REGRTEST_STATUS = (0, 2, 3, 4, 5)
+"""Of a run that came to its end: libregrtest's EXITCODE_ of bad tests, a changed environment, no tests, and failures when run again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -156,15 +159,20 @@ def run_once(regrtest: Regrtest, workdir: Path, suite: Suite, name: str, only: S
 
 def _together(regrtest: Regrtest, workdir: Path, suite: Suite, name: str, only: Sequence[str], limit: float = 4 * 3600) -> SuiteResult:
     """By one process, with suite.jobs workers. `limit` is in seconds."""
+    return _process(regrtest, workdir, suite, name, only, limit)[1]
+
+
+def _process(regrtest: Regrtest, workdir: Path, suite: Suite, name: str, only: Sequence[str], limit: float) -> tuple[int, SuiteResult]:
+    """Its exit status, too."""
     junit = workdir / f"{name}.xml"
     junit.unlink(missing_ok=True)
     chosen = replace(suite, exclude={test: why for test, why in suite.exclude.items() if "." in test or "*" in test}) if only else suite
     options = arguments(chosen, suite.jobs, f"{regrtest.seen}/{junit.name}")
     began = time.monotonic()
     with _scratch() as scratch:
-        _, output = _run([*regrtest.command, *options, *only], scratch, scratch, limit, log=workdir / f"{name}.log")
+        status, output = _run([*regrtest.command, *options, *only], scratch, scratch, limit, log=workdir / f"{name}.log")
     result = parse_output(output, junit.read_text(errors="replace") if junit.exists() else "")
-    return replace(result, seconds=time.monotonic() - began)
+    return status, replace(result, seconds=time.monotonic() - began)
 
 
 def _apart(regrtest: Regrtest, workdir: Path, suite: Suite, name: str, only: Sequence[str]) -> SuiteResult:
@@ -188,14 +196,14 @@ def _alone(regrtest: Regrtest, place: Path, suite: Suite, file: str) -> SuiteRes
     shutil.rmtree(place / "tmp", ignore_errors=True)
     (place / "tmp").mkdir()
     options = ["--tempdir", f"{regrtest.seen}/tmp", file]
-    result = _together(regrtest, place, replace(suite, jobs=0), file, options, limit=suite.timeout + GRACE)
-    if file in result.files:
+    status, result = _process(regrtest, place, replace(suite, jobs=0), file, options, limit=suite.timeout + GRACE)
+    if file in result.files and (status in REGRTEST_STATUS or result.files[file] == FAILED):
         return result
     if regrtest.stop:
         with _scratch() as scratch:
             _run(regrtest.stop, scratch, scratch, limit=120)
     said = (place / f"{file}.log").read_text(errors="replace").strip().splitlines()
-    ended = "hung" if result.seconds >= suite.timeout else "crashed"
+    ended = "hung" if result.seconds >= suite.timeout else f"crashed ({status})"
     return replace(result, files={file: FAILED}, failures={file: f"{ended}: {said[-1][:160] if said else 'no word'}"})
 
 

@@ -208,7 +208,8 @@ def test_feeds_of_named_distributions(session: Session) -> None:
         ([], "full", (), "unknown flavour 'full'", "known: install_only, install_only_stripped"),
         ([f"dist:{LINUX}"], "install_only", (), "is not there", f"doit dist:{LINUX}:{VERSION}:lto"),
         ([f"dist:{LINUX}:toolchain"], "install_only", (), "an add-on has no Python", "doit index --url URL dist:TARGET"),
-        ([], "install_only", (f"{WINDOWS}-install_only.tar.gz",), "its ZIP", f"doit zip:{WINDOWS}:{VERSION}:noopt"),
+        ([f"zip:{WINDOWS}"], "install_only", (), "is no distribution", "doit index --url URL dist:TARGET"),
+        ([f"dist:{WINDOWS}"], "install_only", (f"{WINDOWS}-install_only.tar.gz",), "its ZIP", f"doit zip:{WINDOWS}:{VERSION}:noopt"),
     ],
 )
 def test_what_cannot_be_listed(session: Session, names: list[str], flavour: str, present: tuple[str, ...], message: str, hint: str) -> None:
@@ -217,6 +218,13 @@ def test_what_cannot_be_listed(session: Session, names: list[str], flavour: str,
         list(write_feeds(session, names, BASE, flavour, session.root / "dist"))
     assert refused.value.hint == hint
     assert not [*(session.root / "dist").glob("*.json")]
+
+
+def test_a_zip_that_is_not_there_and_not_named_is_left_out(session: Session) -> None:
+    fill(session, f"{LINUX}-install_only.tar.gz", f"{WINDOWS}-install_only.tar.gz")
+    told = list(write_feeds(session, [], BASE, "install_only", session.root / "dist"))
+    assert told[0].endswith("uv-downloads.json: 2 entries") and told[1].endswith(f"it is not there (doit zip:{WINDOWS}:{VERSION}:noopt)")
+    assert len(told) == 2 and not (session.root / "dist/index.json").exists()
 
 
 @pytest.mark.parametrize("broken", ["no json", "no file", "no zip"])

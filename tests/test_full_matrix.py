@@ -101,10 +101,13 @@ def test_programs_that_nothing_runs_here_are_not_run(bench: Bench) -> None:
     assert calls(bench) == ["check"]
 
 
-def test_windows_programs_run_under_wine(bench: Bench) -> None:
+def test_windows_programs_run_under_wine(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     windows = replace(bench, cell=SESSION.matrix.default(SESSION.matrix.targets["x86_64-pc-windows-gnu"]))
     assert [attempt(part, windows).state for part in ("smoke", "suite", "pip", "wheels")] == ["ok", "ok", *["not for Windows"] * 2]
     assert calls(bench) == ["smoke", "suite"]
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert attempt("smoke", windows).state == "no wine here"
 
 
 def test_a_static_program_is_asked_for_no_module(bench: Bench) -> None:

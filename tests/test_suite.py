@@ -136,7 +136,10 @@ def test_what_debian_does_better_is_unexpected() -> None:
 
 def test_what_is_known_may_be_a_pattern_and_the_baseline_tells_whose_it_is() -> None:
     suite = replace(SUITE, known={"test.test_b.*": "no such device"})
-    assert [name for name, _ in unexpected(RESULT, suite, BASELINE)] == ["test_d", "test_f"]
+    both = replace(BASELINE, failures={**BASELINE.failures, "test.test_b.T.test_x": "no"})
+    assert [name for name, _ in unexpected(RESULT, suite, both)] == ["test_d", "test_f"]
+    # of those it matches only what fails with the other program, too
+    assert [name for name, _ in unexpected(RESULT, suite, BASELINE)] == ["test.test_b.T.test_x", "test_d", "test_f"]
     assert mend(suite, BASELINE) == ()
     assert mend(suite, SuiteResult({}, {"test_b": "gone"})) == ("test.test_b.*",)
     other = parse_baseline('[run]\nprogram = "another"\n[files]\ntest_gui = "passed"\n')

@@ -154,12 +154,13 @@ def test_a_suite_that_cannot_run_gives_no_files(tmp_path: Path) -> None:
 
 
 APART = """#!/bin/sh
-# regrtest with one file: test_b ends without a word, test_c hangs
+# regrtest with one file: test_b ends without a word, test_c hangs, test_d passes and falls when it ends
 for word; do [ "$before" = --junit-xml ] && junit=$word; before=$word; done
 case "$*" in
-*--list-tests*) printf 'test_a\\ntest.test_p.test_b\\nsomething else\\ntest_c\\n';;
+*--list-tests*) printf 'test_a\\ntest.test_p.test_b\\nsomething else\\ntest_c\\ntest_d\\n';;
 *" test_a") echo "0:00:01 [1/1] test_a passed"; echo '<testsuites><testcase name="test.test_a.T.x"/></testsuites>' > "$junit";;
 *test_b) echo "fatal error"; exit 5;;
+*test_d) echo "0:00:01 [1/1] test_d passed"; exit 139;;
 *) sleep 60;;
 esac
 """
@@ -173,11 +174,12 @@ def test_each_file_alone_takes_no_other_along(tmp_path: Path, monkeypatch: pytes
     suite = replace(SUITE, apart=True, timeout=4)
     regrtest = Regrtest([str(script)], str(tmp_path), ("sh", "-c", f"echo stopped >> {tmp_path}/stops"))
     result = run_once(regrtest, tmp_path, suite, "all")
-    assert result.files == {"test_a": "passed", "test.test_p.test_b": "failed", "test_c": "failed"}
-    assert result.failures == {"test.test_p.test_b": "crashed: fatal error", "test_c": "hung: no word"}
+    assert result.files == {"test_a": "passed", "test.test_p.test_b": "failed", "test_c": "failed", "test_d": "failed"}
+    fell = "crashed (139): 0:00:01 [1/1] test_d passed"
+    assert result.failures == {"test.test_p.test_b": "crashed (5): fatal error", "test_c": "hung: no word", "test_d": fell}
     assert result.cases == 1
-    assert (tmp_path / "stops").read_text() == "stopped\n" * 2
-    assert (tmp_path / "all.log").read_text() == "0:00:01 [1/1] test_a passed\nfatal error\n"
+    assert (tmp_path / "stops").read_text() == "stopped\n" * 3
+    assert (tmp_path / "all.log").read_text() == "0:00:01 [1/1] test_a passed\nfatal error\n0:00:01 [1/1] test_d passed\n"
     assert (tmp_path / "all/test_a.xml").exists()
     (tmp_path / "python").write_text("#!/bin/sh\nexit 1")
     assert run_once(regrtest, tmp_path, suite, "all") == SuiteResult({}, {})

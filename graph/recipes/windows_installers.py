@@ -37,5 +37,5 @@ def _msi(ctx: Context) -> Node:
         inputs=(_tree(ctx),),
         scripts=("msi.py", "compound_file.py"),
         tools=("wixl",),
-        env={"WIXL": "/usr/bin/wixl"},
+        env={"WIXL": "wixl"},
     )

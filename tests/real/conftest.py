@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ from graph.recipes.distribution import FLAVOURS, archive_name
 from graph.session import Session
 from graph.testrun import prefix_of, unpack_archive
 from tests.mini import ROOT, Checkout
+from tests.real.machine import patiently, said
 from tests.real.version import ADDON, CELL, DARWIN, EMULATED, MUSL, STATIC, TARGET, WINDOWS, WINDOWS_CORE
 from tests.real.wine import make_root
 
@@ -38,6 +40,7 @@ AHEAD = {
 }
 """Which tests ask for what besides, in their order."""
 HOUR = 3600.0
+TOOLS = ("uv==0.13.9", "pbs-installer[install]==2026.10.25")
 
 
 def clone(place: Path) -> Checkout:
@@ -116,6 +119,14 @@ def moved(first: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / DEEP).parent.mkdir(parents=True)
     (place / "unpacked").rename(place / DEEP)
     return prefix_of(place / DEEP)
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which programs are installed that take our archives, as pip's --target does."""
+    place = tmp_path_factory.mktemp("tools")
+    patiently(lambda: said(sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", place, *TOOLS))
+    return place
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,8 @@ done
 # without hosts not even localhost has an address
 for file in /etc/hosts /etc/resolv.conf /etc/services /etc/protocols; do
     [ -f "$file" ] || continue
+    # a link would lead to a file of this machine
+    [ ! -L "$root$file" ] || rm "$root$file"
     [ -e "$root$file" ] || : >"$root$file"
     mount --bind "$file" "$root$file"
 done

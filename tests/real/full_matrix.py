@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -185,6 +186,8 @@ def attempt(part: str, bench: Bench) -> Part:
         return Part(f"run = {bench.cell.target.run}", 0)
     if part in OF_UNIX and bench.cell.target.os == "windows":
         return Part("not for Windows", 0)
+    if part in RUNNING and bench.cell.target.run == "wine" and shutil.which("wine") is None:
+        return Part("no wine here", 0)
     if part in LOADING and bench.cell.static:
         return Part("a static program", 0)
     start = time.monotonic()

@@ -14,22 +14,13 @@ import pytest
 from graph.testrun import prefix_of, unpack_archive
 from tests.mini import Checkout
 from tests.real.conftest import DIST, archive
-from tests.real.machine import environment, patiently, said
+from tests.real.machine import environment, said
 from tests.real.packages import PACKAGES, REQUIREMENTS, stock
 from tests.real.version import MINOR, VERSION
 
-TOOLS = ("uv==0.13.9", "pbs-installer[install]==2026.10.25")
 DATA = f"lib/python{MINOR}/_sysconfigdata__linux_x86_64-linux-gnu.py"
 SETTINGS = "import json, sysconfig as s; print(json.dumps({**s.get_config_vars(), **s.get_paths()}, ensure_ascii=False))"
 MARKUPSAFE = tuple(package for package in PACKAGES if package.name == "markupsafe")
-
-
-@pytest.fixture(scope="module")
-def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which they are installed, as pip's --target does."""
-    place = tmp_path_factory.mktemp("tools")
-    patiently(lambda: said(sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", place, *TOOLS))
-    return place
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,6 @@ from graph.matrix import parse_cell
 from graph.session import Session
 from graph.testrun import prefix_of, unpack_archive
 from tests.mini import Checkout
-from tests.real import test_consumers
 from tests.real.conftest import HOUR
 from tests.real.machine import environment, said
 from tests.real.version import MATRIX, WINDOWS
@@ -30,7 +29,6 @@ from tests.test_steps_installers import TRIPLE, distribution
 CELL = parse_cell(WINDOWS, MATRIX)
 KINDS = ("zip", "msi")
 FOLDER = "Programs/freestanding-3.13-64"
-tools = test_consumers.tools
 LOOK = """
 import os, sys, winreg
 

@@ -94,7 +94,6 @@ class Author:
         product = ET.SubElement(
             root,
             "Product",
-            Id=code("product", self.identity, content(self.tree, self.files)),
             Name=install["display-name"],
             Manufacturer=install["company"],
             Language="1033",
@@ -113,6 +112,9 @@ class Author:
         feature = ET.SubElement(product, "Feature", Id="Python", Title=install["display-name"], Level="1")
         for name in self.components:
             ET.SubElement(feature, "ComponentRef", Id=name)
+        # of all that is in it: two that differ in what they register are two products, of which the one replaces the other
+        described = hashlib.sha256(ET.tostring(root)).hexdigest()
+        product.set("Id", code("product", self.identity, described, content(self.tree, self.files)))
         return root
 
     def _upgrade(self, product: ET.Element, version: str) -> None:

@@ -19,7 +19,7 @@ case ${out##*/} in
     ;;
 esac
 # shellcheck disable=SC2086 # (a pattern)
-library=$(cd "$prefix/libs" 2> /dev/null && echo $library) || library=python3.lib
+library=$(CDPATH='' cd "$prefix/libs" > /dev/null 2>&1 && echo $library) || library=python3.lib
 if [ ! -e "$prefix/libs/$library" ]; then
     echo "extension.sh: $prefix: no distribution for Windows (no libs/python3.lib); unpack one and name its folder python" >&2
     exit 2
