@@ -157,13 +157,13 @@ def run_once(regrtest: Regrtest, workdir: Path, suite: Suite, name: str, only: S
     return (_apart if suite.apart else _together)(regrtest, workdir, suite, name, only)
 
 
-def _together(regrtest: Regrtest, workdir: Path, suite: Suite, name: str, only: Sequence[str], limit: float = 4 * 3600) -> SuiteResult:
-    """By one process, with suite.jobs workers. `limit` is in seconds."""
-    return _process(regrtest, workdir, suite, name, only, limit)[1]
+def _together(regrtest: Regrtest, workdir: Path, suite: Suite, name: str, only: Sequence[str]) -> SuiteResult:
+    """By one process, with suite.jobs workers."""
+    return _process(regrtest, workdir, suite, name, only, limit=4 * 3600)[1]
 
 
 def _process(regrtest: Regrtest, workdir: Path, suite: Suite, name: str, only: Sequence[str], limit: float) -> tuple[int, SuiteResult]:
-    """Its exit status, too."""
+    """One process of regrtest: its exit status, and what came of it. `limit` is in seconds."""
     junit = workdir / f"{name}.xml"
     junit.unlink(missing_ok=True)
     chosen = replace(suite, exclude={test: why for test, why in suite.exclude.items() if "." in test or "*" in test}) if only else suite
