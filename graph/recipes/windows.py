@@ -30,6 +30,8 @@ LAUNCHERS = ("venvlauncher", "venvwlauncher")
 """Programs that venv puts into a virtual environment."""
 MPDECIMAL = "$(SRC)/Modules/_decimal/libmpdec"
 MAKEFILES = "toolchains/windows"
+PLATFORMS = {"x86_64": "x64", "i686": "Win32", "aarch64": "ARM64"}
+"""Target.arch -> MSBuild's platform."""
 SYSTEM = ("kernel32", "user32", "gdi32", "winspool", "comdlg32", "advapi32", "shell32", "ole32", "oleaut32")
 """What MSBuild links everything with."""
 
@@ -120,7 +122,7 @@ def _properties(ctx: Context) -> tuple[str, ...]:
     named = (f"{name}=/build/{folder}" for name, folder in folders.items())
     tcl = ";".join(f"/build/{name}/{file}" for name, file in windows_tcl.IMPORT_LIBRARIES.items())
     # (for a release, Tcl's scripts are not looked for in a folder of the build)
-    fixed = ("Configuration=Release", "Platform=x64", "IncludeExternals=true", "BuildForRelease=true")
+    fixed = ("Configuration=Release", f"Platform={PLATFORMS[ctx.cell.target.arch]}", "IncludeExternals=true", "BuildForRelease=true")
     return (*fixed, f"CoreLibraryDependencies={system}", f"tcltkLib={tcl}", *named)
 
 
