@@ -152,6 +152,44 @@ def _abiflags(options: tuple[str, ...]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowsNames:
+    """What CPython's files are called on Windows, which has letters of the ABI in names: PCbuild/python.props."""
+
+    dll: str
+    """The core, less .dll: python313, python313t_d."""
+    stable: str
+    """What the stable ABI's modules link with: python3, python3t_d."""
+    program: str
+    """Less .exe: python, python3.13t_d."""
+    windowed: str
+    """The one without a console: pythonw, pythonw3.13t_d."""
+    launcher: str
+    """What venv copies: venvlauncher, venvlaunchert_d."""
+    windowed_launcher: str
+    module: str
+    """Ending of extension modules that come with it: .pyd, _d.cp313t-win_amd64.pyd."""
+    suffixes: tuple[str, ...]
+    """Endings of those that it loads, as in importlib.machinery."""
+
+
+def windows_names(cell: Cell) -> WindowsNames:
+    """The names of one cell."""
+    free, debug = ("t" if "freethreaded" in cell.options else ""), ("_d" if "debug" in cell.options else "")
+    threaded = f"{cell.minor}t" if free else ""
+    tagged = f"{debug}.cp{cell.nodot}{free}-{cell.target.multiarch}.pyd"
+    return WindowsNames(
+        dll=f"python{cell.nodot}{free}{debug}",
+        stable=f"python{cell.minor.partition('.')[0]}{free}{debug}",
+        program=f"python{threaded}{debug}",
+        windowed=f"pythonw{threaded}{debug}",
+        launcher=f"venvlauncher{free}{debug}",
+        windowed_launcher=f"venvwlauncher{free}{debug}",
+        module=tagged if free else f"{debug}.pyd",
+        suffixes=(tagged, f"{debug}.pyd"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Addon:
     """An archive to unpack over a distribution of its target, of any Python version and options."""
 

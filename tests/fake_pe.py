@@ -45,7 +45,7 @@ module_exports = { fix = ["DllCanUnloadNow"] }
 core_imports = { "api-ms-win-crt-math-l1-1-0.dll" = ["exp"] }
 absent_exports = ["PyOS_CheckStack"]
 stack = 2000000
-required = { install = ["python{nodot}.dll", "{lib}/os.py"] }
+required = { install = ["{windows.dll}.dll", "{lib}/os.py"] }
 
 [[modules]]
 os = "windows"

@@ -58,7 +58,7 @@ def archive(text: str) -> Published:
 
 
 def described(version: str = VERSION) -> dict[str, Any]:
-    found: dict[str, Any] = load("install_json").describe(version, "x86_64")
+    found: dict[str, Any] = load("install_json").describe(version, "x86_64", "", ["python.exe", "pythonw.exe"])
     return found
 
 

@@ -9,7 +9,7 @@ from graph.recipes import lld, sqlite, toolchain, windows_libraries, windows_tcl
 from graph.recipes.build_python import python_node, python_step
 from graph.recipes.common import Context, compile_node, fetch_node, patches_for, source_node
 from graph.recipes.names import source_name
-from graph.target import Cell
+from graph.target import Cell, windows_names
 
 PATCHES = ("cpython", "cpython/windows")
 """Folders of patches/, in their order. Those of Windows are in no other target's source, nor in its keys."""
@@ -22,9 +22,8 @@ PLAIN = (
 TESTS = ("_ctypes_test", *(f"_test{name}" for name in ("buffer", "capi", "clinic", "clinic_limited", "console", "importmultiple")))
 TESTS += (*(f"_test{name}" for name in ("internalcapi", "limitedcapi", "multiphase", "singlephase")), "xxlimited", "xxlimited_35")
 """Those of CPython's own tests."""
-STABLE = "$(CORE)/libs/python3.lib"
 LIMITED = ("_testclinic_limited", "_testlimitedcapi")
-"""Of these, those that link the stable ABI's DLL; the next two do so, too."""
+"""Of these, those that link the stable ABI's DLL, where threads share the interpreter's lock; the next two do so, too."""
 WITHOUT_RESOURCES = ("xxlimited", "xxlimited_35")
 LAUNCHERS = ("venvlauncher", "venvwlauncher")
 """Programs that venv puts into a virtual environment."""
@@ -32,6 +31,10 @@ MPDECIMAL = "$(SRC)/Modules/_decimal/libmpdec"
 MAKEFILES = "toolchains/windows"
 PLATFORMS = {"x86_64": "x64", "i686": "Win32", "aarch64": "ARM64"}
 """Target.arch -> MSBuild's platform."""
+MACHINES = {"x86_64": "i386:x86-64", "i686": "i386", "aarch64": "arm64"}
+"""Target.arch -> dlltool's machine."""
+DECLARING = ("Include", "Modules", "Objects", "PC", "Parser", "Python")
+"""Folders whose files declare what the core exports."""
 SYSTEM = ("kernel32", "user32", "gdi32", "winspool", "comdlg32", "advapi32", "shell32", "ole32", "oleaut32")
 """What MSBuild links everything with."""
 
@@ -61,6 +64,7 @@ def extensions(ctx: Context) -> dict[str, Extension]:
         Input(f"make:{ctx.triple}:xz", "xz/src/liblzma/api", only=("lzma.h", "lzma/"), subdir="include"),
         Input(f"make:{ctx.triple}:xz", "xz/lib", only=("liblzma.a",), subdir="lib"),
     )
+    stable = f"$(API)/{windows_names(ctx.cell).stable}.lib"
     found = {
         **{name: Extension() for name in PLAIN},
         "_bz2": Extension((Input("source:bzip2", "bzip2"),)),
@@ -89,8 +93,8 @@ def extensions(ctx: Context) -> dict[str, Extension]:
             target="sqlite3.dll",
         ),
         **{name: Extension(test=True) for name in TESTS},
-        **{name: Extension(link=STABLE, test=True) for name in LIMITED},
-        **{name: Extension(link=STABLE, libs="-lkernel32", test=True) for name in WITHOUT_RESOURCES},
+        **{name: Extension(link=stable, test=True) for name in LIMITED},
+        **{name: Extension(link=stable, libs="-lkernel32", test=True) for name in WITHOUT_RESOURCES},
     }
     return dict(sorted(found.items()))
 
@@ -122,15 +126,22 @@ def _properties(ctx: Context) -> tuple[str, ...]:
     named = (f"{name}=/build/{folder}" for name, folder in folders.items())
     tcl = ";".join(f"/build/{name}/{file}" for name, file in windows_tcl.IMPORT_LIBRARIES.items())
     # (for a release, Tcl's scripts are not looked for in a folder of the build)
-    fixed = ("Configuration=Release", f"Platform={PLATFORMS[ctx.cell.target.arch]}", "IncludeExternals=true", "BuildForRelease=true")
-    return (*fixed, f"CoreLibraryDependencies={system}", f"tcltkLib={tcl}", *named)
+    configuration = "Debug" if "debug" in ctx.cell.options else "Release"
+    fixed = (
+        f"Configuration={configuration}",
+        f"Platform={PLATFORMS[ctx.cell.target.arch]}",
+        "IncludeExternals=true",
+        "BuildForRelease=true",
+    )
+    free = ("DisableGil=true",) if "freethreaded" in ctx.cell.options else ()
+    return (*fixed, *free, f"CoreLibraryDependencies={system}", f"tcltkLib={tcl}", *named)
 
 
 READ_OF_SOURCE = ("Include/", "Modules/", "Objects/", "PC/", "Parser/", "Programs/", "Python/")
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
-    """The sysroot, the source, projects:ABI, resources:ABI, core:CELL, and ext:ABI:MODULE of some modules."""
+    """The sysroot, the source, projects:ABI, resources:ABI, api:ABI, core:CELL, and ext:ABI:MODULE of some modules."""
     package = replace(ctx, cell=Cell(ctx.cell.target, "", ()), steps_version=ctx.cell.version)
     return (
         *toolchain.nodes(package),
@@ -142,6 +153,7 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
         *_source(ctx),
         _projects(ctx),
         _resources(ctx),
+        _api(ctx),
         _core(ctx),
         *(_module(ctx, name, needs) for name, needs in extensions(ctx).items()),
     )
@@ -188,9 +200,49 @@ def _resources(ctx: Context) -> Node:
     )
 
 
+def _api(ctx: Context) -> Node:
+    """out/: pyconfig.h, and import libraries of what the sources declare.
+
+    A module that takes what the core has not does not pass the audit; so modules need not wait for the core, and are those of all cells.
+    """
+    names = windows_names(ctx.cell)
+    free = ("FREE",) if "freethreaded" in ctx.cell.options else ()
+    return python_node(
+        ctx,
+        f"api:{ctx.cell.abi}",
+        (
+            python_step(ctx, "api.py", "/build/src", "/build/out", names.dll, names.stable, *free),
+            *(
+                Step(("/build/zig/zig", "dlltool", "-m", MACHINES[ctx.cell.target.arch], "-d", f"{name}.def", "-l", f"{name}.lib"), "out")
+                for name in (names.dll, names.stable)
+            ),
+        ),
+        inputs=(
+            Input(windows_source(ctx), "src", only=tuple(f"{folder}/" for folder in DECLARING)),
+            Input("toolchain:zig", "zig", only=("zig",)),
+        ),
+        scripts=("api.py",),
+    )
+
+
+def _optimisation(ctx: Context) -> tuple[str, ...]:
+    """As CPython's configure has it for a debug build."""
+    return ("OPT=-Og",) if "debug" in ctx.cell.options else ()
+
+
 def _core(ctx: Context) -> Node:
     """out/full and out/stripped: DLLs and programs; out/libs: import libraries; out/include: pyconfig.h."""
-    settings = ("SRC=../src", "LISTS=../lists", "FROZEN=../frozen", "RES=../res", "OUT=../out")
+    optimised = ("LTO=1",) if "lto" in ctx.cell.options else ()
+    settings = (
+        "SRC=../src",
+        "LISTS=../lists",
+        "FROZEN=../frozen",
+        "RES=../res",
+        "API=../api",
+        "OUT=../out",
+        *_optimisation(ctx),
+        *optimised,
+    )
     return compile_node(
         ctx,
         f"core:{ctx.cell}",
@@ -201,6 +253,7 @@ def _core(ctx: Context) -> Node:
             Input(f"projects:{ctx.cell.abi}", "lists", only=tuple(f"{name}.mk" for name in PROJECTS)),
             Input(f"resources:{ctx.cell.abi}", "res", only=tuple(f"{name}.res" for name in PROJECTS)),
             Input(f"python:{ctx.cell.version}", "frozen/Python", subdir="Python"),
+            Input(f"api:{ctx.cell.abi}", "api", only=("pyconfig.h",)),
         ),
         files=_makefiles(ctx, "core.mk"),
     )
@@ -208,7 +261,8 @@ def _core(ctx: Context) -> Node:
 
 def _module(ctx: Context, name: str, needs: Extension) -> Node:
     """out/full and out/stripped: the module."""
-    settings = ("SRC=../src", "LISTS=../lists", "CORE=../core", "RES=../res", "OUT=../out", f"NAME={name}")
+    dll = windows_names(ctx.cell).dll
+    settings = ("SRC=../src", "LISTS=../lists", "API=../api", "RES=../res", "OUT=../out", f"NAME={name}", f"DLL={dll}", *_optimisation(ctx))
     given = {"FLAGS": needs.flags, "LINK": needs.link, f"{name}.TARGET": needs.target, f"{name}.LIBS": needs.libs}
     more = tuple(f"{setting}={value}" for setting, value in given.items() if value)
     return compile_node(
@@ -219,7 +273,7 @@ def _module(ctx: Context, name: str, needs: Extension) -> Node:
             Input(windows_source(ctx), "src", only=("Include/", "Modules/", "PC/")),
             Input(f"projects:{ctx.cell.abi}", "lists", only=(f"{name}.mk",)),
             *((Input(f"resources:{ctx.cell.abi}", "res", only=(f"{name}.res",)),) if name not in WITHOUT_RESOURCES else ()),
-            Input(f"core:{ctx.cell}", "core", only=("include/", "libs/")),
+            Input(f"api:{ctx.cell.abi}", "api"),
             *needs.inputs,
         ),
         files=(*_makefiles(ctx, "module.mk"), *needs.files),

@@ -14,7 +14,7 @@ from graph.recipes.library import licence
 from graph.recipes.windows import LAUNCHERS, extensions, windows_source
 from graph.recipes.windows_libraries import OPENSSL
 from graph.recipes.windows_tcl import DLLS as TCL
-from graph.target import spelled
+from graph.target import spelled, windows_names
 
 HEADERS = ("**/*.h",)
 VENV = "Lib/venv/scripts/nt"
@@ -131,7 +131,13 @@ def _install_parts(ctx: Context, variant: str) -> tuple[Part, ...]:
 
 def _files(ctx: Context) -> Node:
     """LICENSE.txt, and __install__.json for the Python install manager (PEP 773)."""
-    facts = {"version": ctx.cell.version, "arch": ctx.cell.target.arch}
+    names = windows_names(ctx.cell)
+    facts = {
+        "version": ctx.cell.version,
+        "arch": ctx.cell.target.arch,
+        "abiflags": ctx.cell.abiflags,
+        "programs": [f"{names.program}.exe", f"{names.windowed}.exe"],
+    }
     return python_node(
         ctx,
         f"files:{ctx.cell}",
@@ -169,10 +175,14 @@ def _metadata(ctx: Context, parts: tuple[Part, ...]) -> Node:
 
 def _facts(ctx: Context) -> dict[str, Any]:
     modules = {name: needs.test for name, needs in extensions(ctx).items() if name not in (*LAUNCHERS, "sqlite3")}
+    names = windows_names(ctx.cell)
     return {
         "minor": ctx.cell.minor,
         "version": ctx.cell.version,
         "abiflags": ctx.cell.abiflags,
+        "dll": names.dll,
+        "suffixes": list(names.suffixes),
+        "module_suffix": names.module,
         "triple": ctx.triple,
         "options": spelled(ctx.cell.options),
         "platform_tag": ctx.cell.target.platform_tag,

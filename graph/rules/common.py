@@ -32,7 +32,10 @@ def flavour_of(filename: str) -> Flavour | None:
 def module_of(path: str) -> str:
     """Name of the extension module that a path in lib-dynload (Windows: DLLs) holds, e.g. _ssl; else empty."""
     folder, name = posixpath.split(path)
-    return name.split(".")[0] if folder.endswith(MODULES) and name.endswith((".so", ".pyd")) else ""
+    if not folder.endswith(MODULES) or not name.endswith((".so", ".pyd")):
+        return ""
+    # (Windows' debug builds put _d behind it; no module is called so)
+    return name.split(".")[0].removesuffix("_d" if name.endswith(".pyd") else "")
 
 
 def is_core(binary: Binary) -> bool:

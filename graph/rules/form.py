@@ -12,7 +12,7 @@ from graph.facts import Archive, Entry, Finding, Flavour
 from graph.lock import VCRUNTIME
 from graph.policy import Policy
 from graph.rules.common import Findings, flavour_of, places_of, root_of
-from graph.target import spelled
+from graph.target import spelled, windows_names
 
 _ZIP_EPOCH = 315_532_800
 """1980-01-01 UTC: a zip file's first date."""
@@ -65,7 +65,7 @@ def _globs(table: Mapping[str, tuple[str, ...]], flavour: Flavour, policy: Polic
     prefix = "python/install" if flavour is Flavour.FULL else "python"
     common = () if flavour is Flavour.TOOLCHAIN else (*table.get("install", ()), *table.get("system", ()))
     for glob in (*(f"{prefix}/{glob}" for glob in common), *table.get(flavour.value, ())):
-        yield glob.format(minor=cell.minor, nodot=cell.nodot, ldversion=cell.ldversion, lib=cell.lib)
+        yield glob.format(minor=cell.minor, ldversion=cell.ldversion, lib=cell.lib, windows=windows_names(cell))
 
 
 def deterministic(archive: Archive, policy: Policy) -> Findings:

@@ -11,11 +11,10 @@ from graph.facts import Archive, Binary, Finding, Format, Kind, Pe
 from graph.policy import Policy
 from graph.rules.common import Findings, bundled, is_core, module_of, places_of, root_of, shipped, some
 from graph.rules.platform import definitions
+from graph.target import windows_names
 
-STABLE = "python3.dll"
-"""What modules of the stable ABI (PEP 384) link with."""
-WINDOWED = ("pythonw.exe", "venvwlauncher.exe")
-"""Programs that get no console."""
+WINDOWED = ("pythonw", "venvwlauncher")
+"""Beginnings of the names of programs that get no console."""
 _UNNAMEABLE = re.compile(r'[<>:"|?*\\\x00-\x1f]|[. ](/|$)|(^|/)(con|prn|aux|nul|com\d|lpt\d)(\.|/|$)', re.IGNORECASE)
 """Characters and device names that no file of Windows has ("Naming Files, Paths, and Namespaces" of its documentation)."""
 
@@ -59,7 +58,7 @@ def undefined(archive: Archive, policy: Policy) -> Findings:
 def functions(archive: Archive, policy: Policy) -> Findings:
     """What the core must take of a DLL: the compiler's run time may have it, too, with other results."""
     for binary, _ in _pe(archive):
-        if posixpath.basename(binary.path) == f"python{policy.cell.nodot}.dll":
+        if posixpath.basename(binary.path) == f"{windows_names(policy.cell).dll}.dll":
             taken = {(symbol.library.lower(), symbol.name) for symbol in binary.imports}
             for library, names in policy.core_imports.items():
                 absent = sorted(name for name in names if (library, name) not in taken)
@@ -68,13 +67,14 @@ def functions(archive: Archive, policy: Policy) -> Findings:
 
 
 def modules(archive: Archive, policy: Policy) -> Findings:
-    """An extension module's name has no tag, and it has the init function of that name, and no other."""
+    """An extension module is named as upstream's, and has the init function of that name, and no other."""
+    end = windows_names(policy.cell).module
     for binary, _ in _pe(archive):
         module = module_of(binary.path)
         inits = {symbol.name for symbol in binary.exports if symbol.name.startswith("PyInit")}
         more = sorted(inits - {f"PyInit_{module}"})
-        if module and posixpath.basename(binary.path) != f"{module}.pyd":
-            yield Finding("platform-values", binary.path, f"is not named {module}.pyd")
+        if module and posixpath.basename(binary.path) != f"{module}{end}":
+            yield Finding("platform-values", binary.path, f"is not named {module}{end}")
         if module and f"PyInit_{module}" not in inits:
             yield Finding("init-function", binary.path, f"does not export PyInit_{module}")
         # _testmultiphase and others are several modules
@@ -84,9 +84,10 @@ def modules(archive: Archive, policy: Policy) -> Findings:
 
 def stable_abi(archive: Archive, policy: Policy) -> Findings:
     """python3.dll forwards all that it exports to pythonXY.dll, and that has it."""
-    aim = f"python{policy.cell.nodot}"
+    named = windows_names(policy.cell)
+    aim = named.dll
     core = {posixpath.basename(binary.path): binary for binary, _ in _pe(archive) if is_core(binary)}
-    stable, whole = core.get(STABLE), core.get(f"{aim}.dll")
+    stable, whole = core.get(f"{named.stable}.dll"), core.get(f"{aim}.dll")
     # (layout says that one is missing)
     if stable is None or stable.pe is None or whole is None:
         return
@@ -96,7 +97,7 @@ def stable_abi(archive: Archive, policy: Policy) -> Findings:
         yield Finding("stable-abi", stable.path, f"does not forward {some(kept) or 'anything'} to {aim}")
     absent = sorted(forwards.keys() - {symbol.name for symbol in whole.exports} - policy.absent_exports)
     if absent:
-        yield Finding("stable-abi", whole.path, f"lacks {some(absent)}, which {STABLE} forwards")
+        yield Finding("stable-abi", whole.path, f"lacks {some(absent)}, which {named.stable}.dll forwards")
 
 
 def headers(archive: Archive, policy: Policy) -> Findings:
@@ -119,7 +120,7 @@ def programs(archive: Archive, policy: Policy) -> Findings:
     for binary, pe in _pe(archive):
         if binary.kind is not Kind.EXECUTABLE:
             continue
-        wanted = "windows_gui" if posixpath.basename(binary.path) in WINDOWED else "windows_cui"
+        wanted = "windows_gui" if posixpath.basename(binary.path).startswith(WINDOWED) else "windows_cui"
         if pe.subsystem != wanted:
             yield Finding("subsystem", binary.path, f"is for {pe.subsystem}, not {wanted}")
         if is_core(binary) and pe.stack < policy.stack:

@@ -30,6 +30,12 @@ class Facts(TypedDict):
     minor: str
     version: str
     abiflags: str
+    dll: str
+    """Less .dll, e.g. python313t_d."""
+    suffixes: list[str]
+    """Of extension modules that it loads."""
+    module_suffix: str
+    """Of those that come with it."""
     triple: str
     options: str
     platform_tag: str
@@ -47,16 +53,11 @@ def extensions(text: str, facts: Facts) -> dict[str, list[dict[str, Any]]]:
     """The table of extension modules: built-in ones, and those of DLLs/."""
     found = {name: entry(in_core=True, init_fn=init, required=True) for name, init in inittab(text).items()}
     for name, module in facts["modules"].items():
-        values: dict[str, Any] = {"links": module["links"], "shared_lib": f"install/DLLs/{name}.pyd"}
+        values: dict[str, Any] = {"links": module["links"], "shared_lib": f"install/DLLs/{name}{facts['module_suffix']}"}
         if module["licenses"]:
             values |= {"licenses": module["licenses"], "license_paths": module["license_paths"]}
         found[name] = entry(init_fn=f"PyInit_{name}", **values)
     return dict(sorted(found.items()))
-
-
-def suffixes(facts: Facts) -> list[str]:
-    """Of extension modules: PC/pyconfig.h's tag, and none (PC/dl_nt.c, Python/dynload_win.c)."""
-    return [f".cp{facts['minor'].replace('.', '')}{facts['abiflags']}-{facts['platform_tag'].replace('-', '_')}.pyd", ".pyd"]
 
 
 def config_vars(facts: Facts) -> dict[str, str]:
@@ -68,12 +69,13 @@ def config_vars(facts: Facts) -> dict[str, str]:
         "BINDIR": "/install",
         "BINLIBDEST": "/install/Lib",
         "EXE": ".exe",
-        "EXT_SUFFIX": suffixes(facts)[0],
+        "EXT_SUFFIX": facts["suffixes"][0],
         "INCLUDEPY": "/install/Include",
         "LIBDEST": "/install/Lib",
         "TZPATH": "",
         "VERSION": tag,
-        "abiflags": facts["abiflags"],
+        # (sys has none before 3.14)
+        "abiflags": "",
         "platlibdir": "DLLs",
         "py_version": facts["version"],
         "py_version_nodot": tag,
@@ -100,7 +102,7 @@ def describe(config_c: str, facts: Facts) -> dict[str, Any]:
         "target_triple": facts["triple"],
         "build_options": facts["options"],
         "build_info": {
-            "core": {"links": [], "objs": [], "shared_lib": f"install/python{tag}{facts['abiflags']}.dll", "static_lib": None},
+            "core": {"links": [], "objs": [], "shared_lib": f"install/{facts['dll']}.dll", "static_lib": None},
             "extensions": extensions(config_c, facts),
             "object_file_format": "coff",
         },
@@ -126,7 +128,7 @@ def describe(config_c: str, facts: Facts) -> dict[str, Any]:
         "python_suffixes": {
             "bytecode": [".pyc"],
             "debug_bytecode": [".pyc"],
-            "extension": suffixes(facts),
+            "extension": facts["suffixes"],
             "optimized_bytecode": [".pyc"],
             "source": [".py", ".pyw"],
         },

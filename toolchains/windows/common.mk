@@ -1,7 +1,12 @@
 # Of all projects of CPython for Windows. Integers wrap and any type may alias, as with MSVC, the only compiler that these sources knew. What
 # they do as MSVC allows is no error; an unknown function is.
-CFLAGS = -O3 -g -std=gnu11 -fwrapv -fno-strict-aliasing -Wno-everything -Werror=implicit-function-declaration -Werror=int-conversion -I$(CONFIG)
+OPT = -O3
+CFLAGS = $(OPT) -g -std=gnu11 -fwrapv -fno-strict-aliasing -Wno-everything -Werror=implicit-function-declaration -Werror=int-conversion -I$(CONFIG)
 comma = ,
+
+# copies NAME OTHERS: more names of a program, those that are not its own
+copies = $(foreach other,$(filter-out $(1),$(sort $(2))),cp $(OUT)/full/$(1) $(OUT)/full/$(other) && cp $(OUT)/stripped/$(1) $(OUT)/stripped/$(other) &&) touch $@
+plain = $(1:_d.exe=.exe)
 
 # link NAME FLAGS INPUTS: as it is debugged, and without symbols
 link = mkdir -p $(OUT)/full $(OUT)/stripped && \

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Compiles and links an extension module for a distribution for Windows, on a machine that is none, by `zig cc` (docs/windows.md#extension-modules).
 #   extension.sh PREFIX OUT WORD...    PREFIX: the distribution, unpacked; WORD: sources (C, or C++ if one is), flags, libraries
-# A module whose name has no tag (NAME.pyd) is linked with the stable ABI's DLL alone and serves every Python; one with a tag is for that version.
+# A module whose name has no tag (NAME.pyd) is linked with the stable ABI's DLL alone and serves every Python; one with a tag is for that version
+# and, where the tag says so, for a Python without the global interpreter lock (cp313t) or a debug build (NAME_d.cp313-...).
 # ZIG: the program, and words before its own; by default that of the Python package ziglang.
 set -eu
 if [ $# -lt 3 ]; then
@@ -10,18 +11,29 @@ if [ $# -lt 3 ]; then
 fi
 prefix=$1 out=$2
 shift 2
-case ${out##*/} in
-*.*.pyd) library=python3??.lib ;;
-*.pyd) library=python3.lib ;;
+# The tag, as in answers.cp313-win_amd64.pyd, _d.cp313t-win32.pyd (of a debug build) or none, says which of the distribution's libraries it is.
+name=${out##*/}
+case $name in
+*_d.*pyd) debug=_d ;;
+*) debug='' ;;
+esac
+case $name in
+*.cp3*-win*.pyd)
+    version=${name##*.cp}
+    library=python${version%%-*}$debug.lib
+    ;;
+*.*.pyd)
+    echo "extension.sh: $out: no tag of an extension module for Windows, e.g. NAME.cp313-win_amd64.pyd" >&2
+    exit 2
+    ;;
+*.pyd) library=python3$debug.lib ;;
 *)
     echo "extension.sh: $out: an extension module's name ends in .pyd" >&2
     exit 2
     ;;
 esac
-# shellcheck disable=SC2086 # (a pattern)
-library=$(CDPATH='' cd "$prefix/libs" > /dev/null 2>&1 && echo $library) || library=python3.lib
 if [ ! -e "$prefix/libs/$library" ]; then
-    echo "extension.sh: $prefix: no distribution for Windows (no libs/python3.lib); unpack one and name its folder python" >&2
+    echo "extension.sh: $prefix: no distribution for Windows that such a module is for (no libs/$library)" >&2
     exit 2
 fi
 language=cc
@@ -30,6 +42,16 @@ for word; do
     *.cpp | *.cc | *.cxx) language=c++ ;;
     esac
 done
+# The install manager's file says for what processor the distribution is. Microsoft's long double is a double everywhere.
+case $(sed -n 's/^ *"id": ".*-\([a-z0-9]*\)",*$/\1/p' "$prefix/__install__.json") in
+64) target=x86_64 machine=i386:x86-64 double=-mlong-double-64 ;;
+32) target=x86 machine=i386 double=-mlong-double-64 ;;
+arm64) target=aarch64 machine=arm64 double='' ;;
+*)
+    echo "extension.sh: $prefix/__install__.json: names no processor" >&2
+    exit 2
+    ;;
+esac
 zig=${ZIG:-python3 -m ziglang}
 scratch=$(mktemp -d)
 trap 'rm -r "$scratch"' EXIT
@@ -42,9 +64,9 @@ trap 'rm -r "$scratch"' EXIT
     done
 } > "$scratch/math.def"
 # shellcheck disable=SC2086 # (words)
-$zig dlltool -m i386:x86-64 -d "$scratch/math.def" -l "$scratch/math.lib"
-# Microsoft's long double is a double. (lld leaves an import library beside what it links.)
+$zig dlltool -m "$machine" -d "$scratch/math.def" -l "$scratch/math.lib"
+# (lld leaves an import library beside what it links.)
 # shellcheck disable=SC2086
-$zig $language -target x86_64-windows-gnu -O2 -s -mlong-double-64 -shared -I "$prefix/include" "$@" "$prefix/libs/$library" "$scratch/math.lib" \
+$zig $language -target "$target-windows-gnu" -O2 -s $double -shared ${debug:+-D_DEBUG} -I "$prefix/include" "$@" "$prefix/libs/$library" "$scratch/math.lib" \
     -o "$scratch/${out##*/}"
 mv "$scratch/${out##*/}" "$out"
