@@ -1,6 +1,7 @@
 """__install__.json of a distribution for Windows, as the Python install manager reads it (PEP 773): install_json.py FACTS OUT.
 
-FACTS is {"version": "3.13.15", "arch": "x86_64", "abiflags": "t", "programs": ["python3.13t.exe", "pythonw3.13t.exe"]}. Schema 1, as PC/layout/support/pymanager.py writes it. The company (PEP 514) is our own:
+FACTS is {"version": "3.13.15", "arch": "x86_64", "abiflags": "t", "programs": ["python3.13t.exe", "pythonw3.13t.exe"]}. Schema 1, as
+PC/layout/support/pymanager.py writes it. The company (PEP 514) is our own:
 what is installed never takes the place of python.org's Python.
 """
 
