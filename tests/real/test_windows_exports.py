@@ -102,7 +102,7 @@ def declared(first: Checkout, core: Path) -> Declared:
     nodes = ("toolchain:zig", f"libc:{TRIPLE}", f"projects:{ABI}", f"source:cpython-{VERSION}:windows", "source:zlib", f"python:{VERSION}")
     zig, libc, lists, source, zlib, frozen = trees(first, *nodes)
     [settings] = re.findall(r"^CFLAGS = (.*)$", (first.root / "toolchains/windows/common.mk").read_text(), re.M)
-    settings = settings.replace("$(CONFIG)", str(core / "include"))
+    settings = settings.replace("$(CONFIG)", str(core / "include")).replace("$(OPT)", "-O3")
     compiler = (str(zig / "zig"), "clang", *COMPILER, f"--sysroot={libc}", f"-resource-dir={libc / 'clang'}", *shlex.split(settings))
 
     def preprocess(rule: tuple[str, str]) -> set[str]:
