@@ -231,7 +231,7 @@ def _optimisation(ctx: Context) -> tuple[str, ...]:
 
 
 def _core(ctx: Context) -> Node:
-    """out/full and out/stripped: DLLs and programs; out/libs: import libraries; out/include: pyconfig.h."""
+    """out/full (with PDBs) and out/stripped: DLLs and programs; out/libs: import libraries; out/include: pyconfig.h."""
     optimised = ("LTO=1",) if "lto" in ctx.cell.options else ()
     settings = (
         "SRC=../src",
@@ -260,7 +260,7 @@ def _core(ctx: Context) -> Node:
 
 
 def _module(ctx: Context, name: str, needs: Extension) -> Node:
-    """out/full and out/stripped: the module."""
+    """out/full (with its PDB) and out/stripped: the module."""
     dll = windows_names(ctx.cell).dll
     settings = ("SRC=../src", "LISTS=../lists", "API=../api", "RES=../res", "OUT=../out", f"NAME={name}", f"DLL={dll}", *_optimisation(ctx))
     given = {"FLAGS": needs.flags, "LINK": needs.link, f"{name}.TARGET": needs.target, f"{name}.LIBS": needs.libs}

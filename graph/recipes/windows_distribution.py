@@ -12,7 +12,7 @@ from graph.recipes.cpython_modules import TEST_PACKAGES
 from graph.recipes.distribution import NOT_STDLIB, TEST_FOLDERS, Part, json_file, merged, packed
 from graph.recipes.library import licence
 from graph.recipes.windows import LAUNCHERS, extensions, windows_source
-from graph.recipes.windows_libraries import OPENSSL
+from graph.recipes.windows_libraries import OPENSSL, with_symbols
 from graph.recipes.windows_tcl import DLLS as TCL
 from graph.target import spelled, windows_names
 
@@ -109,8 +109,9 @@ def _modules(ctx: Context, variant: str, *, test: bool) -> tuple[Input, ...]:
 
 
 def _install_parts(ctx: Context, variant: str) -> tuple[Part, ...]:
-    """The tree as installed, less tests; `variant` is full (with debug information) or stripped."""
+    """The tree as installed, less tests; `variant` is full (a PDB beside each DLL and program) or stripped (none)."""
     cell = ctx.cell
+    kept = with_symbols if variant == "full" else tuple
     return (
         (Input(f"core:{cell}", "part/core", subdir=variant), "."),
         (Input(f"core:{cell}", "part/libs", subdir="libs"), "libs"),
@@ -120,8 +121,8 @@ def _install_parts(ctx: Context, variant: str) -> tuple[Part, ...]:
         (Input(f"stdlib:{cell.version}:windows", "part/stdlib"), "."),
         (Input(f"pip:{cell.version}:windows", "part/pip"), "."),
         *((part, "DLLs") for part in _modules(ctx, variant, test=False)),
-        (Input(f"make:{ctx.triple}:openssl", "part/openssl", only=OPENSSL, subdir="bin"), "DLLs"),
-        *((Input(f"make:{ctx.triple}:{name}", f"part/{name}", only=(file,), subdir="bin"), "DLLs") for name, file in TCL.items()),
+        (Input(f"make:{ctx.triple}:openssl", "part/openssl", only=kept(OPENSSL), subdir="bin"), "DLLs"),
+        *((Input(f"make:{ctx.triple}:{name}", f"part/{name}", only=kept((file,)), subdir="bin"), "DLLs") for name, file in TCL.items()),
         *((Input(f"ext:{cell.abi}:{name}", f"part/{name}", subdir=variant), VENV) for name in LAUNCHERS),
         (Input(f"licences:{cell.abi}", "part/licences", subdir="licenses"), f"share/licenses/python{cell.minor}"),
         # where python.org has it: the loader looks beside python.exe for what a module needs

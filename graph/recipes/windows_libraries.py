@@ -12,7 +12,7 @@ from graph.recipes.library import configure_node, licence, make_node, put
 from graph.recipes.xz import OFF as XZ_OFF
 from graph.recipes.xz import READS as XZ_READS
 
-CFLAGS = "-O2"
+CFLAGS = "-O2 -gcodeview"
 """All code on Windows is independent of its place."""
 RC = Input("toolchain:rc", "rc")
 OPENSSLDIR = "C:/Program Files/Common Files/SSL"
@@ -21,8 +21,13 @@ OPENSSL = ("libcrypto-3.dll", "libssl-3.dll")
 """Without -x64 at the end, as python.org names them."""
 
 
+def with_symbols(files: tuple[str, ...]) -> tuple[str, ...]:
+    """DLLs (or programs), and the PDB that lld writes beside each."""
+    return (*files, *(f"{file.rpartition('.')[0]}.pdb" for file in files))
+
+
 def nodes(ctx: Context) -> tuple[Node, ...]:
-    """toolchain:rc, and what `make:TRIPLE:NAME` of these gives: lib/, include/, licenses/; of OpenSSL bin/, too."""
+    """toolchain:rc, and what `make:TRIPLE:NAME` of these gives: lib/, include/, licenses/; of OpenSSL bin/ (DLLs and PDBs), too."""
     return (*_xz(ctx), *_libffi(ctx), *_openssl(ctx), _resource_compiler(ctx))
 
 
@@ -86,13 +91,13 @@ def _openssl(ctx: Context) -> tuple[Node, ...]:
         *openssl.FEATURES,
     )
     conf = (ctx.file("toolchains/windows/openssl.conf", "freestanding.conf"),)
-    env = {"CFLAGS": "-O3", "LDFLAGS": "-Wl,-s", "WINDRES": "windres"}
+    env = {"CFLAGS": "-O3 -gcodeview", "LDFLAGS": "-Wl,-s,--pdb=", "WINDRES": "windres"}
     # (as the makefile derives the others from the prefix)
     folders = (f"OPENSSLDIR={OPENSSLDIR}", f"ENGINESDIR={OPENSSLDIR}/engines", f"MODULESDIR={OPENSSLDIR}/modules")
     steps = (
         Step(("make", *folders, "build_generated")),
         Step(("make", *folders, *OPENSSL)),
-        put("bin", *OPENSSL),
+        put("bin", *with_symbols(OPENSSL)),
         put("lib", "libcrypto.dll.a", "libssl.dll.a"),
         Step(("mkdir", "-p", "/build/out/include/openssl")),
         Step(("sh", "-c", "cp /build/src/include/openssl/*.h include/openssl/*.h /build/out/include/openssl/")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from graph.node import Input, Node, Step
+from graph.recipes import windows_libraries
 from graph.recipes.common import Context, configure_triples, fetch_node, patches_for
 from graph.recipes.library import configure_node, licence, make_node, put
 from graph.recipes.tcl import TCL_PREFIX, TCL_WITHOUT, TK_PREFIX, TK_WITHOUT, script_nodes, system_source
@@ -14,7 +15,7 @@ OWN = "toolchains/windows/tcl"
 DLLS = {"tcl": "tcl90.dll", "tk": "tcl9tk90.dll"}
 """As upstream's Makefile names them."""
 IMPORT_LIBRARIES = {name: f"lib/lib{file}.a" for name, file in DLLS.items()}
-CFLAGS = {"tcl": "-O2 -DZIPFS_IN_RODATA", "tk": "-O2 -DZIPFS_IN_RODATA -DTK_NO_ICU"}
+CFLAGS = {"tcl": f"{windows_libraries.CFLAGS} -DZIPFS_IN_RODATA", "tk": f"{windows_libraries.CFLAGS} -DZIPFS_IN_RODATA -DTK_NO_ICU"}
 SEH = {"tcl_cv_seh": "yes"}
 """What configure would run a program for: every __try of Tcl and Tk guards a call, and faults in those are caught (docs/windows.md)."""
 KEPT = ("win/", "xlib/")
@@ -22,7 +23,7 @@ KEPT = ("win/", "xlib/")
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
-    """make:TRIPLE:tcl and make:TRIPLE:tk: bin/ (the DLL), lib/ (import library), include/, licenses/."""
+    """make:TRIPLE:tcl and make:TRIPLE:tk: bin/ (the DLL and its PDB), lib/ (import library), include/, licenses/."""
     return (
         fetch_node(ctx, "tcl"),
         _source(ctx, "tcl", TCL_WITHOUT),

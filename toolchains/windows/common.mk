@@ -1,14 +1,14 @@
 # Of all projects of CPython for Windows. Integers wrap and any type may alias, as with MSVC, the only compiler that these sources knew. What
 # they do as MSVC allows is no error; an unknown function is.
 OPT = -O3
-CFLAGS = $(OPT) -g -std=gnu11 -fwrapv -fno-strict-aliasing -Wno-everything -Werror=implicit-function-declaration -Werror=int-conversion -I$(CONFIG)
+CFLAGS = $(OPT) -gcodeview -std=gnu11 -fwrapv -fno-strict-aliasing -Wno-everything -Werror=implicit-function-declaration -Werror=int-conversion -I$(CONFIG)
 comma = ,
 
 # copies NAME OTHERS: more names of a program, those that are not its own
 copies = $(foreach other,$(filter-out $(1),$(sort $(2))),cp $(OUT)/full/$(1) $(OUT)/full/$(other) && cp $(OUT)/stripped/$(1) $(OUT)/stripped/$(other) &&) touch $@
 plain = $(1:_d.exe=.exe)
 
-# link NAME FLAGS INPUTS: as it is debugged, and without symbols
+# link NAME FLAGS INPUTS: the file alone, and with its PDB beside it
 link = mkdir -p $(OUT)/full $(OUT)/stripped && \
-    $(CC) $(2) -o $(OUT)/full/$($(1).TARGET) $(3) $($(1).LIBS) && \
-    $(CC) $(2) -s -o $(OUT)/stripped/$($(1).TARGET) $(3) $($(1).LIBS) && touch $@
+    $(CC) $(2) -s -Wl,--pdb= -o $(OUT)/full/$($(1).TARGET) $(3) $($(1).LIBS) && \
+    cp $(OUT)/full/$($(1).TARGET) $(OUT)/stripped/ && touch $@

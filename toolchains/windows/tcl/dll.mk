@@ -14,7 +14,7 @@ dll: $(OUT)/bin/$(DLL)
 
 $(OUT)/bin/$(DLL): $(PARTS) zip.o $(NAME).res
 	mkdir -p $(OUT)/bin $(OUT)/lib
-	$(CC) -shared -s -Wl,--out-implib,$(OUT)/lib/lib$(DLL).a -o $@ $^ $(LINK)
+	$(CC) -shared -s -Wl,--pdb= -Wl,--out-implib,$(OUT)/lib/lib$(DLL).a -o $@ $^ $(LINK)
 
 zip.o: $(dir $(firstword $(MAKEFILE_LIST)))zip.S $(SCRIPTS)/scripts.zip
 	$(CC) -c -DNAME=$(NAME)_scripts -I$(SCRIPTS) $< -o $@
