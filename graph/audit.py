@@ -17,7 +17,8 @@ import zstandard
 
 from graph.binaries import read_binaries, slices_of
 from graph.errors import UnpackError
-from graph.facts import Archive, Binary, Entry, Finding
+from graph.facts import Archive, Binary, Entry, Finding, Pdb
+from graph.pdb import read_pdb
 from graph.policy import Policy
 from graph.rules import METADATA, check
 from graph.staticlib import names_of
@@ -56,11 +57,14 @@ def read_archive(path: Path, policy: Policy) -> Archive:
     binaries: list[Binary] = []
     texts: dict[str, str] = {}
     indexes: dict[tuple[str, str], frozenset[str]] = {}
+    pdbs: dict[str, Pdb] = {}
     try:
         with members(path) as stream:
             for member, data in stream:
                 entries.append(_entry(member, data, patterns))
                 binaries.extend(read_binaries(member.name, data))
+                if pdb := read_pdb(data):
+                    pdbs[member.name] = pdb
                 if any(fnmatchcase(member.name, glob) for glob in READ):
                     texts[member.name] = data.decode("utf-8", "replace")
                 if fnmatchcase(member.name, INDEXED):
@@ -68,7 +72,7 @@ def read_archive(path: Path, policy: Policy) -> Archive:
         stamp = _stamp(path)
     except (tarfile.TarError, EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
         raise UnpackError(str(error), place=str(path), hint="build it again: doit dist:TARGET") from error
-    return Archive(path.name, tuple(entries), tuple(binaries), texts, indexes, stamp)
+    return Archive(path.name, tuple(entries), tuple(binaries), texts, indexes, pdbs, stamp)
 
 
 @contextlib.contextmanager

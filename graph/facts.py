@@ -122,6 +122,17 @@ class Macho:
 
 
 @dataclass(frozen=True, slots=True)
+class Pdb:
+    """Which PDB file: what a DLL or program says of its own, and what such a file says of itself."""
+
+    name: str
+    """As a DLL names it; a PDB does not say its name."""
+    guid: str
+    """Lower case, with hyphens."""
+    age: int
+
+
+@dataclass(frozen=True, slots=True)
 class Pe:
     """What only a PE file says of itself (Microsoft's PE Format specification)."""
 
@@ -137,6 +148,8 @@ class Pe:
     """Export -> what it is forwarded to, e.g. python313.Py_Main."""
     stack: int = 0
     """Bytes that are reserved for the stack of the first thread, and of each that names no other size."""
+    pdb: Pdb | None = None
+    """Of its debug directory's CodeView record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +229,8 @@ class Archive:
     """Text of members that are read, by path: PYTHON.json, _sysconfigdata, Makefile and pyconfig.h."""
     indexes: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
     """Of static libpythons, by path and, of a fat one, machine: the names that a linker finds in them, as the object format has them."""
+    pdbs: Mapping[str, Pdb] = field(default_factory=dict)
+    """PDB files, by path."""
     stamp: tuple[int, bool] = (0, False)
     """Of a gzip file: its header's mtime, and whether the header holds a file name."""
 

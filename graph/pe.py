@@ -7,7 +7,7 @@ from enum import Enum
 
 import lief
 
-from graph.facts import Binary, Format, Kind, Pe, Segment, Symbol
+from graph.facts import Binary, Format, Kind, Pdb, Pe, Segment, Symbol
 
 _MACHINES = {
     lief.PE.Header.MACHINE_TYPES.AMD64: "x86_64",
@@ -52,6 +52,7 @@ def read_pe(path: str, data: bytes) -> tuple[Binary, ...]:
             resources=frozenset(_resources(pe)),
             forwards=dict(_forwards(exported)) if exported else {},
             stack=int(optional.sizeof_stack_reserve),
+            pdb=_pdb(pe),
         ),
     )
     return (binary,)
@@ -91,6 +92,11 @@ def _timestamps(pe: lief.PE.Binary) -> Iterator[int]:
         yield int(exported.timestamp)
     if isinstance(resources, lief.PE.ResourceDirectory):
         yield int(resources.time_date_stamp)
+
+
+def _pdb(pe: lief.PE.Binary) -> Pdb | None:
+    record = pe.codeview_pdb
+    return Pdb(str(record.filename), str(record.guid).lower(), int(record.age)) if record else None
 
 
 def _resources(pe: lief.PE.Binary) -> Iterator[str]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
+from graph.binaries import read_binaries
+from graph.pdb import MAGIC
 from graph.policy import Policy, parse_policy
 from graph.target import Cell
 from tests.data import TARGET
@@ -79,17 +83,35 @@ def pe(name: str) -> Member:
     return Member((PE / name).read_bytes(), 0o755)
 
 
+def pdb(guid: str, age: int = 1, size: int = 512, more: int = 0) -> bytes:
+    """The least PDB file: block 3 lists the directory's blocks (from 4 on), stream 0 was deleted, 1 has GUID and age, `more` are empty."""
+    stream = struct.pack("<III16s", 20000404, 0, age, UUID(guid).bytes_le)
+    counts = (2 + more, 0xFFFFFFFF, len(stream), *(0 for _ in range(more)))
+    blocks = -(-4 * (len(counts) + 1) // size)
+    directory = struct.pack(f"<{len(counts) + 1}I", *counts, 4 + blocks)
+    head = MAGIC + struct.pack("<6I", size, 1, 5 + blocks, len(directory), 0, 3)
+    parts = (head, b"", b"", struct.pack(f"<{blocks}I", *range(4, 4 + blocks)), directory.ljust(blocks * size, b"\0"), stream)
+    return b"".join(part.ljust(size, b"\0") for part in parts)
+
+
+def pdb_of(name: str) -> Member:
+    """The PDB that a file of tests/pe names."""
+    [binary] = read_binaries(name, (PE / name).read_bytes())
+    assert binary.pe is not None and binary.pe.pdb is not None
+    return Member(pdb(binary.pe.pdb.guid, binary.pe.pdb.age))
+
+
 def good(flavour: str = "install_only") -> Tree:
     """All members of an archive that breaks no rule."""
     full = flavour == "full"
     root = "python/install" if full else "python"
-    tree = {f"{root}/{name}": pe(name) for name in ("python.exe", "pythonw.exe", "python3.dll", "python313.dll")}
-    tree |= {
-        f"{root}/DLLs/fix.pyd": pe("debug.pyd" if full else "fix.pyd"),
-        f"{root}/DLLs/own.dll": pe("own.dll"),
-        f"{root}/Lib/os.py": Member(),
-        f"{root}/include/pyconfig.h": Member(PYCONFIG.encode()),
-    }
+    files = {f"{root}/{name}": name for name in ("python.exe", "pythonw.exe", "python3.dll", "python313.dll")}
+    files |= {f"{root}/DLLs/fix.pyd": "fix.pyd", f"{root}/DLLs/own.dll": "own.dll"}
+    files |= {"python/install/DLLs/_testfix.pyd": "test.pyd"} if full else {}
+    tree = {path: pe(name) for path, name in files.items()}
+    if flavour != "install_only_stripped":
+        tree |= {f"{path.rpartition('.')[0]}.pdb": pdb_of(name) for path, name in files.items()}
+    tree |= {f"{root}/Lib/os.py": Member(), f"{root}/include/pyconfig.h": Member(PYCONFIG.encode())}
     return {**tree, **_of_full()} if full else tree
 
 
@@ -114,5 +136,4 @@ def _of_full() -> Tree:
         "python/PYTHON.json": Member(json.dumps(text).encode()),
         "python/build/core.o": Member(b"d\x86"),
         "python/licenses/LICENSE.txt": Member(b"terms\n"),
-        "python/install/DLLs/_testfix.pyd": pe("test.pyd"),
     }

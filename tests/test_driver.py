@@ -158,3 +158,40 @@ def test_a_compiler_that_fails_fails_with_its_status(root: Path) -> None:
     environ = {"PATH": f"{root}/tc/bin:{os.environ['PATH']}", "ZIG": f"{root}/zig/zig", "CLANG_TARGET": "t", "CLANG_TARGET_FLAGS": ""}
     assert subprocess.run(["cc", "a.c"], env={**environ, "EMULATOR": "x"}, cwd=root, check=False).returncode == 3
     assert not (root / "a.out").exists()
+
+
+@pytest.fixture
+def windows(root: Path) -> Path:
+    """The same with the drivers for Windows; lld is run by a loader that only prints what it was called with."""
+    shutil.copytree(DRIVERS.parent / "windows/driver", root / "tc/bin", dirs_exist_ok=True)
+    for folder in ("lld/lib", "work/deeper"):
+        (root / folder).mkdir(parents=True)
+    loader = root / "lld/lib/ld-linux-x86-64.so.2"
+    loader.write_text(FAKE_ZIG)
+    loader.chmod(0o755)
+    return root
+
+
+def linked(root: Path, cwd: Path, *argv: str) -> list[str]:
+    """What lld for Windows gets after the driver's own words."""
+    done = subprocess.run([root / "tc/bin/ld.lld", *argv], cwd=cwd, capture_output=True, text=True, check=True)
+    words = done.stdout.splitlines()
+    return words[len(words) - len(argv) :]
+
+
+def test_for_windows_no_path_of_the_build_gets_to_the_linker_which_writes_it_into_the_pdb(windows: Path) -> None:
+    def words(root: str) -> list[str]:
+        return ["-o", f"{root}out/a b.dll", f"-L{root}libc/lib", f"--out-implib={root}out/a.lib", "--pdb=", "x.o", "", "-Xlink=-def:x"]
+
+    for cwd, up in ((windows / "work", "../"), (windows / "work/deeper", "../../"), (windows, "")):
+        assert linked(windows, cwd, *words(f"{windows}/")) == words(up)
+    # from elsewhere (no node does so) everything is found
+    assert linked(windows, windows.parent, *words(f"{windows}/")) == words(f"{windows}/")
+
+
+def test_for_windows_debug_information_says_neither_command_nor_folder(windows: Path) -> None:
+    words = set(call(windows, "cc", "-c", "a.c"))
+    assert {"-gno-codeview-command-line", "-fdebug-compilation-dir=.", f"-ffile-prefix-map={windows}/work=."} <= words
+    done = subprocess.run([windows / "tc/bin/ld.lld", "x.o"], cwd=windows / "work", capture_output=True, text=True, check=True)
+    told = {"--no-insert-timestamp", "-Xlink=-pdbaltpath:%_PDB%", r"-Xlink=-pdbsourcepath:C:\freestanding\work"}
+    assert told <= {*done.stdout.splitlines()}

@@ -168,7 +168,7 @@ def fill(session: Session, *ends: str) -> None:
 
 
 def zipped(session: Session, install: Mapping[str, object] | None) -> Path:
-    path = session.root / f"dist/cpython-{VERSION}+{session.lock.release}-{WINDOWS}-install_only.zip"
+    path = session.root / f"dist/cpython-{VERSION}+{session.lock.release}-{WINDOWS}-install_only_stripped.zip"
     with zipfile.ZipFile(path, "w") as packed:
         packed.writestr("python.exe", b"MZ")
         if install is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from graph.binaries import read_binaries
-from graph.facts import Binary, Format, Kind, Pe, Segment, Symbol
-from tests.fake_pe import PE
+from graph.facts import Binary, Format, Kind, Pdb, Pe, Segment, Symbol
+from graph.pdb import MAGIC, read_pdb
+from tests.fake_pe import PE, pdb
 
 
 def facts(name: str, path: str = "") -> Binary:
@@ -28,7 +29,7 @@ def test_a_module() -> None:
     assert module.segments == (Segment("rx", 4096), Segment("r", 4096), Segment("r", 4096))
     assert module.position_independent and not module.symbols and not module.debug
     assert portable(module).characteristics == {"dynamic_base", "nx_compat", "high_entropy_va"}
-    assert portable(module).timestamps == (0, 0, 0) and portable(module).resources == {"version"}
+    assert portable(module).timestamps == (0, 0, 0, 0) and portable(module).resources == {"version"}
 
 
 def test_programs_and_forwards() -> None:
@@ -51,6 +52,29 @@ def test_bad_properties_are_seen() -> None:
     assert bad.segments[0].flags == "rwx"
     debug = facts("debug.pyd")
     assert debug.symbols and debug.debug == (".debug_abbrev", ".debug_info", ".debug_line", ".debug_str")
+
+
+def test_a_file_names_its_pdb() -> None:
+    named = [portable(facts(name)).pdb for name in ("test.pyd", "bad.pyd", "i386.exe")]
+    # lld makes half of a GUID of the content, and the other of its own name
+    assert [(one.name, one.age, one.guid[18:]) if one else None for one in named] == [
+        ("_testfix.pdb", 1, "-4c4c-44205044422e"),
+        ("", 1, "-4c4c-44205044422e"),
+        None,
+    ]
+
+
+@pytest.mark.parametrize(("size", "more"), [(512, 0), (4096, 0), (512, 500)])
+def test_a_pdb_says_guid_and_age(size: int, more: int) -> None:
+    """(tests/real reads those that lld wrote.)"""
+    guid = "01234567-89ab-cdef-0123-456789abcdef"
+    assert read_pdb(pdb(guid, 7, size, more)) == Pdb("", guid, 7)
+
+
+def test_what_is_no_pdb_is_none() -> None:
+    whole = pdb("01234567-89ab-cdef-0123-456789abcdef")
+    broken = [b"", whole[:20], whole[:40], *(whole[: 512 * blocks] for blocks in (1, 3, 4, 5)), MAGIC + bytes(600)]
+    assert [read_pdb(data) for data in broken] == [None] * len(broken)
 
 
 def test_a_file_without_relocations_cannot_move_whatever_its_flag_says() -> None:

@@ -12,13 +12,14 @@ import pytest
 
 from graph.audit import audit_archives
 from graph.facts import Archive, Binary, Entry, Finding, Kind, Symbol
-from graph.policy import Policy
+from graph.policy import Policy, parse_policy
 from graph.rules import check
 from graph.rules.common import is_core, module_of
 from tests.fake_archive import Member, Tree, write
-from tests.fake_pe import CELL, CORE, FIX, HEADER, NAMES, OWN, PYCONFIG, PYTHON, STABLE, good, pe, policy
+from tests.fake_pe import CELL, CORE, FIX, HEADER, NAMES, OWN, PYCONFIG, PYTHON, STABLE, good, pdb, pdb_of, pe, policy
 from tests.test_pe import facts, portable
 
+REAL = parse_policy((Path(__file__).resolve().parent.parent / "toolchains/policy.toml").read_text(), CELL)
 MATH = "api-ms-win-crt-math-l1-1-0.dll"
 
 
@@ -75,6 +76,47 @@ def test_files_that_are_other_peoples_are_not_judged(tmp_path: Path) -> None:
     assert audit(tmp_path, {**good(), "python/Scripts/pip.exe": pe("bad.pyd")}) == set()
 
 
+GUID = "01234567-89ab-cdef-0123-456789abcdef"
+BESIDE = FIX.replace(".pyd", ".pdb")
+
+
+@pytest.mark.parametrize(
+    ("changed", "flavour", "found"),
+    [
+        pytest.param({BESIDE: None}, "install_only", {("pdb", FIX)}, id="missing"),
+        pytest.param({BESIDE: Member(pdb(GUID))}, "install_only", {("pdb", FIX)}, id="of another build"),
+        pytest.param({BESIDE: Member(b"MZ")}, "install_only", {("pdb", FIX), ("binary-format", BESIDE)}, id="no PDB"),
+        pytest.param({BESIDE: Member(pdb(GUID)[:2000])}, "install_only", {("pdb", FIX)}, id="broken"),
+        pytest.param({"python/old.pdb": Member(pdb(GUID))}, "install_only", {("pdb", "python/old.pdb")}, id="of no file"),
+        pytest.param({FIX: pe("debug.pyd")}, "install_only", {("pdb", FIX)}, id="DWARF inside"),
+        pytest.param({FIX: pe("own.dll")}, "install_only_stripped", {("pdb", FIX)}, id="names another"),
+        pytest.param({BESIDE: pdb_of("fix.pyd")}, "install_only_stripped", {("layout", BESIDE)}, id="stripped"),
+        pytest.param({BESIDE: Member(pdb(GUID) + b" /build/src/x.c ")}, "install_only", {("build-path", BESIDE)}, id="path"),
+    ],
+)
+def test_debug_information_is_beside_each_file(
+    tmp_path: Path, changed: dict[str, Member | None], flavour: str, found: set[tuple[str, str]]
+) -> None:
+    tree: dict[str, Member | None] = {**good(flavour), **changed}
+    limits = replace(policy(), forbidden=REAL.forbidden, leaks=REAL.leaks)
+    kept = {path: member for path, member in tree.items() if member is not None}
+    assert audit(tmp_path, kept, limits, flavour=flavour) >= found
+
+
+def test_a_pdb_is_known_by_guid_and_age() -> None:
+    assert judged(module()) == set()
+    own = portable(module()).pdb
+    assert own is not None
+    for other in (replace(own, age=2), replace(own, guid=GUID)):
+        archive = Archive(NAMES["install_only"], (Entry(FIX, "file"),), (module(),), pdbs={BESIDE: other})
+        [message] = [one.message for one in check(archive, policy()) if one.rule == "pdb"]
+        assert message == f"is of {own.guid} (1), fix.pdb beside it of {other.guid} ({other.age})"
+    bare = with_pe(module(), pdb=None)
+    assert judged(bare) == {("pdb", FIX, "names no PDB, not fix.pdb")}
+    for name, shown in (("", "a PDB without a name"), (r"C:\build\fix.pdb", r"C:\build\fix.pdb")):
+        assert ("pdb", FIX, f"names {shown}, not fix.pdb") in judged(with_pe(module(), pdb=replace(own, name=name)))
+
+
 BROUGHT = frozenset({"vcruntime140.dll", "msvcp140.dll"})
 
 
@@ -128,14 +170,22 @@ def test_pyconfig(tmp_path: Path, old: str, new: str, found: set[str]) -> None:
 
 
 def judged(*binaries: Binary, paths: tuple[str, ...] = (), limits: Policy | None = None) -> set[tuple[str, str, str]]:
-    """(rule, path, message) of findings but those about what is missing."""
+    """(rule, path, message) of findings but those about what is missing; beside each binary lies the PDB that it names."""
     entries = tuple(Entry(path, "file", mtime=1_785_542_400) for path in sorted({*paths, *(binary.path for binary in binaries)}))
-    found = check(Archive(NAMES["install_only"], entries, binaries), limits or policy())
+    pdbs = {f"{one.path.rpartition('.')[0]}.pdb": one.pe.pdb for one in binaries if one.pe and one.pe.pdb}
+    found = check(Archive(NAMES["install_only"], entries, binaries, pdbs=pdbs), limits or policy())
     return {(one.rule, one.path, one.message) for one in found if one.rule not in ("layout", "modules")}
 
 
 def module(**fields: Any) -> Binary:
     return replace(facts("fix.pyd", FIX), needed=(), imports=(), **fields)
+
+
+def moved(binary: Binary, path: str) -> Binary:
+    """The file at another path, which names the PDB that would lie beside it there."""
+    named = portable(binary).pdb
+    assert named is not None
+    return with_pe(replace(binary, path=path), pdb=replace(named, name=f"{Path(path).stem}.pdb"))
 
 
 def with_pe(binary: Binary, **fields: Any) -> Binary:
@@ -184,7 +234,7 @@ def test_a_module_offers_its_own_init_function_without_a_tag_in_its_name() -> No
         ("init-function", FIX, "does not export PyInit_fix"),
     }
     tagged = FIX.replace("fix.", "fix.cp313-win_amd64.")
-    assert judged(module(path=tagged)) == {("platform-values", tagged, "is not named fix.pyd")}
+    assert judged(moved(module(), tagged)) == {("platform-values", tagged, "is not named fix.pyd")}
     more = FIX.replace("fix", "more")
     assert ("exports", more, "exports DllCanUnloadNow") in judged(
         module(path=more, exports=(Symbol("PyInit_more"), Symbol("DllCanUnloadNow")))
@@ -228,7 +278,7 @@ def test_programs(name: str) -> None:
     }
     # a launcher starts the interpreter, and needs little
     launcher = f"python/Lib/venv/scripts/nt/{'venvwlauncher.exe' if 'w' in name else 'venvlauncher.exe'}"
-    assert judged(with_pe(replace(program, path=launcher), stack=1 << 20)) == set()
+    assert judged(with_pe(moved(program, launcher), stack=1 << 20)) == set()
     assert judged(with_pe(program, resources=frozenset({"icon", "version"}))) == {
         ("resources", program.path, "has no group_icon, no manifest")
     }

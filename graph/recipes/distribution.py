@@ -23,7 +23,7 @@ from graph.recipes.toolchain import LLVM
 from graph.target import spelled
 
 FLAVOURS = {"full": "full.tar.zst", "install_only": "install_only.tar.gz", "install_only_stripped": "install_only_stripped.tar.gz"}
-INSTALLERS = {"zip": "install_only.zip", "msi": "installer.msi"}
+INSTALLERS = {"zip": "install_only_stripped.zip", "msi": "installer.msi"}
 """The same of what is made for installers, where there is such."""
 TEST_FOLDERS = tuple(f"{package.replace('.', '/')}/" for package in TEST_PACKAGES)
 """Folders of Lib/ that only the full archive has."""

@@ -9,16 +9,16 @@ from graph.recipes.distribution import archive_name
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
-    """zip and msi, each with the tree of the install_only archive."""
+    """zip and msi, each with the tree of the install_only_stripped archive: as those of python.org, without debug information."""
     return (_zip(ctx), _msi(ctx))
 
 
 def _tree(ctx: Context) -> Input:
-    return Input(f"assemble:{ctx.cell}:full", "tree")
+    return Input(f"assemble:{ctx.cell}:stripped", "tree")
 
 
 def _zip(ctx: Context) -> Node:
-    """out/…-install_only.zip: what is in python/ of the archive lies at its top."""
+    """out/…-install_only_stripped.zip: what is in python/ of the archive lies at its top."""
     return python_node(
         ctx,
         f"zip:{ctx.cell}",

@@ -50,6 +50,7 @@ OF_DISTRIBUTIONS: tuple[Rule, ...] = (
     pe.modules,
     pe.stable_abi,
     pe.headers,
+    pe.symbols,
     pe.programs,
     pe.resources,
     pe.names,
@@ -65,7 +66,7 @@ OF_CODE: frozenset[Rule] = frozenset(
         linking.static,
         *(hardening.hardening, hardening.segments, hardening.interpreter, hardening.symbols, hardening.elf_abi),
         *(macho.system, macho.form, macho.signature),
-        *(pe.libraries, pe.undefined, pe.functions, pe.modules, pe.stable_abi, pe.headers, pe.programs, pe.resources),
+        *(pe.libraries, pe.undefined, pe.functions, pe.modules, pe.stable_abi, pe.headers, pe.symbols, pe.programs, pe.resources),
     }
 )
 """Of these, the rules about code: each slice of a fat file is judged alone, by the limits of its own target."""

@@ -7,9 +7,9 @@ import re
 from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 
-from graph.facts import Archive, Binary, Finding, Format, Kind, Pe
+from graph.facts import Archive, Binary, Finding, Flavour, Format, Kind, Pdb, Pe
 from graph.policy import Policy
-from graph.rules.common import Findings, bundled, is_core, module_of, places_of, root_of, shipped, some
+from graph.rules.common import Findings, bundled, flavour_of, is_core, module_of, places_of, root_of, shipped, some
 from graph.rules.platform import definitions
 from graph.target import windows_names
 
@@ -113,6 +113,32 @@ def headers(archive: Archive, policy: Policy) -> Findings:
                 yield Finding("dll-characteristics", binary.path, f"has no {flag.upper()}")
         if any(pe.timestamps):
             yield Finding("timestamp", binary.path, f"holds a time: {max(pe.timestamps)}")
+
+
+def symbols(archive: Archive, policy: Policy) -> Findings:
+    """Debug information is a PDB beside each file, which names it, and not inside. The stripped archive has none (layout)."""
+    stripped = flavour_of(archive.filename) is Flavour.STRIPPED
+    places = {f"{posixpath.splitext(binary.path)[0]}.pdb": (binary, pe) for binary, pe in _pe(archive)}
+    for place, (binary, pe) in places.items():
+        # (of the stripped archive `stripped` says so)
+        if not stripped and (binary.debug or binary.symbols):
+            yield Finding("pdb", binary.path, f"has {some(binary.debug) or 'its symbol table'} inside")
+        wrong = _pdb_wrong(pe.pdb, posixpath.basename(place), archive.pdbs.get(place), stripped=stripped)
+        if wrong:
+            yield Finding("pdb", binary.path, wrong)
+    for path in sorted(archive.pdbs.keys() - places):
+        yield Finding("pdb", path, "belongs to no file beside it")
+
+
+def _pdb_wrong(named: Pdb | None, wanted: str, found: Pdb | None, *, stripped: bool) -> str:
+    if named is None or named.name != wanted:
+        return f"names {named.name or 'a PDB without a name' if named else 'no PDB'}, not {wanted}"
+    if stripped:
+        return ""
+    if found is None:
+        return f"has no {wanted} beside it that can be read"
+    same = (named.guid, named.age) == (found.guid, found.age)
+    return "" if same else f"is of {named.guid} ({named.age}), {wanted} beside it of {found.guid} ({found.age})"
 
 
 def programs(archive: Archive, policy: Policy) -> Findings:

@@ -50,17 +50,19 @@ LIBRARIES = {
 """Import library -> DLL, and a line of its definition file."""
 VERSION, PROGRAMS = (16,), (3, 14, 16, 24)
 """RT_VERSION; RT_ICON, RT_GROUP_ICON, RT_VERSION, RT_MANIFEST (winuser.h)."""
-DLL = "/dll /noentry /timestamp:0 /dynamicbase /nxcompat /highentropyva"
+NAMED = "/timestamp:0 /debug /pdbaltpath:%_PDB% /pdbsourcepath:C:\\tests"
+"""Names a PDB, which is not kept. It holds the current folder, and its GUID is of its content."""
+DLL = f"/dll /noentry {NAMED} /dynamicbase /nxcompat /highentropyva"
 
 FILES: dict[str, tuple[str, str, str, tuple[int, ...]]] = {
     "python313.dll": (CORE, "x86_64", f"{DLL} math.lib", VERSION),
     "python3.dll": ("", "x86_64", f"{DLL} /export:Py_Answer=python313.Py_Answer /machine:x64", VERSION),
-    "python.exe": (PROGRAM, "x86_64", "/entry:start /subsystem:console /stack:2000000 /timestamp:0 python313.lib", PROGRAMS),
-    "pythonw.exe": (PROGRAM, "x86_64", "/entry:start /subsystem:windows /stack:2000000 /timestamp:0 python313.lib", PROGRAMS),
+    "python.exe": (PROGRAM, "x86_64", f"/entry:start /subsystem:console /stack:2000000 {NAMED} python313.lib", PROGRAMS),
+    "pythonw.exe": (PROGRAM, "x86_64", f"/entry:start /subsystem:windows /stack:2000000 {NAMED} python313.lib", PROGRAMS),
     "own.dll": (OWN, "x86_64", DLL, VERSION),
     "fix.pyd": (MODULE, "x86_64", f"{DLL} python313.lib own.lib", VERSION),
     "debug.pyd": (MODULE, "x86_64", f"{DLL} /debug:dwarf python313.lib own.lib", VERSION),
-    "test.pyd": (TEST, "x86_64", DLL, VERSION),
+    "test.pyd": (TEST, "x86_64", f"{DLL} /pdbaltpath:_testfix.pdb", VERSION),
     "bad.pyd": (
         BAD,
         "x86_64",
@@ -116,8 +118,8 @@ def main(zig: str, lld: str) -> None:
 
 
 def link(lld: str, work: Path, options: str) -> None:
-    """Runs lld as Microsoft's linker."""
-    subprocess.run([lld, "-flavor", "link", *options.split()], cwd=work, check=True)
+    """Runs lld as Microsoft's linker. (The PDB holds the program's name, too.)"""
+    subprocess.run(["lld", "-flavor", "link", *options.split()], executable=lld, cwd=work, check=True)
 
 
 if __name__ == "__main__":
