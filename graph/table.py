@@ -40,6 +40,8 @@ def remarks(matrix: Matrix) -> Iterator[str]:
     for target in matrix.offered:
         if target.run == "wine":
             yield f"{target}: run under wine only, never on Windows (docs/windows.md)"
+        elif target.run == "none" and target.os == "windows":
+            yield f"{target}: built and audited only, never run (docs/windows.md)"
 
 
 def columns(table: Sequence[Mapping[str, str]]) -> list[str]:

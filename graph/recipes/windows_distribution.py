@@ -12,7 +12,7 @@ from graph.recipes.cpython_modules import TEST_PACKAGES
 from graph.recipes.distribution import NOT_STDLIB, TEST_FOLDERS, Part, json_file, merged, packed
 from graph.recipes.library import licence
 from graph.recipes.windows import LAUNCHERS, extensions, windows_source
-from graph.recipes.windows_libraries import OPENSSL, with_symbols
+from graph.recipes.windows_libraries import openssl_dlls, with_symbols
 from graph.recipes.windows_tcl import DLLS as TCL
 from graph.target import spelled, windows_names
 
@@ -24,9 +24,7 @@ LICENCES = {"bzip2": "LICENSE", "sqlite": "LICENSE.md", "zlib": "LICENSE", "cpyt
 LIBRARIES = ("libffi", "openssl", "tcl", "tk", "xz")
 USES = {
     **{name: {package: ""} for name, package in {"_bz2": "bzip2", "_ctypes": "libffi", "_lzma": "xz"}.items()},
-    "_hashlib": {"openssl": OPENSSL[0]},
     "_sqlite3": {"sqlite": "sqlite3.dll"},
-    "_ssl": {"openssl": OPENSSL[1]},
     "_tkinter": {**TCL, "zlib": ""},
 }
 """Extension module -> the libraries that it needs, and for each the file that has it, or nothing where no file of its own has."""
@@ -121,7 +119,7 @@ def _install_parts(ctx: Context, variant: str) -> tuple[Part, ...]:
         (Input(f"stdlib:{cell.version}:windows", "part/stdlib"), "."),
         (Input(f"pip:{cell.version}:windows", "part/pip"), "."),
         *((part, "DLLs") for part in _modules(ctx, variant, test=False)),
-        (Input(f"make:{ctx.triple}:openssl", "part/openssl", only=kept(OPENSSL), subdir="bin"), "DLLs"),
+        (Input(f"make:{ctx.triple}:openssl", "part/openssl", only=kept(openssl_dlls(cell.target)), subdir="bin"), "DLLs"),
         *((Input(f"make:{ctx.triple}:{name}", f"part/{name}", only=kept((file,)), subdir="bin"), "DLLs") for name, file in TCL.items()),
         *((Input(f"ext:{cell.abi}:{name}", f"part/{name}", subdir=variant), VENV) for name in LAUNCHERS),
         (Input(f"licences:{cell.abi}", "part/licences", subdir="licenses"), f"share/licenses/python{cell.minor}"),
@@ -192,8 +190,13 @@ def _facts(ctx: Context) -> dict[str, Any]:
     }
 
 
+def _uses(ctx: Context, name: str) -> dict[str, str]:
+    crypto, ssl = openssl_dlls(ctx.cell.target)
+    return {**USES, "_hashlib": {"openssl": crypto}, "_ssl": {"openssl": ssl}}.get(name, {})
+
+
 def _module_facts(ctx: Context, name: str, *, test: bool) -> dict[str, Any]:
-    uses = USES.get(name, {})
+    uses = _uses(ctx, name)
     return {
         "links": [{"name": file.removesuffix(".dll"), "path_dynamic": f"install/DLLs/{file}"} for file in uses.values() if file],
         "licenses": list(dict.fromkeys(ctx.source(package).licence for package in uses)),

@@ -11,14 +11,21 @@ from graph.recipes.libffi import OFF as FFI_OFF
 from graph.recipes.library import configure_node, licence, make_node, put
 from graph.recipes.xz import OFF as XZ_OFF
 from graph.recipes.xz import READS as XZ_READS
+from graph.target import Cell, Target
 
 CFLAGS = "-O2 -gcodeview"
 """All code on Windows is independent of its place."""
 RC = Input("toolchain:rc", "rc")
 OPENSSLDIR = "C:/Program Files/Common Files/SSL"
 """Only administrators can write there. (Configure takes no path of Windows for an absolute one.)"""
-OPENSSL = ("libcrypto-3.dll", "libssl-3.dll")
-"""Without -x64 at the end, as python.org names them."""
+SUFFIXES = {"aarch64": "-arm64"}
+"""Target.arch -> end of the names of OpenSSL's DLLs (PCbuild/openssl.props). Without -x64 elsewhere, as python.org names them."""
+
+
+def openssl_dlls(target: Target) -> tuple[str, str]:
+    """libcrypto's and libssl's."""
+    suffix = SUFFIXES.get(target.arch, "")
+    return (f"libcrypto-3{suffix}.dll", f"libssl-3{suffix}.dll")
 
 
 def with_symbols(files: tuple[str, ...]) -> tuple[str, ...]:
@@ -32,10 +39,11 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
 
 
 def _resource_compiler(ctx: Context) -> Node:
-    """bin/rc. A program of the build host."""
+    """bin/rc. A program of the build host, and one for all targets."""
+    host = replace(ctx, cell=Cell(ctx.host.target, "", ()))
     return Node(
         "toolchain:rc",
-        Run((Step(("sh", "/build/rc.sh", ctx.host.target.zig, "/build/out")),), environment(ctx), tools=("posix",)),
+        Run((Step(("sh", "/build/rc.sh", ctx.host.target.zig, "/build/out")),), environment(host), tools=("posix",)),
         inputs=(Input("toolchain:zig", "zig"),),
         files=(ctx.file("toolchains/windows/rc.sh", "rc.sh"),),
         platform=ctx.host.platform,
@@ -90,14 +98,15 @@ def _openssl(ctx: Context) -> tuple[Node, ...]:
         *places,
         *openssl.FEATURES,
     )
-    conf = (ctx.file("toolchains/windows/openssl.conf", "freestanding.conf"),)
-    env = {"CFLAGS": "-O3 -gcodeview", "LDFLAGS": "-Wl,-s,--pdb=", "WINDRES": "windres"}
+    conf = (ctx.file("toolchains/windows/openssl.conf", "freestanding.conf"), *ctx.folder("toolchains/windows/openssl", "perl"))
+    dlls = openssl_dlls(ctx.cell.target)
+    env = {"CFLAGS": "-O3 -gcodeview", "LDFLAGS": "-Wl,-s,--pdb=", "WINDRES": "windres", "PERL5LIB": "/build/perl"}
     # (as the makefile derives the others from the prefix)
     folders = (f"OPENSSLDIR={OPENSSLDIR}", f"ENGINESDIR={OPENSSLDIR}/engines", f"MODULESDIR={OPENSSLDIR}/modules")
     steps = (
         Step(("make", *folders, "build_generated")),
-        Step(("make", *folders, *OPENSSL)),
-        put("bin", *with_symbols(OPENSSL)),
+        Step(("make", *folders, *dlls)),
+        put("bin", *with_symbols(dlls)),
         put("lib", "libcrypto.dll.a", "libssl.dll.a"),
         Step(("mkdir", "-p", "/build/out/include/openssl")),
         Step(("sh", "-c", "cp /build/src/include/openssl/*.h include/openssl/*.h /build/out/include/openssl/")),

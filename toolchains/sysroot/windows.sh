@@ -11,11 +11,13 @@ export ZIG_GLOBAL_CACHE_DIR="$PWD/global" ZIG_LOCAL_CACHE_DIR="$PWD/local"
 lib=$out/lib rt=$out/clang/lib/$clang_target own=${0%/*}
 mkdir -p "$out/include" "$lib" "$rt"
 
-# kind: dlltool's name of the architecture; arch: the folder of definitions that are of it alone
+# kind: dlltool's name of the architecture; arch: the folder of definitions that are of it alone (zig's tree has none of Arm's);
+# double: the option for a long double of 64 bits, where it is not so by itself
+double=-mlong-double-64
 case $zig_target in
 x86_64-*) kind=i386:x86-64 arch=lib64 ;;
 x86-*) kind=i386 arch=lib32 ;;
-aarch64-*) kind=arm64 arch=libarm64 ;;
+aarch64-*) kind=arm64 arch=lib-common double= ;;
 esac
 
 cp -R "$zig_lib/libc/include/any-windows-any/." "$out/include/"
@@ -98,7 +100,7 @@ ln -s libucrt.a "$lib/libmsvcrt.a"
 
 # (zig's own of complex numbers ask for a libm that has what UCRT has not)
 sh "$own/builtins.sh" "$zig_target" "$rt/libclang_rt.builtins.a" '\|mulc3\|divc3'
-"$ZIG" clang --target="$clang_target" -mlong-double-64 -O2 -ffunction-sections -resource-dir="$out/clang" -c "$own/complex.c" -o complex.o
+"$ZIG" clang --target="$clang_target" $double -O2 -ffunction-sections -resource-dir="$out/clang" -c "$own/complex.c" -o complex.o
 "$ZIG" ar rsD "$rt/libclang_rt.builtins.a" complex.o
 mkdir -p "$out/licenses"
 cp "${ZIG%/*}/LICENSE" "$out/licenses/LICENSE.zig.txt"
