@@ -48,7 +48,7 @@ def _with_stubs(session: Session, policy: Policy) -> Policy:
 
 def _bundled(session: Session, target: Target) -> frozenset[str]:
     """Names of the DLLs of Microsoft's that --vcruntime brought."""
-    if target.os != "windows" or VCRUNTIME not in session.lock.sources:
+    if session.lock.vcruntime(target) is None:
         return frozenset()
     return frozenset(path for path, _ in session.files_of(f"source:{VCRUNTIME}", ".dll"))
 

@@ -143,17 +143,17 @@ def sdk_version(tree: Path) -> str:
 
 
 def with_vcruntime(lock: Lock, matrix: Matrix, local: Local, folder: Path) -> Lock:
-    """The lock with DLLs of Microsoft's run time, which Windows distributions then hold: a source like any other.
+    """The lock with DLLs of Microsoft's run time, which Windows distributions for their machine then hold: a source like any other.
 
     Raises UsageError when the folder has no vcruntime140.dll, or a DLL that is none of a Windows target's machine.
     """
     # lief takes half a second
     from graph.vcruntime import read_vcruntime
 
-    files, version = read_vcruntime(local.path, {target.arch for target in matrix.targets.values() if target.os == "windows"})
+    files, version, arch = read_vcruntime(local.path, {target.arch for target in matrix.targets.values() if target.os == "windows"})
     path = _packed(local, folder, files)
     digest = hash_file(path)
-    source = Source(VCRUNTIME, version, path.name, digest.hash, digest.size, "LicenseRef-Microsoft-Visual-Cpp-Runtime", ())
+    source = Source(VCRUNTIME, version, path.name, digest.hash, digest.size, "LicenseRef-Microsoft-Visual-Cpp-Runtime", (), arch)
     return replace(lock, sources={**lock.sources, VCRUNTIME: source})
 
 

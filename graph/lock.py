@@ -12,6 +12,7 @@ from packaging.licenses import InvalidLicenseExpression, canonicalize_license_ex
 
 from graph import toml
 from graph.errors import LockError, did_you_mean
+from graph.target import Target
 
 FORMAT = 1
 VCRUNTIME = "vcruntime"
@@ -57,6 +58,8 @@ class Source:
     licence: str
     """SPDX expression."""
     ways: tuple[Way, ...]
+    arch: str = ""
+    """Of what the user brought: the architecture whose targets alone take it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,11 @@ class Lock:
 
     def __iter__(self) -> Iterator[Source]:
         return iter(self.sources.values())
+
+    def vcruntime(self, target: Target) -> Source | None:
+        """Microsoft's run time that --vcruntime brought, where the target's distributions hold it."""
+        source = self.sources.get(VCRUNTIME)
+        return source if source and (target.os, target.arch) == ("windows", source.arch) else None
 
 
 def parse_lock(text: str) -> Lock:

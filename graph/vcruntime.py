@@ -39,10 +39,10 @@ lief.logging.disable()
 atexit.register(gc.unfreeze)
 
 
-def read_vcruntime(folder: Path, arches: Collection[str]) -> tuple[Mapping[str, Path], str]:
-    """Name in lower case -> file, sorted; and the version of vcruntime140.dll, e.g. 14.42.34433.0.
+def read_vcruntime(folder: Path, arches: Collection[str]) -> tuple[Mapping[str, Path], str, str]:
+    """Name in lower case -> file, sorted; and the version of vcruntime140.dll, e.g. 14.42.34433.0, and its architecture, one of `arches`.
 
-    Raises UsageError when that is not there, or when a DLL cannot be read, is for another machine than `arches`, or there twice.
+    Raises UsageError when that is not there, or when a DLL cannot be read, is for another machine, or there twice.
     """
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -53,12 +53,15 @@ def read_vcruntime(folder: Path, arches: Collection[str]) -> tuple[Mapping[str, 
             files[name] = path
     if REQUIRED not in files:
         _refuse(f"{folder} has no {REQUIRED}" if folder.is_dir() else f"{folder} is no folder")
-    versions = {name: _version(path, arches) for name, path in files.items()}
+    version, arch = _facts(files[REQUIRED], arches)
+    for path in files.values():
+        _facts(path, {arch})
     # what a link leads to
-    return {name: files[name].resolve() for name in sorted(files)}, versions[REQUIRED]
+    return {name: files[name].resolve() for name in sorted(files)}, version, arch
 
 
-def _version(path: Path, arches: Collection[str]) -> str:
+def _facts(path: Path, arches: Collection[str]) -> tuple[str, str]:
+    """Version and architecture."""
     config = lief.PE.ParserConfig()
     config.parse_signature = config.parse_reloc = config.parse_exceptions = False
     pe = lief.PE.parse(str(path), config)
@@ -70,7 +73,7 @@ def _version(path: Path, arches: Collection[str]) -> str:
     resources = pe.resources_manager
     for version in resources.version if isinstance(resources, lief.PE.ResourcesManager) else ():
         high, low = version.file_info.file_version_ms, version.file_info.file_version_ls
-        return ".".join(str(part) for part in (high >> 16, high & 0xFFFF, low >> 16, low & 0xFFFF))
+        return ".".join(str(part) for part in (high >> 16, high & 0xFFFF, low >> 16, low & 0xFFFF)), arch
     _refuse(f"{path} says no version of itself")
 
 

@@ -72,6 +72,7 @@ def described(version: str = VERSION) -> dict[str, Any]:
         ("armv7-unknown-linux-gnueabi", "cpython-{}-linux-armv7-gnueabi", ("armv7", None), None),
         ("aarch64-apple-darwin", "cpython-{}-darwin-aarch64-none", ("aarch64", None), None),
         (WINDOWS, "cpython-{}-windows-x86_64-none", ("x86_64", None), None),
+        ("aarch64-pc-windows-gnu", "cpython-{}-windows-aarch64-none", ("aarch64", None), None),
         (f"{LINUX}::freethreaded+lto", "cpython-{}+freethreaded-linux-x86_64-gnu", ("x86_64", None), "freethreaded"),
         (f"{LINUX}::debug", "cpython-{}+debug-linux-x86_64-gnu", ("x86_64", None), "debug"),
     ],

@@ -52,7 +52,7 @@ def test_the_committed_policy_covers_the_whole_matrix(matrix: Matrix) -> None:
 def test_the_committed_policy_covers_windows() -> None:
     found = parse_policy(TEXT, fake_pe.CELL)
     assert (found.format, found.machine, found.multiarch) == (Format.PE, "x86_64", fake_pe.WINDOWS.multiarch)
-    assert set(found.required) == {"install", "full", "install_only", "install_only_stripped"}
+    assert set(found.required) == {"install", "system", "full", "install_only", "install_only_stripped"}
     assert not any(path.startswith("bin/") or "_sysconfigdata" in path for path in found.required["install"])
     assert {*found.needed, *found.banned_libraries, *found.core_imports} == {
         name.lower() for name in (*found.needed, *found.banned_libraries, *found.core_imports)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from graph.session import Session
 ROOT = Path(__file__).resolve().parent.parent
 SESSION = Session(ROOT, {})
 TRIPLE = "x86_64-pc-windows-gnu"
+ARM = "aarch64-pc-windows-gnu"
 CELL = parse_cell(TRIPLE, SESSION.matrix)
 SOURCE = f"source:cpython-{CELL.version}:windows"
 CONTEXT = Context(CELL, SESSION.host, SESSION.lock, SESSION.files, CELL.version)
@@ -83,6 +85,45 @@ def test_all_that_is_linked_has_codeview_inside_and_a_pdb_beside() -> None:
         assert links and all(" -s -Wl,--pdb= " in line for line in links), links
 
 
+def test_libraries_for_arm_are_named_as_in_its_official_build() -> None:
+    """PCbuild/openssl.props."""
+    dlls = ("libcrypto-3-arm64.dll", "libssl-3-arm64.dll")
+    assert any(step.argv[-2:] == dlls for step in _run(f"make:{ARM}:openssl").steps)
+    assert "mingwarm64-fs" in _argv(f"configure:{ARM}:openssl")
+    [given] = [one for one in SESSION.plan.nodes[f"assemble:{ARM}:{CELL.version}:noopt:full"].inputs if one.at == "part/openssl"]
+    assert given.only == with_symbols(dlls)
+    policy = parse_policy(SESSION.read("toolchains/policy.toml"), parse_cell(ARM, SESSION.matrix))
+    assert policy.required["system"] == tuple(f"DLLs/{name}" for name in dlls)
+
+
+def test_projects_for_arm_are_evaluated_for_it() -> None:
+    assert "Platform=ARM64" in _argv(f"projects:{ARM}:{CELL.version}")
+
+
+def test_there_is_no_msi_that_wixl_cannot_write() -> None:
+    assert {name.partition(":")[0] for name in SESSION.groups if name.endswith(ARM)} == {"dist", "zip"}
+    assert not [name for name in SESSION.plan.nodes if name.startswith(f"msi:{ARM}")]
+    with pytest.raises(UsageError, match=f"there is no MSI for {ARM}: wixl writes one for x86 and x64 alone") as refused:
+        SESSION.task_names([f"msi:{ARM}"])
+    assert refused.value.hint == f"doit zip:{ARM}:{CELL.version}:noopt"
+
+
+def test_what_nothing_here_runs_is_not_tested() -> None:
+    with pytest.raises(UsageError, match=f"nothing here runs programs of {ARM}") as refused:
+        SESSION.task_names([f"test:{ARM}"])
+    assert refused.value.hint == f"doit check:{ARM} audits its archives"
+
+
+@pytest.mark.parametrize(("triple", "option"), [(TRIPLE, ["-mlong-double-64"]), (ARM, [])])
+def test_long_double_is_double(triple: str, option: list[str], tmp_path: Path) -> None:
+    """clang takes no such option for Arm, where it is so by itself."""
+    (tmp_path / "zig").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "zig").chmod(0o755)
+    environ = {"ZIG": str(tmp_path / "zig"), "CLANG_TARGET": SESSION.matrix.targets[triple].clang, "CLANG_TARGET_FLAGS": ""}
+    done = subprocess.run(["sh", ROOT / "toolchains/windows/driver/cc", "a.c"], env=environ, capture_output=True, text=True, check=True)
+    assert [word for word in done.stdout.splitlines() if word.startswith("-mlong-double")] == option
+
+
 def test_tcl_and_tk_have_their_scripts_inside() -> None:
     for name in DLLS:
         made = SESSION.plan.nodes[f"make:{TRIPLE}:{name}"]
@@ -125,7 +166,7 @@ def test_its_patches_come_after_all_others_and_are_in_its_source_alone() -> None
     assert isinstance(source.action, Unpack)
     assert folders == sorted(folders)
     assert set(folders) == {"patches/cpython", "patches/cpython/windows"}
-    others = [node for name, node in SESSION.plan.nodes.items() if name not in NODES]
+    others = [node for name, node in SESSION.plan.nodes.items() if name not in NODES and ARM not in name]
     assert not [node.name for node in others if any("/windows/" in file.path for file in node.files)]
     assert not [node.name for node in others if {given.node for given in node.inputs} & NODES.keys()]
 

@@ -66,7 +66,7 @@ def test_case_modes_and_place_of_the_files_do_not_matter(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("files", "what"),
     [
-        ({"vcruntime140": (PE / "i386.exe").read_bytes()}, "vcruntime140.dll is for i686, not x86_64"),
+        ({"vcruntime140": (PE / "i386.exe").read_bytes()}, "vcruntime140.dll is for i686, not aarch64 or x86_64"),
         ({"msvcp140": (PE / "arm64.exe").read_bytes()}, "msvcp140.dll is for aarch64, not x86_64"),
         ({"vcruntime140": b"MZ"}, "vcruntime140.dll is no DLL"),
         ({"vcruntime140": (PE / "own.dll").read_bytes()}, "vcruntime140.dll says no version of itself"),
@@ -98,6 +98,16 @@ def test_windows_distributions_alone_change(tmp_path: Path) -> None:
     trees = {f"assemble:{CELL}:{variant}" for variant in ("full", "stripped")}
     assert changed == {fetched, source, f"licences:{CELL.abi}", f"metadata:{CELL}", *trees, *dist}
     assert {name for name in trees | dist if source in {one.node for one in new[name].inputs}} == trees
+
+
+def test_those_of_another_machine_go_to_its_distributions(tmp_path: Path) -> None:
+    arm, other = parse_cell("aarch64-pc-windows-gnu", SESSION.matrix), bytearray(DLL)
+    at = int.from_bytes(other[0x3C:0x40], "little") + 4
+    other[at : at + 2] = (0xAA64).to_bytes(2, "little")
+    session = given(bring(tmp_path / "crt", vcruntime140=bytes(other)))
+    changed = {name for name, node in session.plan.nodes.items() if node != SESSION.plan.nodes.get(name)}
+    assert f"dist:{arm}" in changed and not [name for name in changed if str(CELL.target) in name]
+    assert (session.lock.vcruntime(arm.target) is not None, session.lock.vcruntime(CELL.target)) == (True, None)
 
 
 def test_they_lie_beside_the_interpreter_and_archives_say_so(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def packed(ctx: Context, full: tuple[Part, ...], metadata: Node | None = None) -
 
 def archive_name(ctx: Context, flavour: str) -> str:
     """File name as python-build-standalone has it: the others than the full archive name the options only where they are not the best."""
-    brought = ctx.lock.sources.get(VCRUNTIME) if ctx.cell.target.os == "windows" else None
+    brought = ctx.lock.vcruntime(ctx.cell.target)
     release = f"{ctx.lock.release}.{VCRUNTIME}.{brought.sha256[:8]}" if brought else ctx.lock.release
     stem = f"cpython-{ctx.cell.version}+{release}-{ctx.triple}"
     best = options(ctx.cell.target.options[0])

@@ -47,8 +47,8 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
 
 
 def _has_vcruntime(ctx: Context) -> bool:
-    """Did the user bring Microsoft's C and C++ run time (docs/windows.md)."""
-    return VCRUNTIME in ctx.lock.sources
+    """Did the user bring Microsoft's C and C++ run time for this target (docs/windows.md)."""
+    return ctx.lock.vcruntime(ctx.cell.target) is not None
 
 
 def _stdlib(ctx: Context) -> Node:

@@ -26,7 +26,8 @@ from tests.fake_pe import PE
 from tests.mini import Checkout
 from tests.real import landed
 from tests.real.conftest import HOUR
-from tests.real.version import WINDOWS, WINDOWS_CORE
+from tests.real.unwinding import Image, members_of
+from tests.real.version import WINDOWS, WINDOWS_ARM
 
 VERSION = WINDOWS.rpartition(":")[2]
 SYSTEM = {"ADVAPI32", "KERNEL32", "VERSION", "WS2_32", "bcrypt", "api-ms-win-core-path-l1-1-0"}
@@ -46,6 +47,8 @@ OF_MODULES = {
     "winsound": {"USER32", "WINMM"},
 }
 """What extension modules import beside KERNEL32 and the core."""
+OPENSSL = {"x86_64": ("libcrypto-3", "libssl-3"), "aarch64": ("libcrypto-3-arm64", "libssl-3-arm64")}
+"""Names of PCbuild/openssl.props."""
 LOOKED_UP = {
     "tcl": {"Tcl_AppendResult", "Tcl_CreateCommand"},
     "tk": {"Tk_FindPhoto", "Tk_MainWindow", "Tk_PhotoBlank", "Tk_PhotoGetImage", "Tk_PhotoPutBlock", "Tk_PhotoSetSize"},
@@ -106,16 +109,32 @@ def trees(first: Checkout, *nodes: str) -> list[Path]:
     return [session.store.checkout(session.build.result(node).tree) for node in nodes]
 
 
+@pytest.fixture(scope="module", params=(WINDOWS, WINDOWS_ARM))
+def built(request: pytest.FixtureRequest) -> str:
+    """TARGET:VERSION."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def core(first: Checkout) -> Path:
+def core(first: Checkout, built: str) -> Path:
     """full/, stripped/, libs/, include/."""
-    return trees(first, WINDOWS_CORE)[0]
+    return trees(first, f"core:{built}:noopt")[0]
+
+
+def assembled(first: Checkout, built: str) -> Path:
+    """What the install_only_stripped archive has in python/."""
+    return trees(first, f"assemble:{built}:noopt:stripped")[0]
 
 
 @pytest.fixture(scope="module")
-def installed(first: Checkout) -> Path:
-    """What the install_only_stripped archive has in python/."""
-    return trees(first, f"assemble:{WINDOWS}:noopt:stripped")[0]
+def installed(first: Checkout, built: str) -> Path:
+    return assembled(first, built)
+
+
+@pytest.fixture(scope="module")
+def runnable(first: Checkout) -> Path:
+    """The same of the one that wine runs."""
+    return assembled(first, WINDOWS)
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +199,15 @@ def test_headers(core: Path, name: str, variant: str) -> None:
     assert subsystem in (None, binary.optional_header.subsystem.name)
 
 
+def guards(path: Path) -> int:
+    """Functions of a DLL to whose handler the system leads exceptions. All have that of the C runtime."""
+    image, binary = Image(path.read_bytes()), parsed(path)
+    [slot] = [entry.iat_address for library in binary.imports for entry in library.entries if entry.name == "__C_specific_handler"]
+    found = [guard for guard in image.functions.values() if guard]
+    assert {image.slot(guard.handler) for guard in found} == {slot} and all(guard.scopes for guard in found)
+    return len(found)
+
+
 def test_every_access_of_mmap_is_guarded(core: Path, source: Path) -> None:
     """clang drops a handler where it sees no call that could fault; each that it keeps has a filter of its own."""
     text = (source / "Modules/mmapmodule.c").read_text()
@@ -189,14 +217,30 @@ def test_every_access_of_mmap_is_guarded(core: Path, source: Path) -> None:
     symbols = {str(symbol.name) for symbol in binary.symbols}
     assert len(guarded) == text.count("HANDLE_INVALID_MEM") - text.count("#define HANDLE_INVALID_MEM")
     assert [name for name in guarded if f"__filt_{name}" not in symbols] == []
+    assert guards(core / "full/python313.dll") == len(guarded)
 
 
-def test_modules_import_what_is_of_windows(installed: Path) -> None:
+def test_faults_in_functions_that_ctypes_calls_are_caught(installed: Path) -> None:
+    assert guards(installed / "DLLs/_ctypes.pyd") == 1
+
+
+def test_on_arm_exceptions_find_their_way_through_calls_of_libffi(first: Checkout) -> None:
+    """patches/libffi/windows/0003: a call, and two entries of callbacks."""
+    data = (trees(first, f"make:{WINDOWS_ARM.partition(':')[0]}:libffi")[0] / "lib/libffi-8.a").read_bytes()
+    objects = [lief.COFF.parse(list(member)) for member in members_of(data)]
+    [assembly] = [
+        one for one in objects if one and "ffi_closure_SYSV_V" in {symbol.name for symbol in one.symbols if symbol.section_idx > 0}
+    ]
+    assert {section.name: section.sizeof_raw_data for section in assembly.sections}[".pdata"] == 3 * 8
+
+
+def test_modules_import_what_is_of_windows(installed: Path, built: str) -> None:
     found = {path.stem: parsed(path) for path in (installed / "DLLs").glob("*.pyd")}
     assert len(found) > 20
+    dlls = dict(zip(("libcrypto-3", "libssl-3"), OPENSSL[built.partition("-")[0]], strict=True))
     for name, binary in found.items():
         named = {library for library in imports(binary) if not library.startswith("api-ms-win-crt-")}
-        assert named - {"KERNEL32"} == {"python313", *OF_MODULES.get(name, ())}, name
+        assert named - {"KERNEL32"} == {"python313", *(dlls.get(one, one) for one in OF_MODULES.get(name, ()))}, name
         assert exports(binary).keys() == {f"PyInit_{name}", *(("DllGetClassObject", "DllCanUnloadNow") if name == "_ctypes" else ())}
 
 
@@ -278,15 +322,15 @@ def test_of_cpythons_own_tests_those_of_windows_are_as_good_as_msvcs(first: Chec
     assert result.files.keys() == set(FILES) and result.cases > 1500
 
 
-def test_what_is_of_windows_works(installed: Path, wine: Wine) -> None:
-    done = subprocess.run(wine.argv(str(installed / "python.exe"), "-c", PROGRAM), capture_output=True, text=True, timeout=600)
+def test_what_is_of_windows_works(runnable: Path, wine: Wine) -> None:
+    done = subprocess.run(wine.argv(str(runnable / "python.exe"), "-c", PROGRAM), capture_output=True, text=True, timeout=600)
     assert f"ran {VERSION} " in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_an_import_that_fails_for_want_of_microsofts_run_time_names_it(installed: Path, wine: Wine, there: bool) -> None:
+def test_an_import_that_fails_for_want_of_microsofts_run_time_names_it(runnable: Path, wine: Wine, there: bool) -> None:
     """tests/pe/needy.pyd takes a function of vcruntime140.dll, as modules made by MSVC do."""
-    argv = wine.argv(str(installed / "python.exe"), "-c", IMPORT, wine.name(PE))
+    argv = wine.argv(str(runnable / "python.exe"), "-c", IMPORT, wine.name(PE))
     words = [word if there or not word.startswith("WINEDLLOVERRIDES=") else f"{word};{WITHOUT_MICROSOFTS}" for word in argv]
     done = subprocess.run(words, capture_output=True, text=True, timeout=600)
     said = done.stdout + done.stderr

@@ -18,14 +18,14 @@ from pathlib import Path
 
 import pytest
 
+from graph.matrix import parse_cell
+from graph.target import Target
 from graph.toml import loads
 from tests.mini import Checkout
 from tests.real.test_windows import VERSION, exports, parsed, trees
-from tests.real.version import WINDOWS_CORE
+from tests.real.version import MATRIX, WINDOWS, WINDOWS_ARM
 
-TRIPLE = "x86_64-pc-windows-gnu"
-ABI = f"{TRIPLE}:{VERSION}"
-COMPILER = ("--target=x86_64-w64-windows-gnu", "-march=x86-64", "-mlong-double-64", "-fms-extensions")
+OPTIONS = {"x86_64": ("-mlong-double-64", "-fms-extensions"), "aarch64": ("-fms-extensions",)}
 """As toolchains/windows/driver/cc has them."""
 RULE = re.compile(r"^\S+\.o: (\S+\.c)\n.*\n\t\$\(CC\) -c \$\(CFLAGS\) \$\(pythoncore\.FLAGS\) (.*) -o \$@ \$<$", re.M)
 """How the projects' fragments for make compile a file: the source, the flags."""
@@ -91,19 +91,25 @@ def symbols(data: bytes) -> Iterator[str]:
         place += 1 + more
 
 
-@pytest.fixture(scope="module")
-def core(first: Checkout) -> Path:
-    return trees(first, WINDOWS_CORE)[0]
+@pytest.fixture(scope="module", params=(WINDOWS, WINDOWS_ARM))
+def target(request: pytest.FixtureRequest) -> Target:
+    return parse_cell(request.param, MATRIX).target
 
 
 @pytest.fixture(scope="module")
-def declared(first: Checkout, core: Path) -> Declared:
+def core(first: Checkout, target: Target) -> Path:
+    return trees(first, f"core:{target}:{VERSION}:noopt")[0]
+
+
+@pytest.fixture(scope="module")
+def declared(first: Checkout, target: Target, core: Path) -> Declared:
     """Every source of the core through its compiler's preprocessor."""
-    nodes = ("toolchain:zig", f"libc:{TRIPLE}", f"projects:{ABI}", f"source:cpython-{VERSION}:windows", "source:zlib", f"python:{VERSION}")
-    zig, libc, lists, source, zlib, frozen = trees(first, *nodes)
+    sources = (f"source:cpython-{VERSION}:windows", "source:zlib", f"python:{VERSION}")
+    zig, libc, lists, source, zlib, frozen = trees(first, "toolchain:zig", f"libc:{target}", f"projects:{target}:{VERSION}", *sources)
     [settings] = re.findall(r"^CFLAGS = (.*)$", (first.root / "toolchains/windows/common.mk").read_text(), re.M)
     settings = settings.replace("$(CONFIG)", str(core / "include")).replace("$(OPT)", "-O3")
-    compiler = (str(zig / "zig"), "clang", *COMPILER, f"--sysroot={libc}", f"-resource-dir={libc / 'clang'}", *shlex.split(settings))
+    options = (f"--target={target.clang}", *target.cpu_flags, *OPTIONS[target.arch], f"--sysroot={libc}", f"-resource-dir={libc / 'clang'}")
+    compiler = (str(zig / "zig"), "clang", *options, *shlex.split(settings))
 
     def preprocess(rule: tuple[str, str]) -> set[str]:
         file, flags = (text.replace("$(SRC)", str(source)).replace("/build/zlib", str(zlib)) for text in rule)

@@ -27,3 +27,5 @@ EMULATED, MUSL, STATIC, DARWIN = (
 ADDON = f"{TARGET}:toolchain"
 WINDOWS = f"x86_64-pc-windows-gnu:{MATRIX.versions[0]}"
 WINDOWS_CORE = f"core:{WINDOWS}:noopt"
+WINDOWS_ARM = f"aarch64-pc-windows-gnu:{MATRIX.versions[0]}"
+"""Built and looked at: nothing here runs it."""
