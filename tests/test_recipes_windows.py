@@ -14,6 +14,7 @@ from graph.node import Run, Unpack
 from graph.policy import parse_policy
 from graph.recipes.common import Context, Scoped
 from graph.recipes.windows import LAUNCHERS, PROJECTS, extensions
+from graph.recipes.windows_libraries import with_symbols
 from graph.recipes.windows_tcl import DLLS
 from graph.session import Session
 
