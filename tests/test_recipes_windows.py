@@ -26,7 +26,14 @@ CELL = parse_cell(TRIPLE, SESSION.matrix)
 SOURCE = f"source:cpython-{CELL.version}:windows"
 CONTEXT = Context(CELL, SESSION.host, SESSION.lock, SESSION.files, CELL.version)
 MODULES = tuple(extensions(CONTEXT))
-NODES = {name: node for name, node in SESSION.plan.nodes.items() if name.endswith((":windows", "-windows")) or TRIPLE in name}
+TRIPLES = tuple(str(target) for target in SESSION.matrix.targets.values() if target.os == "windows")
+EVERY = {
+    name: node
+    for name, node in SESSION.plan.nodes.items()
+    if name.endswith((":windows", "-windows")) or any(triple in name for triple in TRIPLES)
+}
+"""Of all targets for Windows."""
+NODES = {name: node for name, node in EVERY.items() if TRIPLE in name or not any(triple in name for triple in TRIPLES)}
 
 
 def test_its_nodes_end_with_a_distribution() -> None:
@@ -167,9 +174,9 @@ def test_its_patches_come_after_all_others_and_are_in_its_source_alone() -> None
     assert isinstance(source.action, Unpack)
     assert folders == sorted(folders)
     assert set(folders) == {"patches/cpython", "patches/cpython/windows"}
-    others = [node for name, node in SESSION.plan.nodes.items() if name not in NODES and ARM not in name]
+    others = [node for name, node in SESSION.plan.nodes.items() if name not in EVERY]
     assert not [node.name for node in others if any("/windows/" in file.path for file in node.files)]
-    assert not [node.name for node in others if {given.node for given in node.inputs} & NODES.keys()]
+    assert not [node.name for node in others if {given.node for given in node.inputs} & EVERY.keys()]
 
 
 def test_patches_of_tk_for_windows_come_after_all_others() -> None:
@@ -194,6 +201,16 @@ def test_what_is_compiled_does_not_see_the_whole_of_zig() -> None:
     seen = {name: given.only for name, node in nodes.items() for given in node.inputs if given.node == "toolchain:zig"}
     assert {name for name, only in seen.items() if only != ("zig",)} == {f"libc:{TRIPLE}", "toolchain:rc"}
     assert len(seen) > len(MODULES) + 3
+
+
+def test_on_32_bits_there_is_no_try_and_no_integer_of_128() -> None:
+    """clang for MinGW writes no tables for i386 (docs/windows.md); Tcl and Tk have assembler instead."""
+    i686 = TRIPLE.replace("x86_64", "i686")
+    for name in DLLS:
+        assert [dict(_run(f"configure:{triple}:{name}").env)["tcl_cv_seh"] for triple in (TRIPLE, i686)] == ["yes", "no"]
+    flags, narrow = (" ".join(_argv(f"ext:{CELL.abi}:_decimal".replace(TRIPLE, triple))) for triple in (TRIPLE, i686))
+    assert "HAVE_UINT128_T" in flags and "HAVE_UINT128_T" not in narrow and "-DASM" in narrow
+    assert "Platform=Win32" in _argv(f"projects:{CELL.abi}".replace(TRIPLE, i686))
 
 
 def test_a_mac_plans_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

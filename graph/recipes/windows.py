@@ -28,6 +28,8 @@ WITHOUT_RESOURCES = ("xxlimited", "xxlimited_35")
 LAUNCHERS = ("venvlauncher", "venvwlauncher")
 """Programs that venv puts into a virtual environment."""
 MPDECIMAL = "$(SRC)/Modules/_decimal/libmpdec"
+ARITHMETIC = {"i686": "-DASM"}
+"""Target.arch -> libmpdec's, in the place of Microsoft's assembler (MASM): GNU's, with the x87 for PPRO. Elsewhere it is C's."""
 MAKEFILES = "toolchains/windows"
 PLATFORMS = {"x86_64": "x64", "i686": "Win32", "aarch64": "ARM64"}
 """Target.arch -> MSBuild's platform."""
@@ -69,8 +71,8 @@ def extensions(ctx: Context) -> dict[str, Extension]:
         **{name: Extension() for name in PLAIN},
         "_bz2": Extension((Input("source:bzip2", "bzip2"),)),
         "_ctypes": Extension((Input(f"make:{ctx.triple}:libffi", "libffi", only=("include/", "lib/")),)),
-        # instead of Microsoft's assembler; the system has an io.h, too; and windows/mpdecimal.h is for MSVC
-        "_decimal": Extension((), f"-DANSI -DHAVE_UINT128_T=1 -idirafter {MPDECIMAL} -include {MPDECIMAL}/mpdecimal.h"),
+        # the system has an io.h, too; and windows/mpdecimal.h is for MSVC
+        "_decimal": Extension((), f"{_arithmetic(ctx)} -idirafter {MPDECIMAL} -include {MPDECIMAL}/mpdecimal.h"),
         "_hashlib": ssl,
         "_lzma": Extension(xz, link="/build/xz/lib/liblzma.a"),
         "_sqlite3": Extension(
@@ -97,6 +99,11 @@ def extensions(ctx: Context) -> dict[str, Extension]:
         **{name: Extension(link=stable, libs="-lkernel32", test=True) for name in WITHOUT_RESOURCES},
     }
     return dict(sorted(found.items()))
+
+
+def _arithmetic(ctx: Context) -> str:
+    """Definitions for _decimal."""
+    return ARITHMETIC.get(ctx.cell.target.arch, "-DANSI -DHAVE_UINT128_T=1")
 
 
 def _sqlite(ctx: Context) -> str:

@@ -16,8 +16,8 @@ DLLS = {"tcl": "tcl90.dll", "tk": "tcl9tk90.dll"}
 """As upstream's Makefile names them."""
 IMPORT_LIBRARIES = {name: f"lib/lib{file}.a" for name, file in DLLS.items()}
 CFLAGS = {"tcl": f"{windows_libraries.CFLAGS} -DZIPFS_IN_RODATA", "tk": f"{windows_libraries.CFLAGS} -DZIPFS_IN_RODATA -DTK_NO_ICU"}
-SEH = {"tcl_cv_seh": "yes"}
-"""What configure would run a program for: every __try of Tcl and Tk guards a call, and faults in those are caught (docs/windows.md)."""
+WITHOUT_TRY = ("i686",)
+"""Architectures on which clang for MinGW has no __try: Tcl and Tk have assembler of their own for that."""
 KEPT = ("win/", "xlib/")
 """Folders that Linux leaves out."""
 
@@ -50,7 +50,9 @@ def _tcl_config(ctx: Context) -> Input:
 
 def _configure(ctx: Context, name: str, prefix: str, options: tuple[str, ...], inputs: tuple[Input, ...] = ()) -> Node:
     argv = ("/build/src/win/configure", *configure_triples(ctx), f"--prefix={prefix}", "--disable-zipfs", *options)
-    return configure_node(ctx, name, argv, inputs=inputs, source=f"{name}-windows", env={"CFLAGS": CFLAGS[name], **SEH})
+    # what configure would run a program for: elsewhere every __try guards a call, and faults in those are caught (docs/windows.md)
+    seh = "no" if ctx.cell.target.arch in WITHOUT_TRY else "yes"
+    return configure_node(ctx, name, argv, inputs=inputs, source=f"{name}-windows", env={"CFLAGS": CFLAGS[name], "tcl_cv_seh": seh})
 
 
 def _make(ctx: Context, name: str, settings: tuple[str, ...], steps: tuple[Step, ...], *inputs: Input) -> Node:

@@ -26,6 +26,7 @@ EMULATED, MUSL, STATIC, DARWIN = (
 """What every run builds beside it, without link-time optimisation for want of time; full_matrix.py does the rest."""
 ADDON = f"{TARGET}:toolchain"
 WINDOWS = f"x86_64-pc-windows-gnu:{MATRIX.versions[0]}"
+WINDOWS_32 = f"i686-pc-windows-gnu:{MATRIX.versions[0]}"
 WINDOWS_CORE = f"core:{WINDOWS}:noopt"
 WINDOWS_ARM = f"aarch64-pc-windows-gnu:{MATRIX.versions[0]}"
 """Built and looked at: nothing here runs it."""

@@ -16,7 +16,9 @@ from tests.real.debian_baseline import KEYS, mirror
 from tests.real.machine import said
 
 RELEASE = "trixie"
-PACKAGES = "wine,wine64"
+ARCHITECTURES = "amd64,i386"
+PACKAGES = "wine,wine64,wine32:i386"
+"""Debian's wine is two programs: that of 32 bits, with libraries of its own, runs programs of i686 (the kernel must run them, too)."""
 PROGRAM = """#!/bin/sh
 exec unshare --mount --pid --fork --kill-child {enter} {root} "$@"
 """
@@ -26,7 +28,8 @@ def make_root(place: Path) -> Path:
     """A folder with `wine` in it, to be put on PATH. Raises AssertionError when the archive refuses."""
     root = place / "root"
     line = f"deb [signed-by={KEYS}] {mirror()} {RELEASE} main"
-    options = ["--variant=essential", '--aptopt=Acquire::Check-Valid-Until "false"', f"--include={PACKAGES}"]
+    what = (f"--architectures={ARCHITECTURES}", f"--include={PACKAGES}")
+    options = ["--variant=essential", '--aptopt=Acquire::Check-Valid-Until "false"', *what]
     shutil.rmtree(root, ignore_errors=True)
     place.mkdir(parents=True, exist_ok=True)
     said("mmdebstrap", "--quiet", *options, RELEASE, root, line)

@@ -50,10 +50,14 @@ start_file crt2u crt2 wmain.c -municode
 start_file dllcrt2 dllcrt2 main.c -shared
 # Packed anew: zig's members are named by paths in its cache, and some have one name.
 mkdir -p members
+# On i386 one would have the x87 round to 64 bits in each thread, and UCRT's mathematics with it; UCRT's own function does to 53, as Windows.
+echo 'extern void (*ucrt)(void) __asm__("__imp___fpreset"); void _fpreset(void) { ucrt(); } void fpreset(void) { ucrt(); }' > fpreset.c
+[ "$kind" != i386 ] || "$ZIG" clang --target="$clang_target" -march=pentium4 -O2 -c fpreset.c
 "$ZIG" ar t "$ZIG_GLOBAL_CACHE_DIR"/o/*/libmingw32.lib > members.txt
 number=0
 while read -r member; do
     number=$((number + 1))
+    [ "$kind${member##*/}" != i386CRT_fp10.obj ] || member=$PWD/fpreset.o
     cp "$member" "members/$number-${member##*/}"
 done < members.txt
 "$ZIG" ar rcsD "$lib/libmingw32.a" members/*

@@ -1,0 +1,52 @@
+"""CPython for 32-bit Windows (docs/windows.md#32-bits): names, headers, and under wine what is of 32 bits alone."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import lief
+import pytest
+
+from graph.machine import Wine
+from tests.mini import ROOT, Checkout
+from tests.real.test_windows import exports, imports, parsed, trees
+from tests.real.version import WINDOWS_32
+from tests.real.windows_32 import PARTS
+
+SCRIPT = ROOT / "tests/real/windows_32.py"
+
+
+@pytest.fixture(scope="module")
+def installed(first: Checkout) -> Path:
+    """What the install_only_stripped archive has in python/."""
+    return trees(first, f"assemble:{WINDOWS_32}:noopt:stripped")[0]
+
+
+def test_names_have_no_decoration(installed: Path) -> None:
+    """As the official build's, which takes and gives functions of the stdcall convention by their plain names."""
+    files = [path for path in installed.rglob("*") if path.suffix in (".dll", ".pyd") and "site-packages" not in path.parts]
+    assert len(files) > 25
+    for path in files:
+        binary = parsed(path)
+        taken = {name for names in imports(binary).values() for name in names}
+        assert not [name for name in (*taken, *exports(binary)) if "@" in name], path
+    core = exports(parsed(installed / "python313.dll"))
+    assert core.keys() >= {"Py_Initialize", "PyOS_CheckStack", "_Py_NoneStruct"} and "_Py_Initialize" not in core
+
+
+def test_headers_let_handlers_of_exceptions_run(installed: Path) -> None:
+    for path in (installed / "python.exe", installed / "python313.dll", installed / "DLLs/_ctypes.pyd"):
+        binary = parsed(path)
+        flags = {flag.name for flag in binary.optional_header.dll_characteristics_lists}
+        assert flags >= {"DYNAMIC_BASE", "NX_COMPAT"} and "NO_SEH" not in flags
+        # (a table of handlers would have to name those of seh_i386.h)
+        assert not binary.has_configuration
+        # upstream's projects do not ask for addresses above 2 GiB
+        assert not binary.header.has_characteristic(lief.PE.Header.CHARACTERISTICS.LARGE_ADDRESS_AWARE)
+
+
+def test_what_is_of_32_bits_works(installed: Path, wine: Wine) -> None:
+    done = subprocess.run(wine.argv(str(installed / "python.exe"), wine.name(SCRIPT)), capture_output=True, text=True, timeout=600)
+    ran = [line.removeprefix("ran ") for line in done.stdout.splitlines() if line.startswith("ran ")]
+    assert ran == [part.__name__ for part in PARTS], done.stdout + done.stderr
