@@ -10,7 +10,7 @@ from graph.recipes.distribution import archive_name
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
-    """zip and, where there is one, msi, each with the tree of the install_only_stripped archive: as those of python.org, without debug information."""
+    """zip and, where there is one, msi, each with the tree of the install_only_stripped archive: python.org's have no symbols, either."""
     return (_zip(ctx),) if ("msi", ctx.cell.target.arch) in NO_INSTALLER else (_zip(ctx), _msi(ctx))
 
 
