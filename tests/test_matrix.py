@@ -6,7 +6,7 @@ import pytest
 
 from graph.errors import LockError, UsageError
 from graph.matrix import Matrix, nearest, parse_cell, parse_matrix, parse_selection
-from graph.target import Addon, Cell
+from graph.target import Addon, Cell, windows_names
 from tests.data import TARGET
 
 ROW = """
@@ -187,6 +187,27 @@ def test_abiflags_and_names_are_as_cpython_makes_them() -> None:
     assert (CELL.abiflags, CELL.ldversion, CELL.lib) == ("", "3.13", "lib/python3.13")
     assert Cell(MUSL, "3.13.15", ("lto", "static")).static and not both.static
     assert not any("freethreaded" in cell.options for cell in OFFERS.cells() if cell.minor == "3.11")
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (("lto",), ("python313", "python3", "python", "pythonw", "venvlauncher", "venvwlauncher", ".pyd")),
+        (("debug",), ("python313_d", "python3_d", "python_d", "pythonw_d", "venvlauncher_d", "venvwlauncher_d", "_d.pyd")),
+        (
+            ("debug", "freethreaded"),
+            (
+                *("python313t_d", "python3t_d", "python3.13t_d", "pythonw3.13t_d", "venvlaunchert_d", "venvwlaunchert_d"),
+                "_d.cp313t-x86_64-linux-gnu.pyd",
+            ),
+        ),
+    ],
+)
+def test_names_of_windows_are_those_of_its_projects(options: tuple[str, ...], names: tuple[str, ...]) -> None:
+    """PCbuild/python.props, and of suffixes Python/dynload_win.c."""
+    found = windows_names(Cell(GNU, "3.13.15", options))
+    assert (found.dll, found.stable, found.program, found.windowed, found.launcher, found.windowed_launcher, found.module) == names
+    assert all(suffix.startswith("_d") == ("debug" in options) for suffix in found.suffixes)
 
 
 def test_what_a_version_of_glibc_brought() -> None:

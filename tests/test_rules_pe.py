@@ -117,6 +117,23 @@ def test_a_pdb_is_known_by_guid_and_age() -> None:
         assert ("pdb", FIX, f"names {shown}, not fix.pdb") in judged(with_pe(module(), pdb=replace(own, name=name)))
 
 
+def test_a_second_name_of_a_program_has_the_pdb_of_the_first() -> None:
+    program = facts("python.exe", PYTHON)
+    debug = replace(policy(), cell=replace(CELL, options=("debug",)))
+    first = moved(program, "python/python_d.exe")
+    named = portable(first).pdb
+    assert named is not None and named.name == "python_d.pdb"
+    second = with_pe(replace(first, path=PYTHON))
+
+    def found(limits: Policy) -> set[tuple[str, str]]:
+        entries = tuple(Entry(one.path, "file") for one in (second, first))
+        archive = Archive(NAMES["install_only"], entries, (second, first), pdbs={"python/python_d.pdb": named})
+        return {(one.path, one.message) for one in check(archive, limits) if one.rule == "pdb"}
+
+    assert found(debug) == set()
+    assert found(policy()) == {(PYTHON, "names python_d.pdb, not python.pdb")}
+
+
 BROUGHT = frozenset({"vcruntime140.dll", "msvcp140.dll"})
 
 

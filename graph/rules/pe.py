@@ -118,8 +118,15 @@ def headers(archive: Archive, policy: Policy) -> Findings:
 def symbols(archive: Archive, policy: Policy) -> Findings:
     """Debug information is a PDB beside each file, which names it, and not inside. The stripped archive has none (layout)."""
     stripped = flavour_of(archive.filename) is Flavour.STRIPPED
-    places = {f"{posixpath.splitext(binary.path)[0]}.pdb": (binary, pe) for binary, pe in _pe(archive)}
-    for place, (binary, pe) in places.items():
+    names = windows_names(policy.cell)
+    # a second name of a program has the PDB of the first
+    copied = {f"{name}.pdb" for name in (names.program, names.windowed, names.launcher, names.windowed_launcher)}
+    places = set()
+    for binary, pe in _pe(archive):
+        folder, name = posixpath.split(binary.path)
+        shared = pe.pdb is not None and binary.kind is Kind.EXECUTABLE and pe.pdb.name in copied
+        place = f"{folder}/{pe.pdb.name if pe.pdb and shared else posixpath.splitext(name)[0] + '.pdb'}"
+        places.add(place)
         # (of the stripped archive `stripped` says so)
         if not stripped and (binary.debug or binary.symbols):
             yield Finding("pdb", binary.path, f"has {some(binary.debug) or 'its symbol table'} inside")
