@@ -35,7 +35,7 @@ AHEAD = {
     "test_windows.py": (WINDOWS_CORE, f"dist:{WINDOWS}:noopt", f"dist:{WINDOWS_ARM}:noopt"),
     "test_windows_installers.py": (f"dist:{WINDOWS}:noopt",),
     "test_windows_exports.py": (WINDOWS_CORE, f"core:{WINDOWS_ARM}:noopt"),
-    "test_windows_extension.py": (f"dist:{WINDOWS}:noopt",),
+    "test_windows_extension.py": (f"dist:{WINDOWS}:noopt", f"dist:{WINDOWS_ARM}:noopt"),
     "test_windows_wheels.py": (f"dist:{WINDOWS}:noopt",),
 }
 """Which tests ask for what besides, in their order."""

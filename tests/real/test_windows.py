@@ -282,12 +282,12 @@ def test_a_run_time_that_is_brought_lies_beside_the_interpreter(first: Checkout,
     assert {"archive-name", "licensed", "timestamp"} <= refused
 
 
-def archive_of(first: Checkout, flavour: str) -> Path:
+def archive_of(first: Checkout, flavour: str, built: str = WINDOWS) -> Path:
     """The archive of this flavour, built if it is not there."""
-    done = first.doit(f"dist:{WINDOWS}:noopt", timeout=HOUR)
+    done = first.doit(f"dist:{built}:noopt", timeout=HOUR)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     session = Session(first.root, {**os.environ, **first.settings})
-    cell = parse_cell(WINDOWS, session.matrix)
+    cell = parse_cell(built, session.matrix)
     assert session.look_up([f"dist:{cell}"]) == ()
     [found] = (path for path in session.archives(f"dist:{cell}") if path.name.endswith(f"{flavour}.tar.gz"))
     return found

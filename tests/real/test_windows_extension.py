@@ -6,13 +6,15 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+import lief
 import pytest
 
 from graph.machine import Wine
 from graph.testrun import prefix_of, unpack_archive
 from tests.mini import ROOT, Checkout
 from tests.real.machine import environment, said
-from tests.real.test_windows import UCRT_MATH, archive_of, exports, imports, parsed, trees
+from tests.real.test_windows import archive_of, exports, imports, parsed, trees
+from tests.real.version import WINDOWS_ARM
 
 SCRIPT = ROOT / "toolchains/windows/extension.sh"
 SOURCES = Path(__file__).parent / "extension_windows"
@@ -22,6 +24,8 @@ MODULES = {
     "sorted_words.cp313-win_amd64.pyd": ("sorted_words.cpp", "python313"),
 }
 """Module -> its source, and the only DLL that it needs beside Windows' own. C++ has its library inside, which takes minutes to compile."""
+OWN_OF_ZIG = {"exp", "log", "log2", "log10", "sin", "cos", "tan", "pow", "fmod"}
+"""What the script keeps zig from linking, as far as a module of these calls it."""
 NAMES = [pytest.param(name, marks=[pytest.mark.whole] * source.endswith(".cpp")) for name, (source, _) in MODULES.items()]
 
 
@@ -64,7 +68,18 @@ def test_a_module_imports_what_every_python_of_windows_has(built: Path, prefix: 
 
 def test_mathematics_are_the_c_runtimes(built: Path) -> None:
     found = imports(parsed(built / "answers.cp313-win_amd64.pyd"))["api-ms-win-crt-math-l1-1-0"]
-    assert found == UCRT_MATH & {"exp", "log", "log2", "log10", "sin", "cos", "tan", "pow", "fmod"}
+    assert found == OWN_OF_ZIG
+
+
+def test_a_module_for_arm_is_for_arm(first: Checkout, zig: Mapping[str, str], tmp_path: Path) -> None:
+    """What the distribution is for, the module is for."""
+    unpack_archive(archive_of(first, "install_only_stripped", WINDOWS_ARM), tmp_path)
+    made = tmp_path / "answers.cp313-win_arm64.pyd"
+    said("sh", SCRIPT, prefix_of(tmp_path), made, SOURCES / "answers.c", env=zig, timeout=1800)
+    found = imports(parsed(made))
+    assert parsed(made).header.machine == lief.PE.Header.MACHINE_TYPES.ARM64
+    assert {name for name in found if not name.startswith("api-ms-win-crt-")} == {"KERNEL32", "python313"}
+    assert found["api-ms-win-crt-math-l1-1-0"] == OWN_OF_ZIG
 
 
 @pytest.mark.whole

@@ -36,22 +36,24 @@ if [ ! -e "$prefix/libs/$library" ]; then
     echo "extension.sh: $prefix: no distribution for Windows that such a module is for (no libs/$library)" >&2
     exit 2
 fi
+# The machine that the distribution is for: a number behind "PE", whose place stands at 0x3C. (long double: a double, as Microsoft's)
+place=$(od -An -tu4 -j60 -N4 "$prefix/python.exe")
+machine=$(od -An -tx1 -j$((place + 4)) -N2 "$prefix/python.exe" | tr -d ' ')
+case $machine in
+6486) target=x86_64-windows-gnu kind=i386:x86-64 double=-mlong-double-64 ;;
+4c01) target=x86-windows-gnu kind=i386 double=-mlong-double-64 ;;
+64aa) target=aarch64-windows-gnu kind=arm64 double= ;;
+*)
+    echo "extension.sh: $prefix/python.exe is for a machine ($machine) that this script does not know" >&2
+    exit 2
+    ;;
+esac
 language=cc
 for word; do
     case $word in
     *.cpp | *.cc | *.cxx) language=c++ ;;
     esac
 done
-# The install manager's file says for what processor the distribution is. Microsoft's long double is a double everywhere.
-case $(sed -n 's/^ *"id": ".*-\([a-z0-9]*\)",*$/\1/p' "$prefix/__install__.json") in
-64) target=x86_64 machine=i386:x86-64 double=-mlong-double-64 ;;
-32) target=x86 machine=i386 double=-mlong-double-64 ;;
-arm64) target=aarch64 machine=arm64 double='' ;;
-*)
-    echo "extension.sh: $prefix/__install__.json: names no processor" >&2
-    exit 2
-    ;;
-esac
 zig=${ZIG:-python3 -m ziglang}
 scratch=$(mktemp -d)
 trap 'rm -r "$scratch"' EXIT
@@ -64,9 +66,9 @@ trap 'rm -r "$scratch"' EXIT
     done
 } > "$scratch/math.def"
 # shellcheck disable=SC2086 # (words)
-$zig dlltool -m "$machine" -d "$scratch/math.def" -l "$scratch/math.lib"
-# (lld leaves an import library beside what it links.)
+$zig dlltool -m $kind -d "$scratch/math.def" -l "$scratch/math.lib"
+# (lld leaves an import library beside what it links)
 # shellcheck disable=SC2086
-$zig $language -target "$target-windows-gnu" -O2 -s $double -shared ${debug:+-D_DEBUG} -I "$prefix/include" "$@" "$prefix/libs/$library" "$scratch/math.lib" \
+$zig $language -target $target -O2 -s $double -shared ${debug:+-D_DEBUG} -I "$prefix/include" "$@" "$prefix/libs/$library" "$scratch/math.lib" \
     -o "$scratch/${out##*/}"
 mv "$scratch/${out##*/}" "$out"
