@@ -78,7 +78,7 @@ def _tcl(ctx: Context) -> Node:
 def _tk(ctx: Context) -> Node:
     """include/: Tk's public headers, and those of its Xlib that they include."""
     settings = (
-        *("PARTS=$(TK_OBJS)", "DLL=$(TK_DLL_FILE)", "SCRIPT=/build/src/win/rc/tk.rc", f"TK_LIBRARY={TK_PREFIX}/tk_library"),
+        *("PARTS=$(TK_OBJS) floats.o", "DLL=$(TK_DLL_FILE)", "SCRIPT=/build/src/win/rc/tk.rc", f"TK_LIBRARY={TK_PREFIX}/tk_library"),
         *(f"TCL_{which}_NATIVE=/build/tcl/include" for which in ("GENERIC", "PLATFORM")),
         "TCL_STUB_LIB_FILE=/build/tcl/lib/libtclstub.a",
     )

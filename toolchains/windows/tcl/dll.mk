@@ -19,6 +19,9 @@ $(OUT)/bin/$(DLL): $(PARTS) zip.o $(NAME).res
 zip.o: $(dir $(firstword $(MAKEFILE_LIST)))zip.S $(SCRIPTS)/scripts.zip
 	$(CC) -c -DNAME=$(NAME)_scripts -I$(SCRIPTS) $< -o $@
 
+floats.o: $(dir $(firstword $(MAKEFILE_LIST)))floats.c
+	$(CC) -c -O2 -fno-builtin -o $@ $<
+
 # The script names files beside itself, and a manifest that configure made.
 $(NAME).res: $(SCRIPT)
 	$(CC) -E -x c -fuse-line-directives -DRC_INVOKED $(filter -I%,$(CC_SWITCHES)) $< > $(NAME).i
