@@ -1,10 +1,13 @@
 # One extension module of CPython for Windows, or a library or program beside it: project NAME, listed in LISTS/NAME.mk.
-# SRC: CPython's tree, API (pyconfig.h and import libraries), DLL (the core's name, less .dll), RES (NAME.res, of resources.mk), OUT; FLAGS of the compiler, LINK: words for the linker
+# SRC: CPython's tree, API (pyconfig.h and import libraries), DLL (the core's name, less .dll), RES (NAME.res, of resources.mk), OUT;
+# FLAGS of the compiler, LINK: words for the linker
 .PHONY: module
 module: $(NAME).copied
 
 include $(LISTS)/$(NAME).mk
 CONFIG = $(API)
+# (make exports what stands on its command line, and lld would read this of the environment, as Microsoft's linker does)
+unexport LINK
 include $(dir $(firstword $(MAKEFILE_LIST)))common.mk
 CXXFLAGS = $(filter-out -std=gnu11,$(CFLAGS))
 $(NAME).FLAGS = $(FLAGS)
