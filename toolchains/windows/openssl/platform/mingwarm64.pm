@@ -12,4 +12,7 @@ sub sharedname {
     return defined $name ? "$name-arm64" : undef;
 }
 
+# (the resource compiler makes an object file of what ends in .obj, and one of x86_64)
+sub resext { '.res' }
+
 1;
