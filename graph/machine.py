@@ -122,8 +122,14 @@ class Wine:
     display: str = field(default_factory=lambda: os.environ.get("DISPLAY", ""))
     """The X server on which windows are shown; without one there are none."""
 
+    narrow: bool = False
+    """Does it run programs of 32 bits, for which Linux distributions have a wine of their own."""
+
     patience = 5
-    trial = ("cmd", "/c", "exit 0")
+
+    @property
+    def trial(self) -> tuple[str, ...]:
+        return ("C:\\windows\\syswow64\\cmd.exe" if self.narrow else "cmd", "/c", "exit 0")
 
     @property
     def regrtest(self) -> tuple[str, ...]:

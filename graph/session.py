@@ -432,7 +432,9 @@ class Session:
         self.check_runs(target)
         trees = [self.build.mending(partial(self._checkout, name)) for name in self.machine_nodes(target)]
         if not trees:
-            return Wine(self.store.root / "wine") if target.run == "wine" else Native()
+            # (a prefix that a wine of 64 bits alone has made lacks the system of 32)
+            narrow = target.arch == "i686"
+            return Wine(self.store.root / ("wine32" if narrow else "wine"), narrow=narrow) if target.run == "wine" else Native()
         return Emulated(trees[0], trees[1] / f"qemu-{target.qemu}" if target.qemu else None)
 
     def _checkout(self, name: str) -> Path:

@@ -201,6 +201,7 @@ def test_wine_gets_a_pipe_its_prefix_and_names_of_windows(tmp_path: Path, monkey
     assert machine.name(Path("/a b/c")) == "Z:\\a b\\c"
     assert Native().name(Path("/a b/c")) == Emulated(tmp_path, None).name(Path("/a b/c")) == "/a b/c"
     assert machine.patience > 1
+    assert (machine.trial[0], Wine(tmp_path, narrow=True).trial[0]) == ("cmd", "C:\\windows\\syswow64\\cmd.exe")
     assert machine.stop == machine.argv("wineboot", "--kill")
     assert machine.regrtest == (machine.name(REGRTEST),)
     assert Native().regrtest == ("-m", "test") and Native().stop == ()
