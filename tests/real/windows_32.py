@@ -2,11 +2,12 @@
 
 import ctypes
 import mmap
-import os
 import sys
 import sysconfig
 import threading
 from collections.abc import Callable
+
+assert sys.platform == "win32"
 
 NOWHERE = 0x10
 """An address that nothing lies at."""
@@ -120,4 +121,4 @@ if __name__ == "__main__":
     for part in PARTS:
         part()
         print("ran", part.__name__, flush=True)
-    os._exit(0)
+    print("right")
