@@ -225,8 +225,8 @@ def test_a_mac_plans_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_context_of_it_is_no_other_recipes() -> None:
     scoped = [recipe for recipe in SESSION.recipes() if isinstance(recipe, Scoped)]
-    taken = [recipe.recipe.__module__ for recipe in scoped if any(one.cell.target == CELL.target for one in recipe.scope(CONTEXT))]
-    assert taken == [f"graph.recipes.windows{part}" for part in ("", "_distribution", "_installers")]
+    taken = {recipe.recipe.__module__ for recipe in scoped if any(one.cell.target == CELL.target for one in recipe.scope(CONTEXT))}
+    assert taken == {f"graph.recipes.windows{part}" for part in ("", "_distribution", "_installers")}
 
 
 def test_older_pythons_are_not_built_for_it() -> None:

@@ -100,7 +100,7 @@ class Scoped:
 
 
 def of_target(ctx: Context) -> tuple[Context, ...]:
-    """Packages: neither Python nor options; steps that need a Python run one of their own version. (Windows has none yet.)"""
+    """Packages: neither Python nor options; steps that need a Python run one of their own version. Windows has recipes of its own."""
     version = ctx.steps_version or ctx.cell.version
     if ctx.cell.target.os == "windows":
         return ()
@@ -129,6 +129,17 @@ def of_cell(ctx: Context) -> tuple[Context, ...]:
 def of_windows(ctx: Context) -> tuple[Context, ...]:
     """Windows, whose nodes have recipes of their own: upstream builds it by other means."""
     return (ctx,) if ctx.cell.target.os == "windows" else ()
+
+
+def of_windows_abi(ctx: Context) -> tuple[Context, ...]:
+    """The same of what depends on no more than extension modules do."""
+    return tuple(map(_abi, of_windows(ctx)))
+
+
+def of_windows_target(ctx: Context) -> tuple[Context, ...]:
+    """The same of packages."""
+    version = ctx.steps_version or ctx.cell.version
+    return tuple(replace(one, cell=Cell(one.cell.target, "", ()), steps_version=version) for one in of_windows(ctx))
 
 
 def of_merged(ctx: Context) -> tuple[Context, ...]:

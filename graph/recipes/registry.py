@@ -33,7 +33,19 @@ from graph.recipes import (
     zlib,
     zstd,
 )
-from graph.recipes.common import Recipe, Scoped, of_abi, of_cell, of_merged, of_merged_abi, of_target, of_version, of_windows
+from graph.recipes.common import (
+    Recipe,
+    Scoped,
+    of_abi,
+    of_cell,
+    of_merged,
+    of_merged_abi,
+    of_target,
+    of_version,
+    of_windows,
+    of_windows_abi,
+    of_windows_target,
+)
 
 PACKAGES = (
     toolchain,
@@ -67,5 +79,7 @@ RECIPES: tuple[Recipe | Scoped, ...] = (
     *(Scoped(of_cell, recipe) for recipe in (cpython_static.nodes, distribution.nodes)),
     Scoped(of_merged_abi, universal.abi_nodes),
     Scoped(of_merged, universal.nodes),
+    Scoped(of_windows_target, windows.package_nodes),
+    *(Scoped(of_windows_abi, recipe) for recipe in (windows.abi_nodes, windows_distribution.abi_nodes)),
     *(Scoped(of_windows, recipe) for recipe in (windows.nodes, windows_distribution.nodes, windows_installers.nodes)),
 )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from graph.node import File, Input, Node, Step, Unpack
 from graph.recipes import lld, sqlite, toolchain, windows_libraries, windows_tcl
 from graph.recipes.build_python import python_node, python_step
 from graph.recipes.common import Context, compile_node, fetch_node, patches_for, source_node
 from graph.recipes.names import source_name
-from graph.target import Cell, windows_names
+from graph.target import windows_names
 
 PATCHES = ("cpython", "cpython/windows")
 """Folders of patches/, in their order. Those of Windows are in no other target's source, nor in its keys."""
@@ -147,21 +147,30 @@ def _properties(ctx: Context) -> tuple[str, ...]:
 READ_OF_SOURCE = ("Include/", "Modules/", "Objects/", "PC/", "Parser/", "Programs/", "Python/")
 
 
-def nodes(ctx: Context) -> tuple[Node, ...]:
-    """The sysroot, the source, projects:ABI, resources:ABI, api:ABI, core:CELL, and ext:ABI:MODULE of some modules."""
-    package = replace(ctx, cell=Cell(ctx.cell.target, "", ()), steps_version=ctx.cell.version)
+def package_nodes(ctx: Context) -> tuple[Node, ...]:
+    """Of a target: the sysroot, the linker, and libraries."""
     return (
-        *toolchain.nodes(package),
-        *lld.nodes(package),
-        *windows_libraries.nodes(package),
-        *windows_tcl.nodes(package),
+        *toolchain.nodes(ctx),
+        *lld.nodes(ctx),
+        *windows_libraries.nodes(ctx),
+        *windows_tcl.nodes(ctx),
         *(node for name in ("zlib", "bzip2") for node in (fetch_node(ctx, name), source_node(ctx, name))),
-        *sqlite.generate_nodes(package),
+        *sqlite.generate_nodes(ctx),
+    )
+
+
+def nodes(ctx: Context) -> tuple[Node, ...]:
+    """core:CELL"""
+    return (_core(ctx),)
+
+
+def abi_nodes(ctx: Context) -> tuple[Node, ...]:
+    """The source, projects:ABI, resources:ABI, api:ABI, and ext:ABI:MODULE."""
+    return (
         *_source(ctx),
         _projects(ctx),
         _resources(ctx),
         _api(ctx),
-        _core(ctx),
         *(_module(ctx, name, needs) for name, needs in extensions(ctx).items()),
     )
 

@@ -30,8 +30,14 @@ USES = {
 """Extension module -> the libraries that it needs, and for each the file that has it, or nothing where no file of its own has."""
 
 
+def abi_nodes(ctx: Context) -> tuple[Node, ...]:
+    """stdlib, pip and licences."""
+    brought = (fetch_node(ctx, VCRUNTIME), source_node(ctx, VCRUNTIME)) if _has_vcruntime(ctx) else ()
+    return (fetch_node(ctx, "pip"), _stdlib(ctx), _pip(ctx), *brought, _licences(ctx))
+
+
 def nodes(ctx: Context) -> tuple[Node, ...]:
-    """stdlib, pip, licences, assemble (full and stripped), metadata, archive (three) and dist."""
+    """files, assemble (full and stripped), metadata, archive (three) and dist."""
     trees = (merged(ctx, f"assemble:{ctx.cell}:{variant}", _install_parts(ctx, variant)) for variant in ("full", "stripped"))
     full: tuple[Part, ...] = (
         (Input(f"assemble:{ctx.cell}:full", "install"), "install"),
@@ -39,9 +45,8 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
         *((part, "install/DLLs") for part in _modules(ctx, "full", test=True)),
         (Input(f"licences:{ctx.cell.abi}", "licences", subdir="licenses"), "licenses"),
     )
-    brought = (fetch_node(ctx, VCRUNTIME), source_node(ctx, VCRUNTIME)) if _has_vcruntime(ctx) else ()
     return (
-        *(fetch_node(ctx, "pip"), _stdlib(ctx), _pip(ctx), *brought, _licences(ctx), _files(ctx), *trees),
+        *(_files(ctx), *trees),
         *packed(ctx, full, _metadata(ctx, full)),
     )
 
