@@ -28,6 +28,13 @@ chmod -R u+w "$out"
 [ "$(grep -c '^# include <x86intrin\.h>' "$out/include/winnt.h")" = 1 ]
 sed -i '/^# include <x86intrin\.h>/d' "$out/include/winnt.h"
 
+# isfinite(x) and the like look at x where it lies in memory. On i386 they would at the x87's register, in which what overflows is finite still.
+if [ "$kind" = i386 ]; then
+    memory='#if defined(__x86_64__) || defined(_AMD64_) || defined(__arm__) || defined(_ARM_) || defined(__aarch64__) || defined(_ARM64_)'
+    [ "$(grep -c -x "$memory" "$out/include/math.h")" = 6 ]
+    sed -i "s/^$memory\$/& || defined(__i386__)/" "$out/include/math.h"
+fi
+
 # As they are spelled in sources of those whose file system does not care.
 for pair in Windows.h:windows.h Rpc.h:rpc.h Unknwn.h:unknwn.h Wbemidl.h:wbemidl.h ProcessSnapshot.h:processsnapshot.h WinSock2.h:winsock2.h; do
     [ -e "$out/include/${pair%:*}" ] || echo "#include <${pair#*:}>" > "$out/include/${pair%:*}"
