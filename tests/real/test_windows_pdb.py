@@ -89,7 +89,8 @@ def test_a_debugger_finds_functions_files_and_lines(first: Checkout, installed: 
         path, line, _ = place.rsplit(":", 2)
         assert (found, path) == (function, "C:\\freestanding\\src\\" + file.replace("/", "\\"))
         # the line of its name, or of its brace: some have a line for each parameter
-        text = (source / file).read_text(errors="replace").splitlines()[max(0, int(line) - 9) : int(line)]
+        # (not splitlines: Tcl's files have form feeds)
+        text = (source / file).read_text(errors="replace").split("\n")[max(0, int(line) - 9) : int(line)]
         assert any(re.search(rf"\b{function}\b|^MODINIT|PyMODINIT_FUNC", one) for one in text), (place, text)
 
 
@@ -103,7 +104,7 @@ def test_they_say_whose_they_are_and_nothing_of_the_build(installed: Path, llvm:
     assert own == Pdb("", guid.lower(), int(re.findall(r"Age: (\d+)", said)[0]))
     assert binary.pe is not None and binary.pe.pdb == Pdb(path.name, own.guid, own.age)
     places = set(re.findall(r"`([^`]*[/\\][^`]*)`", said))
-    assert {place for place in places if not place.startswith("C:\\freestanding\\")} == set()
+    assert {place for place in places if not place.startswith(("C:\\freestanding\\", "C:/freestanding/"))} == set()
 
 
 def test_the_command_of_the_linker_names_no_place(installed: Path, llvm: Callable[..., str]) -> None:
