@@ -17,13 +17,13 @@ def read_pdb(data: bytes) -> Pdb | None:
     if not data.startswith(MAGIC):
         return None
     try:
-        _version, _signature, age, first, second, third, rest = struct.unpack_from("<4I2H8s", _stream(data, _INFO))
+        _version, _signature, age, first, second, third, rest = struct.unpack_from("<4I2H8s", stream(data, _INFO))
     except (struct.error, IndexError, ZeroDivisionError):
         return None
     return Pdb("", f"{first:08x}-{second:04x}-{third:04x}-{rest[:2].hex()}-{rest[2:].hex()}", age)
 
 
-def _stream(data: bytes, number: int) -> bytes:
+def stream(data: bytes, number: int) -> bytes:
     """Bytes of a stream. Raises struct.error, IndexError or ZeroDivisionError when the file is broken."""
     size, _, _, length, _, map_block = struct.unpack_from("<6I", data, len(MAGIC))
     # the directory's blocks are listed in one block, and it lists those of the streams, one stream after the other

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from graph.matrix import parse_cell
+from graph.pdb import stream
 from graph.target import Target
 from graph.toml import loads
 from tests.mini import Checkout
@@ -38,8 +39,8 @@ COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
 DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", re.M)
 DECLARED = re.compile(r"\bPyAPI_(?:FUNC|DATA)\((?:[^()]|\([^()]*\))*\)([^;{=]*)")
 """The same in a header as it is written."""
-EXTERNAL = 2
-"""IMAGE_SYM_CLASS_EXTERNAL, of Microsoft's PE format."""
+DEBUG_INFORMATION, PUBLIC = 3, 0x110E
+"""Number of the stream whose header names that of the symbols ("The PDB DBI (Debug Info) Stream" of LLVM's documentation); S_PUB32."""
 LISTED = loads(Path(__file__).with_name("windows_exports.toml").read_text())
 
 
@@ -75,20 +76,17 @@ def written(text: str) -> Iterator[str]:
     yield from map(named, DECLARED.findall(DIRECTIVE.sub("", COMMENT.sub(" ", text))))
 
 
-def symbols(data: bytes) -> Iterator[str]:
-    """Names that a PE file's COFF symbol table defines for other files. (lief 1.0 drops a thousand of this DLL's.)"""
-    [header] = struct.unpack_from("<I", data, 0x3C)
-    table, count = struct.unpack_from("<II", data, header + 12)
-    strings = table + 18 * count
+def symbols(pdb: bytes) -> Iterator[str]:
+    """Names that a PDB's public symbols define for other files."""
+    (number,) = struct.unpack_from("<H", stream(pdb, DEBUG_INFORMATION), 20)
+    records = stream(pdb, number)
     place = 0
-    while place < count:
-        entry = data[table + 18 * place : table + 18 * place + 18]
-        zero, offset = struct.unpack("<II", entry[:8])
-        section, _, kind, more = struct.unpack("<hHBB", entry[12:])
-        if section > 0 and kind == EXTERNAL:
-            name = entry[:8].rstrip(b"\0") if zero else data[strings + offset : data.index(b"\0", strings + offset)]
-            yield name.decode()
-        place += 1 + more
+    while place < len(records):
+        length, kind = struct.unpack_from("<HH", records, place)
+        if kind == PUBLIC:
+            name = place + 14
+            yield records[name : records.index(b"\0", name)].decode()
+        place += 2 + length
 
 
 @pytest.fixture(scope="module", params=(WINDOWS, WINDOWS_ARM))
@@ -129,8 +127,8 @@ def declared(first: Checkout, target: Target, core: Path) -> Declared:
 
 @pytest.fixture(scope="module")
 def defined(core: Path) -> frozenset[str]:
-    """Symbols of the DLL before they were stripped."""
-    return frozenset(symbols((core / "full/python313.dll").read_bytes()))
+    """Symbols of the DLL that its PDB has."""
+    return frozenset(symbols((core / "full/python313.pdb").read_bytes()))
 
 
 def listed(kind: str) -> set[str]:
