@@ -25,7 +25,7 @@ GUID = re.compile(r"\{[0-9A-F]{8}-[0-9A-F]{4}-5[0-9A-F]{3}-[89AB][0-9A-F]{3}-[0-
 
 
 def distribution(place: Path, version: str = "3.13.15", **more: str) -> Path:
-    install = json.dumps(load("install_json").describe(version, "x86_64"))
+    install = json.dumps(load("install_json").describe(version, "x86_64", "", ["python.exe", "pythonw.exe"]))
     return tree(place, {**FILES, "__install__.json": install, **more})
 
 
