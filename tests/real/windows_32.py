@@ -98,21 +98,22 @@ def stack_of_four() -> None:
 
 def end_of_the_stack() -> None:
     """PyOS_CheckStack() says so before it is there, and once more after that."""
-    check = ctypes.pythonapi.PyOS_CheckStack
-    found: list[int] = []
+    check, found, depths = ctypes.pythonapi.PyOS_CheckStack, [], []
 
-    def deeper(depth: int) -> int:
-        return depth if check() else next(map(deeper, [depth + 1]))
+    class Room(ctypes.Structure):
+        """What a call puts on the stack, so that its end comes before that of recursion."""
 
-    def both() -> None:
-        found.extend((check(), deeper(0), check(), deeper(0)))
+        _fields_ = [("bytes", ctypes.c_char * 1024)]
 
-    sys.setrecursionlimit(10**6)
-    threading.stack_size(256 * 1024)
-    thread = threading.Thread(target=both)
-    thread.start()
-    thread.join()
-    assert len(found) == 4 and found[::2] == [0, 0] and min(found[1::2]) > 20, found
+    def deeper(_: Room) -> int:
+        depths[-1] += 1
+        return 1 if check() else called(Room())
+
+    called = ctypes.CFUNCTYPE(ctypes.c_int, Room)(deeper)
+    for _ in range(2):
+        depths.append(0)
+        found.extend((check(), called(Room()), check()))
+    assert found == [0, 1, 0] * 2 and depths[0] == depths[1] > 100, (found, depths)
 
 
 PARTS = (platform_and_types, faults_in_calls, faults_of_mmap, callbacks, precision, stack_of_four, end_of_the_stack)
