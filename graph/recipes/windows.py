@@ -95,6 +95,8 @@ def extensions(ctx: Context) -> dict[str, Extension]:
             target="sqlite3.dll",
         ),
         **{name: Extension(test=True) for name in TESTS},
+        # functions of the stdcall convention get plain names: lld would export name@4, and ctypes looks for MSVC's _name@4
+        **({"_ctypes_test": Extension(link="-Wl,--kill-at", test=True)} if ctx.cell.target.arch == "i686" else {}),
         **{name: Extension(link=stable, test=True) for name in LIMITED},
         **{name: Extension(link=stable, libs="-lkernel32", test=True) for name in WITHOUT_RESOURCES},
     }
