@@ -23,7 +23,7 @@ from graph.session import Session
 from graph.testrun import prefix_of, unpack_archive
 from tests.mini import ROOT, Checkout
 from tests.real.machine import patiently, said
-from tests.real.version import ADDON, CELL, DARWIN, EMULATED, MUSL, STATIC, TARGET, WINDOWS, WINDOWS_ARM, WINDOWS_CORE
+from tests.real.version import ADDON, CELL, DARWIN, EMULATED, MUSL, STATIC, TARGET, WINDOWS, WINDOWS_CORE
 from tests.real.wine import make_root
 
 DIST = f"dist:{CELL}"
@@ -32,10 +32,11 @@ AHEAD = {
     "test_musl.py": (f"dist:{MUSL}", f"dist:{STATIC}"),
     "test_targets.py": (f"dist:{EMULATED}", f"dist:{MUSL}"),
     "test_toolchain_addon.py": (f"dist:{ADDON}",),
-    "test_windows.py": (WINDOWS_CORE, f"dist:{WINDOWS}:noopt", f"dist:{WINDOWS_ARM}:noopt"),
+    "test_windows.py": (WINDOWS_CORE, f"dist:{WINDOWS}:noopt"),
     "test_windows_installers.py": (f"dist:{WINDOWS}:noopt",),
-    "test_windows_exports.py": (WINDOWS_CORE, f"core:{WINDOWS_ARM}:noopt"),
-    "test_windows_extension.py": (f"dist:{WINDOWS}:noopt", f"dist:{WINDOWS_ARM}:noopt"),
+    "test_windows_exports.py": (WINDOWS_CORE,),
+    "test_windows_extension.py": (f"dist:{WINDOWS}:noopt",),
+    "test_windows_pdb.py": (f"dist:{WINDOWS}:noopt",),
     "test_windows_wheels.py": (f"dist:{WINDOWS}:noopt",),
 }
 """Which tests ask for what besides, in their order."""

@@ -111,7 +111,7 @@ def trees(first: Checkout, *nodes: str) -> list[Path]:
     return [session.store.checkout(session.build.result(node).tree) for node in nodes]
 
 
-@pytest.fixture(scope="module", params=(WINDOWS, WINDOWS_ARM))
+@pytest.fixture(scope="module", params=(WINDOWS, pytest.param(WINDOWS_ARM, marks=pytest.mark.whole)))
 def built(request: pytest.FixtureRequest) -> str:
     """TARGET:VERSION."""
     return str(request.param)
@@ -224,6 +224,7 @@ def test_faults_in_functions_that_ctypes_calls_are_caught(installed: Path) -> No
     assert guards(installed / "DLLs/_ctypes.pyd") == 1
 
 
+@pytest.mark.whole
 def test_on_arm_exceptions_find_their_way_through_calls_of_libffi(first: Checkout) -> None:
     """patches/libffi/windows/0003: a call, and two entries of callbacks."""
     data = (trees(first, f"make:{WINDOWS_ARM.partition(':')[0]}:libffi")[0] / "lib/libffi-8.a").read_bytes()

@@ -17,6 +17,7 @@ from tests.real.test_windows import exports, imports, parsed, trees
 from tests.real.version import WINDOWS_32
 
 SCRIPT = ROOT / "tests/real/windows_32.py"
+pytestmark = pytest.mark.whole
 
 
 @pytest.fixture(scope="module")

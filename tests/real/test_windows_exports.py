@@ -89,7 +89,7 @@ def symbols(pdb: bytes) -> Iterator[str]:
         place += 2 + length
 
 
-@pytest.fixture(scope="module", params=(WINDOWS, WINDOWS_ARM))
+@pytest.fixture(scope="module", params=(WINDOWS, pytest.param(WINDOWS_ARM, marks=pytest.mark.whole)))
 def target(request: pytest.FixtureRequest) -> Target:
     return parse_cell(request.param, MATRIX).target
 

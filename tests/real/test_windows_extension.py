@@ -71,6 +71,7 @@ def test_mathematics_are_the_c_runtimes(built: Path) -> None:
     assert found == OWN_OF_ZIG
 
 
+@pytest.mark.whole
 def test_a_module_for_arm_is_for_arm(first: Checkout, zig: Mapping[str, str], tmp_path: Path) -> None:
     """What the distribution is for, the module is for."""
     unpack_archive(archive_of(first, "install_only_stripped", WINDOWS_ARM), tmp_path)
