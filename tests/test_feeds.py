@@ -210,7 +210,7 @@ def test_feeds_of_named_distributions(session: Session) -> None:
         ([f"dist:{LINUX}"], "install_only", (), "is not there", f"doit dist:{LINUX}:{VERSION}:lto"),
         ([f"dist:{LINUX}:toolchain"], "install_only", (), "an add-on has no Python", "doit index --url URL dist:TARGET"),
         ([f"zip:{WINDOWS}"], "install_only", (), "is no distribution", "doit index --url URL dist:TARGET"),
-        ([f"dist:{WINDOWS}"], "install_only", (f"{WINDOWS}-install_only.tar.gz",), "its ZIP", f"doit zip:{WINDOWS}:{VERSION}:noopt"),
+        ([f"dist:{WINDOWS}"], "install_only", (f"{WINDOWS}-install_only.tar.gz",), "its ZIP", f"doit zip:{WINDOWS}:{VERSION}:lto"),
     ],
 )
 def test_what_cannot_be_listed(session: Session, names: list[str], flavour: str, present: tuple[str, ...], message: str, hint: str) -> None:
@@ -224,7 +224,7 @@ def test_what_cannot_be_listed(session: Session, names: list[str], flavour: str,
 def test_a_zip_that_is_not_there_and_not_named_is_left_out(session: Session) -> None:
     fill(session, f"{LINUX}-install_only.tar.gz", f"{WINDOWS}-install_only.tar.gz")
     told = list(write_feeds(session, [], BASE, "install_only", session.root / "dist"))
-    assert told[0].endswith("uv-downloads.json: 2 entries") and told[1].endswith(f"it is not there (doit zip:{WINDOWS}:{VERSION}:noopt)")
+    assert told[0].endswith("uv-downloads.json: 2 entries") and told[1].endswith(f"it is not there (doit zip:{WINDOWS}:{VERSION}:lto)")
     assert len(told) == 2 and not (session.root / "dist/index.json").exists()
 
 

@@ -113,7 +113,7 @@ def test_there_is_no_msi_that_wixl_cannot_write() -> None:
     assert not [name for name in SESSION.plan.nodes if name.startswith(f"msi:{ARM}")]
     with pytest.raises(UsageError, match=f"there is no MSI for {ARM}: wixl writes one for x86 and x64 alone") as refused:
         SESSION.task_names([f"msi:{ARM}"])
-    assert refused.value.hint == f"doit zip:{ARM}:{CELL.version}:noopt"
+    assert refused.value.hint == f"doit zip:{ARM}:{CELL.version}:lto"
 
 
 def test_what_nothing_here_runs_is_not_tested() -> None:

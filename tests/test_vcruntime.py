@@ -126,7 +126,7 @@ def test_they_lie_beside_the_interpreter_and_archives_say_so(tmp_path: Path) -> 
     assert "/build/part/vcruntime=." in assemble
     assert metadata[metadata.index("/build/steps/add_licences.py") + 1 :][:2] == ["/build/out/PYTHON.json", source.licence]
     stem = f"cpython-{CELL.version}+{SESSION.lock.release}"
-    assert f"/build/out/{stem}.vcruntime.{source.sha256[:8]}-{CELL.target}-noopt-full.tar.zst" in archive
+    assert f"/build/out/{stem}.vcruntime.{source.sha256[:8]}-{CELL.target}-lto-full.tar.zst" in archive
     assert any("freestanding neither has nor gives them" in file.data.decode() for file in session.plan.nodes[f"licences:{CELL.abi}"].files)
 
 
