@@ -270,7 +270,7 @@ def test_a_run_time_that_is_brought_lies_beside_the_interpreter(first: Checkout,
     done = first.doit("run", "--vcruntime", str(tmp_path), f"check:{WINDOWS}:noopt", timeout=HOUR)
     assert done.returncode == 0 and "audit of 3 archives: nothing found" in done.stdout, done.stdout[-5000:] + done.stderr[-5000:]
     session = Session(first.root, {**os.environ, **first.settings, "FREESTANDING_VCRUNTIME": str(tmp_path)})
-    cell = parse_cell(WINDOWS, session.matrix)
+    cell = parse_cell(f"{WINDOWS}:noopt", session.matrix)
     assert session.look_up([f"dist:{cell}"]) == ()
     for path in session.archives(f"dist:{cell}"):
         root = "python/install" if "-full." in path.name else "python"
@@ -290,7 +290,7 @@ def archive_of(first: Checkout, flavour: str, built: str = WINDOWS) -> Path:
     done = first.doit(f"dist:{built}:noopt", timeout=HOUR)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     session = Session(first.root, {**os.environ, **first.settings})
-    cell = parse_cell(built, session.matrix)
+    cell = parse_cell(f"{built}:noopt", session.matrix)
     assert session.look_up([f"dist:{cell}"]) == ()
     [found] = (path for path in session.archives(f"dist:{cell}") if path.name.endswith(f"{flavour}.tar.gz"))
     return found
@@ -299,7 +299,7 @@ def archive_of(first: Checkout, flavour: str, built: str = WINDOWS) -> Path:
 def test_it_works_after_two_moves(first: Checkout, wine: Wine, tmp_path: Path) -> None:
     archive = archive_of(first, "install_only_stripped")
     session = Session(first.root, {})
-    cell = parse_cell(WINDOWS, session.matrix)
+    cell = parse_cell(f"{WINDOWS}:noopt", session.matrix)
     script = first.root / "toolchains/smoke.py"
     missing = parse_suite(session.read("toolchains/suite.toml"), cell).missing
     checks = run_smoke(archive, tmp_path, script, cell.version, missing, None, wine)
@@ -312,7 +312,7 @@ def test_of_cpythons_own_tests_those_of_windows_are_as_good_as_msvcs(first: Chec
     session = Session(first.root, {**os.environ, **first.settings})
     done = first.doit(f"dist:{WINDOWS}:noopt", timeout=HOUR)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
-    cell = parse_cell(WINDOWS, session.matrix)
+    cell = parse_cell(f"{WINDOWS}:noopt", session.matrix)
     assert session.look_up([f"dist:{cell}"]) == ()
     [full] = [path for path in session.archives(f"dist:{cell}") if "-full." in path.name]
     tried = wanted(session.read, cell)
