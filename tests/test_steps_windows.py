@@ -89,6 +89,8 @@ def test_pythons_description_for_windows(tmp_path: Path, flags: str, dll: str, e
     told = json.loads((tmp_path / "PYTHON.json").read_text())
     assert told["python_suffixes"]["extension"] == facts["suffixes"] and told["build_info"]["core"]["shared_lib"] == f"install/{dll}.dll"
     assert told["python_paths"]["stdlib"] == "install/Lib" and told["python_paths"]["include"] == "install/include"
+    values = told["python_config_vars"]
+    assert (values["SOABI"], values["LDLIBRARY"], values["Py_GIL_DISABLED"]) == ("cp313-win_amd64", f"{dll}.dll", "0")
     [entry] = told["build_info"]["extensions"]["_x"]
     assert (entry["shared_lib"], entry["init_fn"], entry["licenses"]) == (f"install/DLLs/_x{end}.pyd", "PyInit__x", ["MIT"])
     assert told["build_info"]["extensions"]["sys"][0]["init_fn"] is None

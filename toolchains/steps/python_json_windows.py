@@ -62,7 +62,7 @@ def extensions(text: str, facts: Facts) -> dict[str, list[dict[str, Any]]]:
 
 def config_vars(facts: Facts) -> dict[str, str]:
     """sysconfig.get_config_vars() of Windows, with /install as the prefix."""
-    tag = facts["minor"].replace(".", "")
+    tag, thread = facts["minor"].replace(".", ""), facts["abiflags"].replace("d", "")
     places = dict.fromkeys(("prefix", "exec_prefix", "installed_base", "base", "installed_platbase", "platbase", "projectbase"), "/install")
     return {
         **places,
@@ -71,11 +71,17 @@ def config_vars(facts: Facts) -> dict[str, str]:
         "EXE": ".exe",
         "EXT_SUFFIX": facts["suffixes"][0],
         "INCLUDEPY": "/install/Include",
+        "LDLIBRARY": f"{facts['dll']}.dll",
         "LIBDEST": "/install/Lib",
+        "LIBDIR": "/install/libs",
+        "LIBRARY": f"{facts['dll']}.dll",
+        "Py_GIL_DISABLED": "1" if thread else "0",
+        "SOABI": facts["suffixes"][0].split(".")[1],
         "TZPATH": "",
         "VERSION": tag,
         # (sys has none before 3.14)
         "abiflags": "",
+        "abi_thread": thread,
         "platlibdir": "DLLs",
         "py_version": facts["version"],
         "py_version_nodot": tag,
