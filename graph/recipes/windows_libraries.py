@@ -97,6 +97,8 @@ def _openssl(ctx: Context) -> tuple[Node, ...]:
         f"{ctx.cell.target.openssl}-fs",
         *places,
         *openssl.FEATURES,
+        # of mingw alone: a way to the program's own FILE, where it has another C runtime, which ends a program that offers none
+        *(("no-uplink",) if ctx.cell.target.arch == "i686" else ()),
     )
     conf = (ctx.file("toolchains/windows/openssl.conf", "freestanding.conf"), *ctx.folder("toolchains/windows/openssl", "perl"))
     dlls = openssl_dlls(ctx.cell.target)
