@@ -60,6 +60,11 @@ def test_headers_let_handlers_of_exceptions_run(installed: Path) -> None:
         assert not binary.header.has_characteristic(lief.PE.Header.CHARACTERISTICS.LARGE_ADDRESS_AWARE)
 
 
+def test_openssl_asks_the_program_for_nothing(installed: Path) -> None:
+    """For MinGW on i386 its configuration has "uplink": without an OPENSSL_Applink in python.exe it ends the process (test_ssl)."""
+    assert b"OPENSSL_Applink" not in (installed / "DLLs/libcrypto-3.dll").read_bytes()
+
+
 def test_what_is_of_32_bits_works(installed: Path, narrow: Wine) -> None:
     done = subprocess.run(narrow.argv(str(installed / "python.exe"), narrow.name(SCRIPT)), capture_output=True, text=True, timeout=600)
     # (a new prefix says what it makes)
