@@ -6,8 +6,6 @@ module: $(NAME).copied
 
 include $(LISTS)/$(NAME).mk
 CONFIG = $(API)
-# (make exports what stands on its command line, and lld would read this of the environment, as Microsoft's linker does)
-unexport LINK
 include $(dir $(firstword $(MAKEFILE_LIST)))common.mk
 CXXFLAGS = $(filter-out -std=gnu11,$(CFLAGS))
 $(NAME).FLAGS = $(FLAGS)
