@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from graph.matrix import NO_INSTALLER, Matrix
+from graph.matrix import Matrix
 
 SYSTEMS = {"linux": "linux", "macos": "darwin", "windows": "windows"}
 """zig's name of an OS -> the name of its group of distributions."""
@@ -24,6 +24,5 @@ def groups_of(matrix: Matrix) -> dict[str, tuple[str, ...]]:
         for name in (f"dist:{target}", *shared):
             groups[name] = (*groups.get(name, ()), f"dist:{cell}")
     for target in matrix.offered:
-        kinds = (kind for kind in INSTALLERS.get(target.os, ()) if (kind, target.arch) not in NO_INSTALLER)
-        groups |= {f"{kind}:{target}": (f"{kind}:{matrix.default(target)}",) for kind in kinds}
+        groups |= {f"{kind}:{target}": (f"{kind}:{matrix.default(target)}",) for kind in INSTALLERS.get(target.os, ())}
     return groups

@@ -24,8 +24,6 @@ NO_COLUMN = ("triple", "sdk", SLICES)
 """Fields of Target that no row of the table gives as they are."""
 TOOLCHAIN = "toolchain"
 """Name of the add-on with a compiler."""
-NO_INSTALLER: Mapping[tuple[str, str], str] = {("msi", "aarch64"): "wixl writes one for x86 and x64 alone"}
-"""Kind of node and architecture -> why no such installer is made for it."""
 FREETHREADED_SINCE = (3, 13)
 """PEP 703: the first version that can be built without the global interpreter lock."""
 

@@ -36,7 +36,7 @@ from graph.jobserver import Jobserver
 from graph.local import Brought, parse_brought, with_brought
 from graph.lock import Lock, parse_lock
 from graph.machine import Emulated, Machine, Native, Wine, lacking, processor
-from graph.matrix import NO_INSTALLER, Matrix, parse_cell, parse_matrix, parse_selection
+from graph.matrix import Matrix, parse_cell, parse_matrix, parse_selection
 from graph.node import Fetch, File
 from graph.plan import Plan, check_patches, make_plan
 from graph.recipes.common import Context, Host, Recipe, Scoped
@@ -192,20 +192,12 @@ class Session:
             elif name.startswith("dist:"):
                 found.append(f"dist:{self.selection(name)}")
             elif name.partition(":")[0] in KINDS:
-                found.append(self._installer(name))
+                kind, _, chosen = name.partition(":")
+                found.append(self.plan[f"{kind}:{parse_cell(chosen, self.matrix)}"].name)
             else:
                 known = [*self.groups, *self.plan.nodes]
                 raise UsageError(f"unknown node {name!r}", hint=f"{did_you_mean(name, known)} (doit list --all shows all)")
         return tuple(dict.fromkeys(found))
-
-    def _installer(self, name: str) -> str:
-        """KIND:TRIPLE[:VERSION[:OPTIONS]] -> the node. Raises UsageError, also where a target has none of the kind."""
-        kind, _, chosen = name.partition(":")
-        cell = parse_cell(chosen, self.matrix)
-        reason = NO_INSTALLER.get((kind, cell.target.arch)) if cell.target.os == "windows" else None
-        if reason:
-            raise UsageError(f"there is no {kind.upper()} for {cell.target}: {reason}", hint=f"doit zip:{cell}")
-        return self.plan[f"{kind}:{cell}"].name
 
     def task_names(self, names: Iterable[str]) -> list[str]:
         """doit's names for what was typed: a node, a group, dist: or check: of a cell or add-on, or test: of a cell. Raises UsageError."""

@@ -59,8 +59,8 @@ def _counts(starts: list[int], blocks: list[bytes]) -> bytes:
 
 
 def summary(code: str, created: int, saved: int) -> bytes:
-    """A summary with a title, the package code and two times (FILETIME)."""
-    texts = {2: b"Installation Database\0", 9: code.encode() + b"\0"}
+    """A summary with a title, the machine, the package code and two times (FILETIME)."""
+    texts = {2: b"Installation Database\0", 7: b"x64;1033\0", 9: code.encode() + b"\0"}
     values = {number: struct.pack("<II", 30, len(text)) + padded(text, 4) for number, text in texts.items()}
     values |= {number: struct.pack("<IQ", 64, time) for number, time in ((12, created), (13, saved))}
     at, places, data = 8 + 8 * len(values), b"", b""

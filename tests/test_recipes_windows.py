@@ -108,14 +108,6 @@ def test_projects_for_arm_are_evaluated_for_it() -> None:
     assert "Platform=ARM64" in _argv(f"projects:{ARM}:{CELL.version}")
 
 
-def test_there_is_no_msi_that_wixl_cannot_write() -> None:
-    assert {name.partition(":")[0] for name in SESSION.groups if name.endswith(ARM)} == {"dist", "zip"}
-    assert not [name for name in SESSION.plan.nodes if name.startswith(f"msi:{ARM}")]
-    with pytest.raises(UsageError, match=f"there is no MSI for {ARM}: wixl writes one for x86 and x64 alone") as refused:
-        SESSION.task_names([f"msi:{ARM}"])
-    assert refused.value.hint == f"doit zip:{ARM}:{CELL.version}:lto"
-
-
 def test_what_nothing_here_runs_is_not_tested() -> None:
     with pytest.raises(UsageError, match=f"nothing here runs programs of {ARM}") as refused:
         SESSION.task_names([f"test:{ARM}"])

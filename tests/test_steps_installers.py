@@ -169,12 +169,14 @@ def test_clock_and_chance_leave_nothing_in_an_msi(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("WIXL", str(program))
     monkeypatch.setenv("SOURCE_DATE_EPOCH", str(EPOCH))
     script = load("msi")
-    for name in ("one", "two", "other"):
+    for name in ("one", "two", "other", "arm"):
         distribution(tmp_path / name, **({"Lib/x.py": "x"} if name == "other" else {}))
-        script.main([str(tmp_path / name), TRIPLE, str(tmp_path / f"{name}.msi")])
-    one, two, other = ((tmp_path / f"{name}.msi").read_bytes() for name in ("one", "two", "other"))
+        triple = TRIPLE.replace("x86_64", "aarch64") if name == "arm" else TRIPLE
+        script.main([str(tmp_path / name), triple, str(tmp_path / f"{name}.msi")])
+    one, two, other, arm = ((tmp_path / f"{name}.msi").read_bytes() for name in ("one", "two", "other", "arm"))
     assert one == two
     properties = [_properties(data) for data in (one, other)]
+    assert (properties[0][7], _properties(arm)[7]) == ("x64;1033", "Arm64;1033")
     assert {made[12] for made in properties} == {made[13] for made in properties} == {(EPOCH + 11_644_473_600) * 10**7}
     assert properties[0][9] != properties[1][9] and all(GUID.fullmatch(str(made[9])) for made in properties)
 
@@ -232,6 +234,6 @@ def test_what_is_no_compound_file_or_does_not_fit() -> None:
     with pytest.raises(ValueError, match="no property set"):
         module.properties(bytes(100))
     text = file.read(module.SUMMARY)
-    for values in ({9: "short"}, {9: 3}, {12: "text"}, {99: 1}):
+    for values in ({9: "longer than" + 40 * " "}, {7: "Arm64;103333"}, {9: 3}, {12: "text"}, {99: 1}):
         with pytest.raises(ValueError, match=r"property \d+ of the summary"):
             module.changed(text, values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from graph.matrix import NO_INSTALLER
 from graph.node import Input, Node
 from graph.recipes.build_python import python_node, python_step
 from graph.recipes.common import Context
@@ -10,8 +9,8 @@ from graph.recipes.distribution import archive_name
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
-    """zip and, where there is one, msi, each with the tree of the install_only_stripped archive: python.org's have no symbols, either."""
-    return (_zip(ctx),) if ("msi", ctx.cell.target.arch) in NO_INSTALLER else (_zip(ctx), _msi(ctx))
+    """zip and msi, each with the tree of the install_only_stripped archive: python.org's have no symbols, either."""
+    return (_zip(ctx), _msi(ctx))
 
 
 def _tree(ctx: Context) -> Input:

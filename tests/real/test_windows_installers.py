@@ -107,12 +107,18 @@ def test_a_second_build_gives_the_same_bytes(first: Checkout, made: dict[str, Pa
     assert "2 nodes gave the same bytes twice" in done.stdout
 
 
-def small(place: Path, version: str) -> Path:
+def small(place: Path, version: str, triple: str = TRIPLE) -> Path:
     """An MSI of a few files, of another version or content."""
     settings = {"WIXL": shutil.which("wixl") or "", "SOURCE_DATE_EPOCH": str(EPOCH)}
     out = place / f"{version}.msi"
-    said(sys.executable, STEPS / "msi.py", distribution(place / version, version), TRIPLE, out, env=environment(**settings))
+    said(sys.executable, STEPS / "msi.py", distribution(place / version, version), triple, out, env=environment(**settings))
     return out
+
+
+@pytest.mark.parametrize(("arch", "machine"), [("x86_64", "x64"), ("i686", "Intel"), ("aarch64", "Arm64")])
+def test_an_msi_says_for_which_machine_it_is(made: dict[str, Path], tmp_path: Path, arch: str, machine: str) -> None:
+    summary = said("msiinfo", "suminfo", small(tmp_path, CELL.version, TRIPLE.replace("x86_64", arch)))
+    assert f"Template: {machine};1033" in summary.splitlines()
 
 
 def test_it_installs_upgrades_and_goes_under_wine(made: dict[str, Path], archived: dict[str, str], wine: Wine, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """CPython's tests under wine, by the distribution and by another program: what fails in both the same way is not ours.
 
-    python -m tests.real.wine_compare --other FOLDER [--out FOLDER] [--only ours|other] [--whole] [FILE...]
+    python -m tests.real.wine_compare --other FOLDER [--cell TARGET:VERSION:OPTIONS] [--out FOLDER] [--only ours|other] [--whole] [FILE...]
 
 --other is an unpacked CPython for Windows that MSVC has built (python.exe, DLLs/), which need not hold tests: its programs run the
 distribution's own Lib, of it the cases that failed with the distribution, or with --whole all. FILE is a test file, test_int or
@@ -59,12 +59,12 @@ def kept(path: Path) -> dict[str, SuiteResult]:
     return {name: SuiteResult(**values) for name, values in json.loads(path.read_text()).items()} if path.exists() else {}
 
 
-def run(name: str, prefix: Path, out: Path, suite: Suite, version: str, files: Sequence[str], whole: bool) -> None:
+def run(name: str, prefix: Path, out: Path, suite: Suite, cell: Cell, files: Sequence[str], whole: bool) -> None:
     """Each file by the interpreter of a prefix, in a prefix of wine of its own; results are written after each."""
     logs = out / name / "logs"
     logs.mkdir(exist_ok=True)
     record, ours = (out / one / "results.json" for one in (name, OURS))
-    regrtest = regrtest_of(prefix, logs, version, Wine(out / name / "wine"))
+    regrtest = regrtest_of(prefix, logs, cell.version, Wine(out / name / "wine", narrow=cell.target.arch == "i686"))
     if name == OTHER:
         # the modules that are frozen in it are of another version
         *python, driver = regrtest.command
@@ -84,6 +84,7 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*")
     parser.add_argument("--other", type=Path, default=None)
+    parser.add_argument("--cell", default=WINDOWS)
     parser.add_argument("--archive", type=Path, default=None, help="instead of the one in dist/")
     parser.add_argument("--only", choices=(OURS, OTHER), default=None)
     parser.add_argument("--out", type=Path, default=ROOT / "matrix" / "wine")
@@ -92,12 +93,12 @@ def main(argv: Sequence[str]) -> None:
     given = parser.parse_args(argv)
     session = Session(ROOT)
     out = given.out.resolve()
-    cell = parse_cell(WINDOWS, session.matrix)
+    cell = parse_cell(given.cell, session.matrix)
     suite = parse_suite(session.read("toolchains/suite.toml"), cell)
     suite = replace(suite, timeout=given.timeout or suite.timeout)
     for name, prefix in trees(given.archive or full_archive(session, cell), out, given.other).items():
         if given.only in (None, name):
-            run(name, prefix, out, suite, cell.version, given.files, given.whole)
+            run(name, prefix, out, suite, cell, given.files, given.whole)
 
 
 if __name__ == "__main__":

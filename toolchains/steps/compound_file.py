@@ -116,14 +116,16 @@ def properties(summary: bytes) -> dict[int, tuple[int, int]]:
 
 
 def changed(summary: bytes, values: dict[int, str | int]) -> bytes:
-    """The summary with other texts, of the same length, and times (seconds of the Unix epoch). Raises ValueError."""
+    """The summary with other texts, no longer than there is room up to a multiple of four, and times (seconds of the Unix epoch).
+    Raises ValueError.
+    """
     found, data = properties(summary), bytearray(summary)
     for number, value in values.items():
         kind, at = found.get(number, (0, 0))
         if isinstance(value, int) and kind == FILETIME:
             data[at : at + 8] = struct.pack("<Q", (value + EPOCH) * 10_000_000)
-        elif isinstance(value, str) and kind == TEXT and struct.unpack_from("<I", data, at)[0] == len(value) + 1:
-            data[at + 4 : at + 4 + len(value)] = value.encode("ascii")
+        elif isinstance(value, str) and kind == TEXT and len(value) < (room := -(-struct.unpack_from("<I", data, at)[0] // 4) * 4):
+            data[at : at + 4 + room] = struct.pack(f"<I{room}s", len(value) + 1, value.encode("ascii"))
         else:
             raise ValueError(f"property {number} of the summary is not of this type or length")
     return bytes(data)

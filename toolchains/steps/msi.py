@@ -23,15 +23,17 @@ import compound_file
 NAMESPACE = uuid.UUID("b1e0a8a6-0f3c-4a5c-9c1b-5f3f6f0f6a52")
 """Of all codes; random, and never another."""
 WIX = "http://schemas.microsoft.com/wix/2006/wi"
-ARCHITECTURE = {"x86_64": "x64", "i686": "x86"}
+ARCHITECTURE = {"x86_64": "x64", "i686": "x86", "aarch64": "x64"}
+"""wixl's name of it. It knows none of Arm: such an MSI is made as for x64 and says in its summary for what it is."""
+LANGUAGE = "1033"
 FOLDER = "INSTALLDIR"
 """The property that the user may set."""
 PREFIX = "%PREFIX%"
 """What __install__.json has for the folder, in which the install manager puts it."""
 PYTHON_KEY = "Software\\Python"
 """PEP 514's, in the user's own part of the registry."""
-CODE, CREATED, SAVED = 9, 12, 13
-"""Properties of an MSI's summary: package code, times."""
+TEMPLATE, CODE, CREATED, SAVED = 7, 9, 12, 13
+"""Properties of an MSI's summary: machine and language, package code, times."""
 CODE_PAGE = "cp1252"
 """Of wixl's texts."""
 SHORT = re.compile(r"[A-Za-z0-9_-]{1,8}(\.[A-Za-z0-9_-]{1,3})?")
@@ -96,7 +98,7 @@ class Author:
             "Product",
             Name=install["display-name"],
             Manufacturer=install["company"],
-            Language="1033",
+            Language=LANGUAGE,
             Version=version,
             UpgradeCode=code("upgrade", self.identity),
         )
@@ -178,11 +180,14 @@ def write(document: ET.Element, tree: Path, arch: str, out: Path) -> None:
         subprocess.run([os.environ["WIXL"], "--arch", arch, "--output", str(out.absolute()), str(source)], cwd=tree, check=True)
 
 
-def fixed(data: bytes, package: str, epoch: int) -> bytes:
-    """The MSI with this package code and time in its summary, and no other time anywhere."""
+def fixed(data: bytes, arch: str, package: str, epoch: int) -> bytes:
+    """The MSI with machine, this package code and time in its summary, and no other time anywhere."""
     file = compound_file.CompoundFile(data)
     summary = file.read(compound_file.SUMMARY)
-    file.write(compound_file.SUMMARY, compound_file.changed(summary, {CODE: package, CREATED: epoch, SAVED: epoch}))
+    values: dict[int, str | int] = {CODE: package, CREATED: epoch, SAVED: epoch}
+    if arch == "aarch64":
+        values[TEMPLATE] = f"Arm64;{LANGUAGE}"
+    file.write(compound_file.SUMMARY, compound_file.changed(summary, values))
     file.without_times()
     return bytes(file.data)
 
@@ -191,9 +196,10 @@ def main(argv: list[str]) -> None:
     tree, triple, out = Path(argv[0]), argv[1], Path(argv[2])
     out.parent.mkdir(parents=True, exist_ok=True)
     document = Author(tree, triple).document()
-    write(document, tree, ARCHITECTURE[triple.partition("-")[0]], out)
+    arch = triple.partition("-")[0]
+    write(document, tree, ARCHITECTURE[arch], out)
     package = code("package", hashlib.sha256(ET.tostring(document)).hexdigest())
-    out.write_bytes(fixed(out.read_bytes(), package, int(os.environ["SOURCE_DATE_EPOCH"])))
+    out.write_bytes(fixed(out.read_bytes(), arch, package, int(os.environ["SOURCE_DATE_EPOCH"])))
     print(f"{out.name}: {out.stat().st_size} bytes")
 
 
