@@ -29,6 +29,8 @@ _STATES = (
     (re.compile(r"failed( \(.*\))?|timed out.*|worker .*|interrupted|crashed.*"), FAILED),
 )
 _LINE = re.compile(r"^\S+ .*?\[ *\d+/\d+(?:/\d+)?\] (\S+) (.*?)(?: -- running\b.*)?$")
+_BROKEN = ("failure", "error")
+"""Elements of a case in JUnit's XML."""
 _TIME = re.compile(r" (\([\d.]+ (?:sec|min)[^)]*\)|in [\d.]+ (?:sec|min|hour)\b.*)$")
 """Of workers in brackets; of regrtest's own process after "in"."""
 
@@ -178,7 +180,7 @@ def arguments(suite: Suite, jobs: int, junit: str) -> tuple[str, ...]:
 def parse_output(output: str, junit: str) -> SuiteResult:
     """regrtest's progress lines and its JUnit XML (empty where it wrote none) as a result."""
     files = dict(_files(output))
-    failures, count = _cases(junit) if junit else ({}, 0)
+    failures, count = _cases(junit, files) if junit else ({}, 0)
     for name, state in files.items():
         # a crash or a time-out leaves no case behind
         if state == FAILED and not any(case == name or case.startswith((f"{name}.", f"test.{name}.")) for case in failures):
@@ -196,7 +198,7 @@ def _files(output: str) -> Iterator[tuple[str, str]]:
                 yield found.group(1), state
 
 
-def _cases(junit: str) -> tuple[dict[str, str], int]:
+def _cases(junit: str, files: Mapping[str, str]) -> tuple[dict[str, str], int]:
     try:
         root = ElementTree.fromstring(junit)
     except ElementTree.ParseError:
@@ -204,11 +206,23 @@ def _cases(junit: str) -> tuple[dict[str, str], int]:
     failures, count = {}, 0
     for case in root.iter("testcase"):
         count += 1
-        broken = [child for child in case if child.tag in ("failure", "error")]
+        broken = [child for child in case if child.tag in _BROKEN]
         if broken:
             said = "".join(child.text or child.get("message") or "" for child in broken).strip().splitlines()
             failures[re.sub(r"\s.*", "", case.get("name", ""))] = said[-1][:200] if said else broken[0].tag
-    return failures, count
+    return failures | _unnamed(root, files), count
+
+
+def _unnamed(root: ElementTree.Element, files: Mapping[str, str]) -> dict[str, str]:
+    """FILE.unnamed -> how many of a file's failures its cases do not have: regrtest writes none of subTest and of setUpClass."""
+    found = {}
+    for suite in root.iter("testsuite"):
+        cases = [case for case in suite.iter("testcase") if case.get("name")]
+        count = int(suite.get("failures", "0")) + int(suite.get("errors", "0"))
+        count -= sum(child.tag in _BROKEN for case in cases for child in case)
+        if cases and count > 0:
+            found[f"{_file_of(cases[0].get('name', ''), files)}.unnamed"] = f"{count} of subTest or setUpClass, without a name"
+    return found
 
 
 def file_seconds(files: Collection[str], junit: str) -> dict[str, float]:

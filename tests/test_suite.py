@@ -68,9 +68,9 @@ test test_b failed -- multiple errors occurred
 Result: FAILURE
 """
 JUNIT = """<testsuites tests="4">
-<testsuite><testcase name="test.test_a.T.test_x"/>
+<testsuite failures="0" errors="0"><testcase name="test.test_a.T.test_x"/>
 <testcase name="test.test_p.test_c.T.test_z"><skipped>Windows</skipped></testcase></testsuite>
-<testsuite><testcase name="test.test_b.T.test_x (number=1)"><system-out/><failure message="no">trace
+<testsuite failures="1" errors="1"><testcase name="test.test_b.T.test_x (number=1)"><system-out/><failure message="no">trace
 AssertionError: 1 != 2
 </failure></testcase><testcase name="test.test_b.T.test_y"><error message="gone"/></testcase></testsuite>
 </testsuites>"""
@@ -98,6 +98,17 @@ def test_the_output_of_regrtest_is_read() -> None:
     }
     assert RESULT.cases == 4
     assert failed_files(RESULT) == ("test_b", "test_d", "test_f")
+
+
+def test_failures_that_regrtest_does_not_name_are_counted() -> None:
+    """Those of subTest leave a case without a name, those of setUpClass none; both are in the numbers of the file."""
+    junit = """<testsuites><testsuite failures="3" errors="1"><testcase name="test.test_b.T.test_known"><failure>known</failure></testcase>
+    <testcase/><testcase name="test.test_b.T.test_good"/></testsuite>
+    <testsuite failures="0" errors="0"><testcase/></testsuite></testsuites>"""
+    assert parse_output("0:01 [2/2/1] test_b failed (4 failures)", junit).failures == {
+        "test.test_b.T.test_known": "known",
+        "test_b.unnamed": "3 of subTest or setUpClass, without a name",
+    }
 
 
 def test_the_output_without_workers_is_read() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from graph.machine import Wine
 from graph.matrix import parse_cell, parse_matrix
-from graph.suite import FAILED, SKIPPED, Suite, SuiteResult, baseline_file, parse_suite
+from graph.suite import FAILED, PASSED, SKIPPED, Suite, SuiteResult, baseline_file, parse_suite
 from tests.real.debian_baseline import write
 from tests.real.version import WINDOWS
 from tests.real.wine_compare import NOTHING, OTHER, OURS, ROOT, kept
@@ -81,9 +81,11 @@ def page(ours: Mapping[str, SuiteResult], other: Mapping[str, SuiteResult], suit
     states = [state for result in ours.values() for state in result.files.values()]
     cases = sum(result.cases for result in ours.values())
     failing = sum(len(result.failures) for result in ours.values())
+    empty = sum(state == PASSED and not result.cases for result in ours.values() for state in result.files.values())
+    passed = len(states) - states.count(FAILED) - states.count(SKIPPED) - empty
     counts = (
-        f"{len(states)} files: {len(states) - states.count(FAILED) - states.count(SKIPPED)} passed, {states.count(SKIPPED)} skipped,"
-        f" {states.count(FAILED)} with failures; {cases} cases, {failing} of them failed."
+        f"{len(states)} files: {passed} passed, {states.count(SKIPPED)} skipped, {states.count(FAILED)} with failures,"
+        f" {empty} without a case that runs here; {cases} cases, {failing} of them failed."
     )
     head = INTRODUCTION.format(resources=suite.resources, program=program, counts=counts)
     table = ["| file | state | cases | failed | other | seconds | why |", "|" + " --- |" * 7]
