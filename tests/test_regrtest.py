@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import types
 import unittest
 import xml.etree.ElementTree as ET
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from graph.regrtest import name_subtests, no_link
+from graph.regrtest import name_failures, no_link
 
 
 class Cases(unittest.TestCase):
@@ -26,34 +27,75 @@ class Cases(unittest.TestCase):
         with self.subTest("one"):
             pass
 
+    def test_twice(self) -> None:
+        self.addCleanup(self.fail, "after")
+        self.fail("before")
+
+
+class Late(unittest.TestCase):
+    __test__ = False
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        raise OSError("no class")
+
+    def test_never(self) -> None:
+        pass
+
 
 class Result(unittest.TextTestResult):
-    """As libregrtest's: an element for each case that starts, to which failures of subTest add nothing."""
+    """As libregrtest's: an element for each case that starts, which gets its name and the first failure alone."""
 
     def __init__(self) -> None:
         super().__init__(io.StringIO(), False, 0)  # type: ignore[arg-type]
         self.suite = ET.Element("testsuite")
+        self.case: ET.Element | None = None
 
     def startTest(self, test: unittest.TestCase) -> None:
         super().startTest(test)
-        ET.SubElement(self.suite, "testcase")
+        self.case = ET.SubElement(self.suite, "testcase")
+
+    def ended(self, test: unittest.TestCase, *errors: Any) -> None:
+        if self.case is not None:
+            self.case.set("name", test.id())
+            for error in errors:
+                ET.SubElement(self.case, "failure").text = str(error[1])
+        self.case = None
+
+    def addSuccess(self, test: unittest.TestCase) -> None:
+        self.ended(test)
+
+    def addError(self, test: unittest.TestCase, err: Any) -> None:
+        self.ended(test, err)
+        super().addError(test, err)
+
+    def addFailure(self, test: unittest.TestCase, err: Any) -> None:
+        self.ended(test, err)
+        super().addFailure(test, err)
 
     def get_xml_element(self) -> ET.Element:
         return self.suite
 
 
-def test_parts_of_a_case_that_fail_are_its_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_failure_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     module: Any = types.ModuleType("test.libregrtest.utils")
     module.sanitize_xml = lambda text: text.replace("\a", "\\x07")
-    monkeypatch.setitem(__import__("sys").modules, "test.libregrtest.utils", module)
-    monkeypatch.setattr(Result, "addSubTest", Result.addSubTest)
-    name_subtests(Result)
+    monkeypatch.setitem(sys.modules, "test.libregrtest.utils", module)
+    for name in ("addSubTest", "addError", "addFailure"):
+        monkeypatch.setattr(Result, name, getattr(Result, name))
+    name_failures(Result)
     result = Result()
-    unittest.defaultTestLoader.loadTestsFromTestCase(Cases).run(result)
-    good, parts = result.suite
-    assert (good.get("name"), len(good)) == (None, 0)
-    assert parts.get("name", "").endswith("Cases.test_parts") and len(parts) == len(result.failures) == 2
-    assert [(one.text or "").splitlines()[-1] for one in parts] == [f"AssertionError: {number} != 1 : a bell \\x07" for number in (0, 2)]
+    unittest.TestSuite(map(unittest.defaultTestLoader.loadTestsFromTestCase, (Cases, Late))).run(result)
+    told = {
+        (case.get("name") or "").rpartition(f"{__name__}.")[2]: [(one.text or "").splitlines()[-1] for one in case] for case in result.suite
+    }
+    assert told == {
+        "Cases.test_good": [],
+        "Cases.test_parts": [f"AssertionError: {number} != 1 : a bell \\x07" for number in (0, 2)],
+        "Cases.test_twice": ["before", "AssertionError: after"],
+        "Late.setUpClass": ["OSError: no class"],
+    }
+    assert sum(map(len, told.values())) == len(result.failures) + len(result.errors)
 
 
 def test_no_link_is_made() -> None:

@@ -193,7 +193,7 @@ def test_the_driver_of_wine_refuses_links_and_measures_no_load(tmp_path: Path) -
     (package / "__init__.py").touch()
     (package.parent / "support.py").write_text("def _is_gui_available(): raise OSError")
     (package / "logger.py").write_text("class Logger:\n    def start_load_tracker(self): raise OSError")
-    (package / "testresult.py").write_text("class RegressionTestResult:\n    addSubTest = None")
+    (package / "testresult.py").write_text("class RegressionTestResult:\n    addSubTest = addError = addFailure = None")
     (package / "utils.py").write_text("sanitize_xml = str")
     (package / "main.py").write_text("""
 import os, sys

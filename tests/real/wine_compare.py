@@ -3,14 +3,16 @@
     python -m tests.real.wine_compare --other FOLDER [--cell TARGET:VERSION:OPTIONS] [--out FOLDER] [--only ours|other] [--whole] [FILE...]
 
 --other is an unpacked CPython for Windows that MSVC has built (python.exe, DLLs/), which need not hold tests: its programs run the
-distribution's own Lib, of it the cases that failed with the distribution, or with --whole all. FILE is a test file, test_int or
-test.test_asyncio.test_tasks; without any, all. Each runs alone, in turn, and replaces what --out has of it. Windows are made on $DISPLAY.
+distribution's own Lib, of it the cases that failed with the distribution and the files that it skipped, or with --whole all. FILE is
+a test file, test_int or test.test_asyncio.test_tasks; without any, all. Each runs alone, in turn, and replaces what --out has of it.
+Windows are made on $DISPLAY.
 tests.real.wine_table makes the baseline and docs/windows-suite.md of --out.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
 import sys
@@ -22,7 +24,7 @@ from graph.errors import UsageError
 from graph.machine import Wine
 from graph.matrix import parse_cell
 from graph.session import Session
-from graph.suite import Suite, SuiteResult, parse_suite
+from graph.suite import SKIPPED, Suite, SuiteResult, parse_suite
 from graph.target import Cell
 from graph.testrun import listed, prefix_of, regrtest_of, run_once, unpack_archive
 from tests.real.version import WINDOWS
@@ -41,9 +43,13 @@ def full_archive(session: Session, cell: Cell) -> Path:
 
 def trees(archive: Path, out: Path, other: Path | None) -> dict[str, Path]:
     """Name -> prefix: the full archive unpacked, and `other` with its standard library."""
-    place = out / OURS / "tree"
-    if not place.exists():
+    place, mark = out / OURS / "tree", out / OURS / "archive"
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if not place.exists() or not mark.exists() or mark.read_text() != digest:
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(out / OTHER / "tree", ignore_errors=True)
         unpack_archive(archive, place)
+        mark.write_text(digest)
     prefix = prefix_of(place)
     if other is None:
         return {OURS: prefix}
@@ -51,6 +57,11 @@ def trees(archive: Path, out: Path, other: Path | None) -> dict[str, Path]:
     if not theirs.exists():
         shutil.copytree(other, theirs, ignore=lambda folder, _: ["Lib"] if Path(folder) == other else [])
         shutil.copytree(prefix / "Lib", theirs / "Lib")
+        with (theirs / "Lib/linecache.py").open("a") as file:
+            # 3.13.1 calls it with other arguments, and -c fails
+            file.write("\n\n_register_code = lambda *_: None\n")
+        for compiled in (theirs / "Lib/__pycache__").glob("linecache.*"):
+            compiled.unlink()
     return {OURS: prefix, OTHER: theirs}
 
 
@@ -59,8 +70,8 @@ def kept(path: Path) -> dict[str, SuiteResult]:
     return {name: SuiteResult(**values) for name, values in json.loads(path.read_text()).items()} if path.exists() else {}
 
 
-def run(name: str, prefix: Path, out: Path, suite: Suite, cell: Cell, files: Sequence[str], whole: bool) -> None:
-    """Each file by the interpreter of a prefix, in a prefix of wine of its own; results are written after each."""
+def run(name: str, prefix: Path, out: Path, suite: Suite, cell: Cell, program: str, files: Sequence[str], whole: bool) -> None:
+    """Each file by the interpreter of a prefix, in a prefix of wine of its own; results are written after each, with the program."""
     logs = out / name / "logs"
     logs.mkdir(exist_ok=True)
     record, ours = (out / one / "results.json" for one in (name, OURS))
@@ -73,9 +84,10 @@ def run(name: str, prefix: Path, out: Path, suite: Suite, cell: Cell, files: Seq
         failed = tuple(kept(ours).get(file, NOTHING).failures)
         # a crash has no case; and one case that crashes tells nothing of the others
         some = () if name == OURS or whole or file in failed else failed
-        if name == OTHER and not whole and not failed:
+        # (what ours skips the other may run)
+        if name == OTHER and not whole and not failed and SKIPPED not in kept(ours).get(file, NOTHING).files.values():
             continue
-        result = run_once(regrtest, logs, replace(suite, match=some), "all", [file])
+        result = replace(run_once(regrtest, logs, replace(suite, match=some), "all", [file]), program=program)
         record.write_text(json.dumps({key: asdict(value) for key, value in sorted({**kept(record), file: result}.items())}, indent=1))
         print(name, file, *result.files.values(), result.cases, f"{result.seconds:.0f} s", *result.failures, flush=True)
 
@@ -96,9 +108,11 @@ def main(argv: Sequence[str]) -> None:
     cell = parse_cell(given.cell, session.matrix)
     suite = parse_suite(session.read("toolchains/suite.toml"), cell)
     suite = replace(suite, timeout=given.timeout or suite.timeout)
-    for name, prefix in trees(given.archive or full_archive(session, cell), out, given.other).items():
+    archive = given.archive or full_archive(session, cell)
+    for name, prefix in trees(archive, out, given.other).items():
         if given.only in (None, name):
-            run(name, prefix, out, suite, cell, given.files, given.whole)
+            program = archive.name.removesuffix("-full.tar.zst") if name == OURS else name
+            run(name, prefix, out, suite, cell, program, given.files, given.whole)
 
 
 if __name__ == "__main__":

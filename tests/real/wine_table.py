@@ -11,6 +11,7 @@ import datetime
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -24,15 +25,15 @@ from tests.real.wine_compare import NOTHING, OTHER, OURS, ROOT, kept
 
 HEAD = """What CPython's test suite gives under wine: of each file the better of the distribution and of a CPython that MSVC has built; and
 # what the latter, too, fails of what the distribution fails. Written by tests/real/wine_table.py; do not edit."""
-PLACE = re.compile(r"Z:\S*?logs\\+all\\+tmp")
-"""Where a test ran, which is another on each machine."""
+PLACE = re.compile(r"Z:\S*?(logs\\+all\\+tmp|other\\+tree)")
+"""Where a test ran and what ran it, which is another on each machine."""
 DOCS = ROOT / "docs" / "windows-suite.md"
 INTRODUCTION = """# CPython's test suite under wine
 
-Written by `python -m tests.real.wine_table` from what `python -m tests.real.wine_compare` saw; do not edit. Each test file ran in a
-process of its own (`graph/regrtest.py`), with `-u {resources}`. *Other* is how many of the cases that
-failed also fail with an interpreter that MSVC has built, with the same tests and under the same wine: {program}. Reasons are those
-of `toolchains/suite.toml`.
+Written by `python -m tests.real.wine_table` from what `python -m tests.real.wine_compare` saw under {wine}; do not edit.
+Distributions: {cells}. Each test file ran in a process of its own (`graph/regrtest.py`), with
+`-u {resources}`. *Other* is how many of the cases that failed also fail with an interpreter that MSVC has built, with the same tests
+and under the same wine: {program}. Reasons are those of `toolchains/suite.toml`.
 
 {counts}
 
@@ -87,7 +88,10 @@ def page(ours: Mapping[str, SuiteResult], other: Mapping[str, SuiteResult], suit
         f"{len(states)} files: {passed} passed, {states.count(SKIPPED)} skipped, {states.count(FAILED)} with failures,"
         f" {empty} without a case that runs here; {cases} cases, {failing} of them failed."
     )
-    head = INTRODUCTION.format(resources=suite.resources, program=program, counts=counts)
+    cells = Counter(result.program for result in ours.values()).items()
+    tried = ", ".join(f"`{cell}` ({count} files)" for cell, count in sorted(cells))
+    wine = subprocess.run(["wine", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    head = INTRODUCTION.format(resources=suite.resources, program=program, counts=counts, cells=tried, wine=wine)
     table = ["| file | state | cases | failed | other | seconds | why |", "|" + " --- |" * 7]
     table += [row(name, result, other.get(name, NOTHING), suite, logs / f"{name}.log") for name, result in sorted(ours.items())]
     return head + "\n".join(table) + "\n"
