@@ -26,7 +26,7 @@ from graph.matrix import parse_cell
 from graph.session import Session
 from graph.suite import SKIPPED, Suite, SuiteResult, parse_suite
 from graph.target import Cell
-from graph.testrun import listed, prefix_of, regrtest_of, run_once, unpack_archive
+from graph.testrun import listed, prefix_of, regrtest_of, run_once, try_machine, unpack_archive
 from tests.real.version import WINDOWS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,10 +72,12 @@ def kept(path: Path) -> dict[str, SuiteResult]:
 
 def run(name: str, prefix: Path, out: Path, suite: Suite, cell: Cell, program: str, files: Sequence[str], whole: bool) -> None:
     """Each file by the interpreter of a prefix, in a prefix of wine of its own; results are written after each, with the program."""
-    logs = out / name / "logs"
-    logs.mkdir(exist_ok=True)
+    logs, machine = out / name / "logs", Wine(out / name / "wine", narrow=cell.target.arch == "i686")
+    for folder in (logs, machine.prefix):
+        folder.mkdir(parents=True, exist_ok=True)
+    try_machine(machine)
     record, ours = (out / one / "results.json" for one in (name, OURS))
-    regrtest = regrtest_of(prefix, logs, cell.version, Wine(out / name / "wine", narrow=cell.target.arch == "i686"))
+    regrtest = regrtest_of(prefix, logs, cell.version, machine)
     if name == OTHER:
         # the modules that are frozen in it are of another version
         *python, driver = regrtest.command
