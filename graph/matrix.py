@@ -24,6 +24,8 @@ NO_COLUMN = ("triple", "sdk", SLICES)
 """Fields of Target that no row of the table gives as they are."""
 TOOLCHAIN = "toolchain"
 """Name of the add-on with a compiler."""
+ADDONS = (TOOLCHAIN,)
+"""Names of all add-ons."""
 FREETHREADED_SINCE = (3, 13)
 """PEP 703: the first version that can be built without the global interpreter lock."""
 
@@ -63,8 +65,8 @@ class Matrix:
 
 
 def addon_names(target: Target) -> tuple[str, ...]:
-    """Names of the add-ons that the target offers."""
-    return (TOOLCHAIN,) if target.zig_wheel else ()
+    """Names of the add-ons that the target offers, of ADDONS."""
+    return ADDONS if target.zig_wheel else ()
 
 
 def refusal(chosen: tuple[str, ...], version: str, target: Target) -> str:
@@ -218,6 +220,9 @@ def parse_cell(text: str, matrix: Matrix) -> Cell:
 
 
 def _known(triple: str, matrix: Matrix) -> Target:
+    if not triple:
+        hint = f"it stands after the colon, e.g. dist:{matrix.offered[0]} (doit matrix shows all)"
+        raise UsageError("no target is named", hint=hint)
     if triple not in matrix.targets:
         raise UsageError(f"unknown target {triple!r}", hint=f"{did_you_mean(triple, matrix.targets)} (doit matrix shows all)")
     target = matrix.targets[triple]
@@ -235,7 +240,16 @@ def _version(text: str, target: Target, matrix: Matrix) -> str:
             return version
     if text in addon_names(target):
         raise UsageError(f"{text} is an add-on: it has no Python to test", hint=f"check:{target}:{text}")
-    raise UsageError(f"unknown Python version {text!r}", hint=did_you_mean(text, [*matrix.versions, *addon_names(target)]))
+    if text in ADDONS:
+        raise UsageError(f"there is no add-on {text} for {target}", hint=_where_addon(text, matrix))
+    built = [version for version in matrix.versions if not refusal((), version, target)]
+    raise UsageError(f"unknown Python version {text!r}", hint=did_you_mean(text, [*built, *addon_names(target)]))
+
+
+def _where_addon(name: str, matrix: Matrix) -> str:
+    """The commands that make an add-on of this name."""
+    having = [f"doit dist:{addon}" for addon in matrix.addons() if addon.name == name]
+    return f"who has one: {', '.join(having)}" if having else "doit matrix shows what is built here"
 
 
 def _choice(text: str, version: str, target: Target, versions: tuple[str, ...]) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from graph.errors import (
 )
 from graph.farm import Farm
 from graph.fetch import Fetcher
-from graph.groups import KINDS, groups_of
+from graph.groups import KINDS, groups_of, installer
 from graph.hosttools import HostTools, ToolTable, parse_tools
 from graph.jobserver import Jobserver
 from graph.local import Brought, parse_brought, with_brought
@@ -192,8 +192,7 @@ class Session:
             elif name.startswith("dist:"):
                 found.append(f"dist:{self.selection(name)}")
             elif name.partition(":")[0] in KINDS:
-                kind, _, chosen = name.partition(":")
-                found.append(self.plan[f"{kind}:{parse_cell(chosen, self.matrix)}"].name)
+                found.append(self.plan[installer(name, self.matrix)].name)
             else:
                 known = [*self.groups, *self.plan.nodes]
                 raise UsageError(f"unknown node {name!r}", hint=f"{did_you_mean(name, known)} (doit list --all shows all)")

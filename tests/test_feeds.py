@@ -7,6 +7,7 @@ import json
 import re
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from graph.errors import FreestandingError, UnpackError, UsageError
 from graph.feeds import Published, address, manager_feed, uv_downloads
+from graph.groups import installer
 from graph.index import write_feeds
 from graph.matrix import parse_cell
 from graph.session import Session
@@ -254,6 +256,22 @@ def test_short_names_of_installers(session: Session) -> None:
     for kind in ("zip", "msi"):
         assert session.groups[f"{kind}:{WINDOWS}"] == (f"{kind}:{default}",)
         assert session.resolve([f"{kind}:{WINDOWS}:{default.minor}"]) == (f"{kind}:{default}",)
-        with pytest.raises(UsageError, match=f"unknown node '{kind}:{LINUX}"):
-            session.resolve([f"{kind}:{LINUX}"])
     assert isinstance(default, Cell)
+
+
+@pytest.mark.parametrize("kind", ["zip", "msi"])
+def test_what_has_no_installer_is_told_who_has_one(session: Session, kind: str) -> None:
+    for typed, what, nearest in (
+        (f"{kind}:{LINUX}", f"there is no {kind} for {LINUX}, only for Windows", WINDOWS),
+        (f"{kind}:aarch64-apple-darwin", f"there is no {kind} for aarch64-apple-darwin, only", "aarch64-pc-windows-gnu"),
+        (f"{kind}:s390x-unknown-linux-gnu", f"there is no {kind} for s390x", WINDOWS),
+        (kind, f"{kind} names no target: {kind}:TRIPLE", WINDOWS),
+        (f"{kind}:", f"{kind} names no target: {kind}:TRIPLE", WINDOWS),
+    ):
+        with pytest.raises(UsageError, match=re.escape(what)) as refused:
+            session.resolve([typed])
+        assert refused.value.hint == f"doit {kind}:{nearest}"
+    # on a Mac
+    with pytest.raises(UsageError, match="only for Windows") as refused:
+        installer(f"{kind}:aarch64-apple-darwin", replace(MATRIX, only="macos"))
+    assert refused.value.hint == "doit list shows what can be built here"

@@ -62,6 +62,7 @@ def test_a_cell_is_parsed_with_defaults_for_what_is_left_out(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "what", "hint"),
     [
+        ("", "no target is named", "e.g. dist:x86_64-unknown-linux-gnu"),
         ("x86_64-unknown-linux-gun", "unknown target", "did you mean x86_64-unknown-linux-gnu"),
         ("x86_64-unknown-linux-gnu:3.1", "unknown Python version", "3.11.2"),
         ("x86_64-unknown-linux-gnu:toolchian", "unknown Python version", "did you mean toolchain"),
@@ -92,8 +93,20 @@ def test_a_target_on_which_no_zig_runs_has_no_add_on() -> None:
     bare = replace(TARGET, zig_wheel="")
     matrix = replace(MATRIX, targets={bare.triple: bare})
     assert matrix.addons() == ()
-    with pytest.raises(UsageError, match="unknown Python version 'toolchain'"):
+    with pytest.raises(UsageError, match=f"there is no add-on toolchain for {bare}") as refused:
         parse_selection(f"{bare}:toolchain", matrix)
+    assert refused.value.hint == "doit matrix shows what is built here"
+    other = replace(bare, triple="other")
+    with pytest.raises(UsageError, match="there is no add-on toolchain for other") as refused:
+        parse_selection("other:toolchain", replace(MATRIX, targets={**MATRIX.targets, "other": other}))
+    assert refused.value.hint == f"who has one: doit dist:{TARGET}:toolchain"
+
+
+def test_versions_that_a_target_has_not_are_not_proposed() -> None:
+    matrix = parse_matrix(TEXT + f'[targets.new]\nlike = "{TARGET}"\npython_floor = "3.13"\nzig_wheel = ""\n')
+    with pytest.raises(UsageError, match="unknown Python version 'x'") as refused:
+        parse_cell("new:x", matrix)
+    assert refused.value.hint == "known: 3.13.15"
 
 
 @pytest.mark.parametrize(
