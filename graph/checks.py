@@ -64,7 +64,7 @@ def _stubs(session: Session, target: Target, form: Format) -> Mapping[str, froze
 
 
 def test_cell(session: Session, cell: Cell) -> None:
-    """Unpack, move and run the archives of a cell, then CPython's own suite. Raises TestsFailed, UsageError, SandboxError."""
+    """Unpack, move and run the archives of a cell, then CPython's own suite. Raises TestsFailed, and what Session.machine raises."""
     from graph.testrun import try_machine
 
     archives = session.archives(f"dist:{cell}")

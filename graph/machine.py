@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
+
+from graph.errors import HostToolMissing
 
 ENTER = Path(__file__).with_name("enter.py")
 HEADER = 20
@@ -29,6 +33,9 @@ PIPED = 'set -o pipefail; settings=("${@:1:6}"); shift 6; env -u TMPDIR "${setti
 wine 10 ends before it starts ("free(): invalid pointer")."""
 TRIAL = (sys.executable, "-I", "-S", "-c", "")
 """Of the host: every machine that is this one has its files."""
+WINE = 10
+"""The first version of wine that has what venv and numpy call."""
+WINE_HINT = f"wine {WINE} or later first on PATH: python -m tests.real.wine FOLDER makes FOLDER/wine (docs/windows.md, Run)"
 REGRTEST = Path(__file__).with_name("regrtest.py")
 MODULE = ("-m", "test")
 CPUINFO = Path("/proc/cpuinfo")
@@ -147,6 +154,22 @@ class Wine:
 
     def name(self, path: Path) -> str:
         return "Z:" + str(path).replace("/", "\\")
+
+
+def check_wine() -> None:
+    """Raises HostToolMissing if PATH has no wine, or one that is too old. Nothing is run by it, and no prefix made."""
+    program = shutil.which("wine")
+    if program is None:
+        raise HostToolMissing("there is no wine on PATH, which runs programs of Windows", hint=WINE_HINT)
+    # (as programs are run: PIPED)
+    argv = ("env", "-u", "TMPDIR", program, "--version")
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    found = re.search(r"^wine-(\d+)\S*", done.stdout, re.M)
+    if found is None:
+        said = (done.stdout + done.stderr).strip()[-400:] or f"status {done.returncode}"
+        raise HostToolMissing(f"wine --version tells no version: {said}", place=program, hint=WINE_HINT)
+    if int(found[1]) < WINE:
+        raise HostToolMissing(f"{found[0]} is too old to run programs of Windows", place=program, hint=WINE_HINT)
 
 
 def registration(header: bytes, emulator: str) -> str:

@@ -35,7 +35,7 @@ from graph.hosttools import HostTools, ToolTable, parse_tools
 from graph.jobserver import Jobserver
 from graph.local import Brought, parse_brought, with_brought
 from graph.lock import Lock, parse_lock
-from graph.machine import Emulated, Machine, Native, Wine, lacking, processor
+from graph.machine import Emulated, Machine, Native, Wine, check_wine, lacking, processor
 from graph.matrix import Matrix, parse_cell, parse_matrix, parse_selection
 from graph.node import Fetch, File
 from graph.plan import Plan, check_patches, make_plan
@@ -409,17 +409,20 @@ class Session:
         return tuple(name for name in (f"runtime:{target}", f"qemu:{target.qemu}") if name in self.plan.nodes)
 
     def check_runs(self, target: Target) -> None:
-        """Before anything is built to be run. Raises UsageError if nothing here runs its programs, SandboxError on too old a processor."""
+        """Before anything is built to be run. Raises UsageError if nothing runs its programs, SandboxError on too old a processor,
+        HostToolMissing without wine."""
         if target.run not in RUNS:
             what = f"nothing here runs programs of {target} (run = {target.run!r} in toolchains/targets.toml)"
             raise UsageError(what, hint=f"doit check:{target} audits its archives")
+        if target.run == "wine":
+            check_wine()
         lacks = lacking(target.cpu_flags, processor()) if target.run == "native" else ()
         if lacks:
             what = f"this processor cannot run programs of {target}: it lacks {', '.join(lacks)}"
             raise SandboxError(what, hint=f"doit check:{target} audits its archives; run them on a newer processor")
 
     def machine(self, target: Target) -> Machine:
-        """Where its programs run; `machine_nodes` are realised. Raises UsageError or SandboxError when nowhere here."""
+        """Where its programs run; `machine_nodes` are realised. Raises as check_runs does when nowhere here."""
         self.check_runs(target)
         trees = [self.build.mending(partial(self._checkout, name)) for name in self.machine_nodes(target)]
         if not trees:

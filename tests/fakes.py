@@ -145,3 +145,11 @@ def tiny(ctx: Context, step: Callable[[tuple[str, ...], str], Step] = cat) -> tu
 
 def tiny_plan(ctx: Context) -> Plan:
     return make_plan([ctx], [tiny])
+
+
+def fake_wine(folder: Path, says: str = "wine-10.0 (Debian 10.0~repack-6)") -> Path:
+    """A folder with a `wine` that only tells its version."""
+    folder.mkdir(exist_ok=True)
+    (folder / "wine").write_text(f"#!/bin/sh\necho '{says}'\n")
+    (folder / "wine").chmod(0o755)
+    return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from graph import errors
 from graph.errors import UsageError
 from graph.session import Session
+from tests.fakes import fake_wine
 from tests.mini import ROOT
 from tests.real import full_matrix, landed
 from tests.real.full_matrix import Bench, Part, Record, attempt, chosen_cells, due, read_record, run_cell, table
@@ -102,12 +104,14 @@ def test_programs_that_nothing_runs_here_are_not_run(bench: Bench) -> None:
 
 
 def test_windows_programs_run_under_wine(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setenv("PATH", f"{fake_wine(bench.workdir / 'bin')}:{os.environ['PATH']}")
     windows = replace(bench, cell=SESSION.matrix.default(SESSION.matrix.targets["x86_64-pc-windows-gnu"]))
     assert [attempt(part, windows).state for part in ("smoke", "suite", "pip", "wheels")] == ["ok", "ok", *["not for Windows"] * 2]
     assert calls(bench) == ["smoke", "suite"]
-    monkeypatch.setattr("shutil.which", lambda name: None)
-    assert attempt("smoke", windows).state == "no wine here"
+    fake_wine(bench.workdir / "bin", "wine-8.0 (Debian 8.0~repack-4)")
+    told = attempt("smoke", windows)
+    assert (told.state, "wine-8.0 is too old" in told.told) == ("no wine here", True)
+    assert calls(bench) == []
 
 
 def test_a_static_program_is_asked_for_no_module(bench: Bench) -> None:

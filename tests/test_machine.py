@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from graph.errors import SandboxError, UsageError
-from graph.machine import ENTER, HEADER, LEVELS, REGRTEST, Emulated, Machine, Native, Wine, lacking, processor, registration
+from graph.errors import HostToolMissing, SandboxError, UsageError
+from graph.machine import ENTER, HEADER, LEVELS, REGRTEST, Emulated, Machine, Native, Wine, check_wine, lacking, processor, registration
 from graph.session import Session
 from graph.testrun import try_machine
+from tests.fakes import fake_wine
 from tests.mini import ROOT
 
 BIG_64 = b"\x7fELF\x02\x02\x01" + bytes(9) + b"\x00\x03\x12\x34"
@@ -185,6 +186,43 @@ def test_tests_on_a_processor_below_the_targets_are_refused(haswell: frozenset[s
         assert (caught.value.exit_code, f"doit check:{triple}" in caught.value.hint) == (24, True)
         with pytest.raises(SandboxError):
             session.machine(session.matrix.targets[triple])
+
+
+def test_tests_of_windows_without_wine_are_refused_before_anything_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session(ROOT)
+    windows = session.matrix.targets["x86_64-pc-windows-gnu"]
+    folder = fake_wine(tmp_path / "bin", "wine-10.0 (Debian 10.0~repack-6)")
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    assert session.task_names([f"test:{windows}"]) == [f"test:{session.matrix.default(windows)}"]
+    assert isinstance(session.machine(windows), Wine)
+    for said, what in (
+        ("wine-8.0 (Debian 8.0~repack-4)", f"{folder}/wine: wine-8.0 is too old to run programs of Windows"),
+        ("wine-9.22-rc1 (Staging)", f"{folder}/wine: wine-9.22-rc1 is too old"),
+        ("whine-10", f"{folder}/wine: wine --version tells no version: whine-10"),
+        ("", f"{folder}/wine: wine --version tells no version: status 0"),
+    ):
+        fake_wine(folder, said)
+        for asked in (lambda: session.task_names([f"test:{windows}"]), lambda: session.machine(windows)):
+            with pytest.raises(HostToolMissing, match=re.escape(what)) as refused:
+                asked()
+            assert (refused.value.exit_code, "python -m tests.real.wine FOLDER" in refused.value.hint) == (20, True)
+    # what cannot be started is told
+    monkeypatch.setenv("LC_ALL", "C")
+    (folder / "wine").write_text("#!/no/such/program\n")
+    with pytest.raises(HostToolMissing, match=r"tells no version: .*No such file"):
+        check_wine()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HostToolMissing, match="there is no wine on PATH"):
+        session.task_names(["test:i686-pc-windows-gnu"])
+
+
+def test_the_version_of_wine_is_asked_without_tmpdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With it wine 10 ends before it starts."""
+    folder = fake_wine(tmp_path / "bin")
+    (folder / "wine").write_text('#!/bin/sh\n[ -z "${TMPDIR+x}" ] && [ "$*" = --version ] && echo wine-11.0\n')
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    check_wine()
 
 
 def test_wine_gets_a_pipe_its_prefix_and_names_of_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

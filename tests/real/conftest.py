@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from graph.machine import Wine
+from graph.errors import HostToolMissing
+from graph.machine import Wine, check_wine
 from graph.recipes.common import Context
 from graph.recipes.distribution import FLAVOURS, archive_name
 from graph.session import Session
@@ -136,6 +136,9 @@ def wine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with pytest.MonkeyPatch.context() as patch:
         if request.config.getoption("--whole"):
             patch.setenv("PATH", str(make_root(tmp_path_factory.mktemp("wine"))), prepend=os.pathsep)
-        elif shutil.which("wine") is None:
-            pytest.skip("there is no wine on this machine: python -m tests.real.wine FOLDER, and FOLDER on PATH; or --whole")
+        else:
+            try:
+                check_wine()
+            except HostToolMissing as error:
+                pytest.skip(f"{error}; or pytest --real --whole")
         yield Wine(tmp_path_factory.mktemp("prefix") / "wine")

@@ -12,7 +12,6 @@ import argparse
 import hashlib
 import json
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from graph.errors import FreestandingError, UsageError
+from graph.errors import FreestandingError, HostToolMissing, UsageError
+from graph.machine import check_wine
 from graph.policy import parse_policy
 from graph.recipes.distribution import FLAVOURS
 from graph.session import RUNS, Session
@@ -160,7 +160,7 @@ PARTS: Mapping[str, Callable[[Bench], str]] = {
 RUNNING = ("smoke", "pip", "extension", "wheels", "suite")
 """Parts that need a machine for the target's programs."""
 OF_UNIX = ("pip", "extension", "wheels")
-"""Parts that know the layout of Unix; tests/real/test_windows.py has what Windows has of them."""
+"""Parts that know the layout of Unix; test_windows_wheels.py and test_windows_extension.py have what Windows has of them."""
 LOADING = ("extension", "wheels")
 """Parts that a static program, which loads no shared library, cannot have."""
 
@@ -186,8 +186,11 @@ def attempt(part: str, bench: Bench) -> Part:
         return Part(f"run = {bench.cell.target.run}", 0)
     if part in OF_UNIX and bench.cell.target.os == "windows":
         return Part("not for Windows", 0)
-    if part in RUNNING and bench.cell.target.run == "wine" and shutil.which("wine") is None:
-        return Part("no wine here", 0)
+    if part in RUNNING and bench.cell.target.run == "wine":
+        try:
+            check_wine()
+        except HostToolMissing as error:
+            return Part("no wine here", 0, str(error))
     if part in LOADING and bench.cell.static:
         return Part("a static program", 0)
     start = time.monotonic()
