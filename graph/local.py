@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -155,6 +155,15 @@ def with_vcruntime(lock: Lock, matrix: Matrix, local: Local, folder: Path) -> Lo
     digest = hash_file(path)
     source = Source(VCRUNTIME, version, path.name, digest.hash, digest.size, "LicenseRef-Microsoft-Visual-Cpp-Runtime", (), arch)
     return replace(lock, sources={**lock.sources, VCRUNTIME: source})
+
+
+def refuse_idle(lock: Lock, matrix: Matrix, nodes: Container[str]) -> None:
+    """Raises UsageError when Microsoft's run time was brought and is in none of the `nodes` of a run: no distribution of its machine."""
+    brought = lock.sources.get(VCRUNTIME)
+    if brought and f"fetch:{VCRUNTIME}" not in nodes:
+        holder = next(target for target in matrix.targets.values() if lock.vcruntime(target))
+        what = f"its DLLs are for Windows on {brought.arch}, and none of what was named is a distribution for that"
+        raise UsageError(what, place="--vcruntime", hint=f"doit run --vcruntime DIR dist:{holder}, or the command without --vcruntime")
 
 
 def mirror_of(local: Local, folder: Path) -> Path:

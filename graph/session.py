@@ -274,13 +274,16 @@ class Session:
 
     def choose(self, tasks: Iterable[str], *, whole: bool = False) -> None:
         """Set `chosen` for a run of these tasks (as task_names() gives them); `whole`: all that they are made from."""
-        nodes = [node for task in tasks for node in self._nodes_of(task)]
+        nodes = self.nodes_of(tasks)
         # what is pushed may be anything that the store here has
         pushes = isinstance(self.store, SharedStore) and self.store.pushes
         self.chosen = frozenset(self.plan.closure(nodes) if pushes or whole else self.build.needed(nodes))
 
+    def nodes_of(self, tasks: Iterable[str]) -> tuple[str, ...]:
+        """The nodes that tasks (as task_names() gives them) stand for, or need."""
+        return tuple(node for task in tasks for node in self._nodes_of(task))
+
     def _nodes_of(self, task: str) -> tuple[str, ...]:
-        """The nodes that a task stands for, or needs."""
         kind, _, chosen = task.partition(":")
         if task in self.groups:
             return self.groups[task]

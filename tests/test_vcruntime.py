@@ -8,14 +8,18 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from doit.cmd_base import ModuleTaskLoader
 
+from graph.commands import Run
 from graph.errors import UsageError
+from graph.local import refuse_idle
 from graph.lock import VCRUNTIME
 from graph.matrix import parse_cell
-from graph.node import Run
+from graph.node import Run as Steps
 from graph.session import Session
 from graph.vcruntime import NAMES
 from tests.fake_pe import PE
+from tests.mini import Checkout
 from tests.test_steps import load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,6 +123,68 @@ def test_those_of_another_machine_go_to_its_distributions(tmp_path: Path) -> Non
     assert (session.lock.vcruntime(arm.target) is not None, session.lock.vcruntime(CELL.target)) == (True, None)
 
 
+ARM, NARROW = "aarch64-pc-windows-gnu", "i686-pc-windows-gnu"
+
+
+@pytest.fixture(scope="module")
+def brought(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    return given(bring(tmp_path_factory.mktemp("brought") / "crt"))
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        (f"dist:{ARM}",),
+        (f"check:{NARROW}", "dist:linux"),
+        (f"zip:{ARM}", f"msi:{NARROW}"),
+        ("dist:x86_64-unknown-linux-gnu",),
+        (f"core:{CELL}",),
+    ],
+)
+def test_those_that_nothing_asked_for_would_hold_are_refused(brought: Session, monkeypatch: pytest.MonkeyPatch, typed: tuple[str]) -> None:
+    """Typed, that is; the variable is for all commands."""
+    monkeypatch.setattr("graph.commands.here", lambda: brought)
+    with pytest.raises(UsageError, match="DLLs are for Windows on x86_64, and none of what was named") as caught:
+        Run(task_loader=ModuleTaskLoader({})).execute({"vcruntime": brought.vcruntime, "closure": False}, [*typed])
+    assert (caught.value.exit_code, caught.value.place) == (10, "--vcruntime")
+    assert caught.value.hint.startswith(f"doit run --vcruntime DIR dist:{CELL.target},")
+    assert ran(monkeypatch, "", *typed)
+
+
+@pytest.mark.parametrize(
+    "typed", [f"dist:{CELL.target}", f"check:{CELL}", "dist:windows", "dist:all", f"msi:{CELL.target}", f"assemble:{CELL}:full"]
+)
+def test_one_distribution_that_holds_them_is_enough(brought: Session, monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
+    monkeypatch.setattr("graph.commands.here", lambda: brought)
+    assert ran(monkeypatch, brought.vcruntime, f"dist:{ARM}", typed)
+    # where nothing is named, nothing is refused
+    assert ran(monkeypatch, brought.vcruntime) == [[]]
+
+
+def test_where_none_were_brought_none_are_missed() -> None:
+    refuse_idle(SESSION.lock, SESSION.matrix, SESSION.plan.closure([f"dist:{SESSION.matrix.default(CELL.target)}"]))
+
+
+def ran(monkeypatch: pytest.MonkeyPatch, option: str, *typed: str) -> list[list[str]]:
+    """The tasks that `run` gives to doit, which does nothing here."""
+    seen: list[list[str]] = []
+    monkeypatch.setattr("graph.commands.DoitRun.execute", lambda command, params, args: seen.append(args))
+    monkeypatch.setattr("graph.session.Session.choose", lambda session, tasks, whole: None)
+    assert Run(task_loader=ModuleTaskLoader({})).execute({"vcruntime": option, "closure": False}, [*typed]) == 0
+    return seen
+
+
+@pytest.mark.whole
+def test_as_an_option_they_must_be_of_use_and_as_a_setting_they_need_not(tmp_path: Path) -> None:
+    checkout, folder = Checkout(ROOT), str(bring(tmp_path / "crt"))
+    checkout.settings = {"FREESTANDING_STORE": str(tmp_path / "store"), "FREESTANDING_OFFLINE": "1", "FREESTANDING_MIRROR": ""}
+    refused = checkout.doit("run", "--vcruntime", folder, "source:zlib")
+    assert refused.returncode == 10 and "--vcruntime: its DLLs are for Windows on x86_64" in refused.stderr, refused.stderr
+    # (offline there is no way to zlib)
+    done = checkout.doit("run", "source:zlib", FREESTANDING_VCRUNTIME=folder)
+    assert done.returncode == 12, done.stdout + done.stderr
+
+
 def test_they_lie_beside_the_interpreter_and_archives_say_so(tmp_path: Path) -> None:
     session = given(bring(tmp_path / "crt"))
     source = session.lock.sources[VCRUNTIME]
@@ -132,7 +198,7 @@ def test_they_lie_beside_the_interpreter_and_archives_say_so(tmp_path: Path) -> 
 
 def argvs(session: Session, name: str) -> list[str]:
     action = session.plan.nodes[name].action
-    assert isinstance(action, Run)
+    assert isinstance(action, Steps)
     return [word for step in action.steps for word in step.argv]
 
 
