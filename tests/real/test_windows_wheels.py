@@ -58,7 +58,7 @@ def venv(first: Checkout, wine: Wine, house: Path, tmp_path_factory: pytest.Temp
     place = tmp_path_factory.mktemp("wheels")
     unpack_archive(archive_of(first, "install_only_stripped"), place / "python of ours")
     python = prefix_of(place / "python of ours") / "python.exe"
-    done = subprocess.run(wine.argv(str(python), "-m", "venv", wine.name(place / "venv")), capture_output=True, text=True)
+    done = subprocess.run(wine.argv(str(python), "-m", "venv", wine.name(place / "venv")), capture_output=True, text=True, timeout=HOUR)
     assert done.returncode == 0, done.stdout + done.stderr
     made = Venv(wine, place / "venv")
     made.pip(house, *WHEELS.wanted)
