@@ -36,6 +36,7 @@ AHEAD = {
     "test_windows_installers.py": (f"dist:{WINDOWS}:noopt",),
     "test_windows_exports.py": (WINDOWS_CORE,),
     "test_windows_extension.py": (f"dist:{WINDOWS}:noopt",),
+    "test_windows_tkinter.py": (f"dist:{WINDOWS}:noopt",),
     "test_windows_pdb.py": (f"dist:{WINDOWS}:noopt",),
     "test_windows_wheels.py": (f"dist:{WINDOWS}:noopt",),
 }
