@@ -81,6 +81,12 @@ def precision() -> None:
     assert [*found, ctypes.cdll.ucrtbase._control87(0, 0) & PC] == [PC_53] * 3, found
 
 
+def floats() -> None:
+    """SSE2 rounds once; the x87, at 53 bits, too, as if exponents had no end, and then once more what is below 2**-1022."""
+    one, small = float.fromhex("0x1.82e076608c2b0p+0"), float.fromhex("0x0.004d6be000000p-1022")
+    assert (one * small).hex() == "0x0.00750089f0ec1p-1022", (one * small).hex()
+
+
 def stack_of_four() -> None:
     """MSVC's code calls with the stack at any multiple of four."""
     code = (
@@ -116,7 +122,7 @@ def end_of_the_stack() -> None:
     assert found == [0, 1, 0] * 2 and depths[0] == depths[1] > 100, (found, depths)
 
 
-PARTS = (platform_and_types, faults_in_calls, faults_of_mmap, callbacks, precision, stack_of_four, end_of_the_stack)
+PARTS = (platform_and_types, faults_in_calls, faults_of_mmap, callbacks, precision, floats, stack_of_four, end_of_the_stack)
 
 if __name__ == "__main__":
     for part in PARTS:
