@@ -125,7 +125,7 @@ def _scripts(ctx: Context, name: str, without: tuple[str, ...], *renamed: str) -
         f"scripts:{name}",
         (python_step(package, "script_zip.py", "/build/library", "/build/out/scripts.zip", *renamed),),
         inputs=(Input(f"source:{name}", f"library/{name}_library", subdir="library", without=without),),
-        scripts=("script_zip.py",),
+        scripts=("script_zip.py", "members.py"),
     )
 
 

@@ -24,7 +24,7 @@ def _zip(ctx: Context) -> Node:
         f"zip:{ctx.cell}",
         (python_step(ctx, "pack_zip.py", "/build/tree", f"/build/out/{archive_name(ctx, 'zip')}"),),
         inputs=(_tree(ctx),),
-        scripts=("pack_zip.py",),
+        scripts=("pack_zip.py", "members.py"),
     )
 
 
@@ -35,7 +35,7 @@ def _msi(ctx: Context) -> Node:
         f"msi:{ctx.cell}",
         (python_step(ctx, "msi.py", "/build/tree", ctx.triple, f"/build/out/{archive_name(ctx, 'msi')}"),),
         inputs=(_tree(ctx),),
-        scripts=("msi.py", "compound_file.py"),
+        scripts=("msi.py", "compound_file.py", "members.py"),
         tools=("wixl",),
         env={"WIXL": "wixl"},
     )

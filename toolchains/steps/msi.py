@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import compound_file
+import members
 
 NAMESPACE = uuid.UUID("b1e0a8a6-0f3c-4a5c-9c1b-5f3f6f0f6a52")
 """Of all codes; random, and never another."""
@@ -47,14 +48,10 @@ def code(*names: str) -> str:
 
 def files_of(tree: Path) -> list[str]:
     """Paths of all files, sorted. Raises ValueError at what an MSI cannot hold."""
-    found = []
-    for path in tree.rglob("*"):
-        if path.is_symlink() or (path.is_dir() and not any(path.iterdir())):
-            raise ValueError(f"{path} is a link or an empty folder")
-        if not path.is_dir():
-            found.append(path.relative_to(tree).as_posix())
-            found[-1].encode(CODE_PAGE)
-    return sorted(found)
+    found = members.files(tree)
+    for name in found:
+        name.encode(CODE_PAGE)
+    return found
 
 
 def content(tree: Path, files: list[str]) -> str:
