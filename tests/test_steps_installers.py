@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.fake_compound import compound, summary
+from tests.fake_version import pe, resource, resources
 from tests.test_steps import EPOCH, load, tree
 
 TRIPLE = "x86_64-pc-windows-gnu"
@@ -88,6 +89,7 @@ def test_every_file_is_a_component_in_its_folder(tmp_path: Path) -> None:
     folder = "//Programs/freestanding-3.13-64/"
     assert found == {f"{folder}{name}": name for name in (*FILES, "__install__.json")}
     components = [one.get("Id") for one in product.iter("Component")]
+    assert len(components) == len(found) + 1
     assert [one.get("Id") for one in product.iter("ComponentRef")] == components
     names = [one.get("Id") or "" for one in product.iter() if one.get("Id") and one.tag in ("Component", "File", "Directory")]
     assert len({*names}) == len(names) and all(re.fullmatch(r"[A-Za-z_]\w{0,71}", name) for name in names)
@@ -149,24 +151,67 @@ def test_it_is_registered_as_the_install_manager_would(tmp_path: Path) -> None:
     assert not [name for name in values if name[1] in ("kind", "Key")]
 
 
-WIXL = """#!{python}
+@pytest.mark.parametrize(("most", "counts"), [(3, [3, 3, 1]), (7, [7]), (6, [6, 1])])
+def test_components_are_spread_over_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, counts: list[int]) -> None:
+    """All in their order, in children that have one parent and its level: nothing that anybody could leave out."""
+    module = load("msi")
+    assert module.PER_FEATURE < 1600
+    monkeypatch.setattr(module, "PER_FEATURE", most)
+    product = module.Author(distribution(tmp_path / "tree"), TRIPLE).document()[0]
+    [feature] = product.findall("Feature")
+    assert feature.findall("ComponentRef") == []
+    assert [len(part.findall("ComponentRef")) for part in feature] == counts
+    assert {one.get("Level") for one in product.iter("Feature")} == {"1"}
+    assert len({one.get("Id") for one in product.iter("Feature")}) == len(counts) + 1
+    assert [one.get("Id") for one in product.iter("ComponentRef")] == [one.get("Id") for one in product.iter("Component")]
+
+
+def test_the_folder_of_an_earlier_one_is_taken(tmp_path: Path) -> None:
+    """From a key of its own, not from PEP 514's, where the install manager's folder may stand; unless another folder is asked for."""
+    product = authored(distribution(tmp_path / "tree"))[0]
+    [search] = product.findall("Property/RegistrySearch")
+    written = [one for one in product.iter("RegistryValue") if one.get("Key") == search.get("Key")]
+    assert [(one.get("Name"), one.get("Value")) for one in written] == [(search.get("Name"), "[INSTALLDIR]")]
+    assert search.get("Key") == r"Software\freestanding\freestanding-3.13-64"
+    [action] = product.findall("CustomAction")
+    assert (action.get("Property"), action.get("Value")) == ("INSTALLDIR", "[PREVIOUSDIR]")
+    done = [product.find(f"{name}/Custom") for name in ("InstallUISequence", "InstallExecuteSequence")]
+    assert [(one.get("Action"), one.text) for one in done if one is not None] == [(action.get("Id"), "PREVIOUSDIR AND NOT INSTALLDIR")] * 2
+    values = {one.get("Id"): one.get("Value") for one in product.findall("Property")}
+    assert (values["REINSTALLMODE"], values["PREVIOUSDIR"]) == ("amus", None)
+
+
+START = """#!{python}
 import random, sys, uuid
 sys.path.insert(0, {root!r})
 from tests.fake_compound import compound, summary
+"""
+WIXL = """
 assert sys.argv[1:4:2] == ["--arch", "--output"] and sys.argv[2] == "x64"
 now = random.getrandbits(60)
-code = "{{" + str(uuid.uuid4()).upper() + "}}"
-streams = {{"python.cab": open(sys.argv[5], "rb").read() * 3, "\\x05SummaryInformation": summary(code, now, now + 1), "x": b"y" * 100}}
+code = "{" + str(uuid.uuid4()).upper() + "}"
+streams = {"python.cab": open(sys.argv[5], "rb").read() * 3, "\\x05SummaryInformation": summary(code, now, now + 1), "x": b"y" * 100}
 open(sys.argv[4], "wb").write(compound(streams))
+"""
+MSIBUILD = """
+assert sys.argv[2] == "-q" and open(sys.argv[1], "rb").read(4) == bytes.fromhex("d0cf11e0")
+open(sys.argv[1] + ".queries", "w").write("\\n".join(sys.argv[3:]))
 """
 
 
-def test_clock_and_chance_leave_nothing_in_an_msi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "wixl"
-    program.write_text(WIXL.format(python=sys.executable, root=str(Path(__file__).parent.parent)))
-    program.chmod(0o755)
-    monkeypatch.setenv("WIXL", str(program))
+@pytest.fixture
+def writers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """wixl, which writes other bytes each time; msibuild, which writes down what it is asked for."""
+    for name, text in (("WIXL", WIXL), ("MSIBUILD", MSIBUILD)):
+        program = tmp_path / name.lower()
+        program.write_text(START.format(python=sys.executable, root=str(Path(__file__).parent.parent)) + text)
+        program.chmod(0o755)
+        monkeypatch.setenv(name, str(program))
     monkeypatch.setenv("SOURCE_DATE_EPOCH", str(EPOCH))
+
+
+@pytest.mark.usefixtures("writers")
+def test_clock_and_chance_leave_nothing_in_an_msi(tmp_path: Path) -> None:
     script = load("msi")
     for name in ("one", "two", "other", "arm"):
         distribution(tmp_path / name, **({"Lib/x.py": "x"} if name == "other" else {}))
@@ -178,6 +223,32 @@ def test_clock_and_chance_leave_nothing_in_an_msi(tmp_path: Path, monkeypatch: p
     assert (properties[0][7], _properties(arm)[7]) == ("x64;1033", "Arm64;1033")
     assert {made[12] for made in properties} == {made[13] for made in properties} == {(EPOCH + 11_644_473_600) * 10**7}
     assert properties[0][9] != properties[1][9] and all(GUID.fullmatch(str(made[9])) for made in properties)
+
+
+@pytest.mark.usefixtures("writers")
+def test_files_with_a_version_have_it_and_no_hash(tmp_path: Path) -> None:
+    place = distribution(tmp_path / "tree")
+    (place / "python.exe").write_bytes(pe(resources(resource((3, 13, 15150, 1013), (0, 1033)))))
+    module = load("msi")
+    module.main([str(place), TRIPLE, str(tmp_path / "x.msi")])
+    whole, part, *files = (tmp_path / "x.msi.queries").read_text().splitlines()
+    key = module.identifier("f", "python.exe")
+    assert files == [
+        f"UPDATE `File` SET `Version` = '3.13.15150.1013', `Language` = '0,1033' WHERE `File` = '{key}'",
+        f"DELETE FROM `MsiFileHash` WHERE `File_` = '{key}'",
+    ]
+    assert (whole, part) == (
+        "UPDATE `Feature` SET `Attributes` = 24",
+        "UPDATE `Feature` SET `Attributes` = 26 WHERE `Feature_Parent` = 'Python'",
+    )
+
+
+@pytest.mark.usefixtures("writers")
+def test_a_file_with_a_damaged_resource_is_named(tmp_path: Path) -> None:
+    place = distribution(tmp_path / "tree")
+    (place / "DLLs/_ssl.pyd").write_bytes(pe(resources(b"ab")))
+    with pytest.raises(ValueError, match=r"^DLLs/_ssl\.pyd: .*cut off"):
+        load("msi").main([str(place), TRIPLE, str(tmp_path / "x.msi")])
 
 
 def _properties(data: bytes) -> dict[int, object]:
@@ -193,8 +264,10 @@ def _properties(data: bytes) -> dict[int, object]:
     return found
 
 
-def test_an_end_of_wixl_that_is_not_good_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WIXL", shutil.which("false") or "false")
+@pytest.mark.usefixtures("writers")
+@pytest.mark.parametrize("program", ["WIXL", "MSIBUILD"])
+def test_an_end_of_a_program_that_is_not_good_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    monkeypatch.setenv(program, shutil.which("false") or "false")
     with pytest.raises(subprocess.CalledProcessError, match="non-zero exit status 1"):
         load("msi").main([str(distribution(tmp_path / "tree")), TRIPLE, str(tmp_path / "x.msi")])
 

@@ -35,7 +35,7 @@ def _msi(ctx: Context) -> Node:
         f"msi:{ctx.cell}",
         (python_step(ctx, "msi.py", "/build/tree", ctx.triple, f"/build/out/{archive_name(ctx, 'msi')}"),),
         inputs=(_tree(ctx),),
-        scripts=("msi.py", "compound_file.py", "members.py"),
+        scripts=("msi.py", "compound_file.py", "members.py", "pe_version.py"),
         tools=("wixl",),
-        env={"WIXL": "wixl"},
+        env={"WIXL": "wixl", "MSIBUILD": "msibuild"},
     )

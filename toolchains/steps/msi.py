@@ -1,8 +1,8 @@
-"""An MSI of a distribution, for one user, without questions: msi.py TREE TRIPLE OUT. WIXL names the program that writes it.
+"""An MSI of a distribution, for one user, without questions: msi.py TREE TRIPLE OUT. WIXL and MSIBUILD name the programs that write it.
 
-The same tree and the same wixl give the same bytes. Codes are UUIDs of names (version 5): the product's of all that is inside, a
-component's of its path, so that it is the same in every version; the upgrade's of target, company and minor version, so that each
-distribution replaces any other of its own. What wixl takes from the clock and at random is written anew.
+The same tree (its files' times stand in the cabinet) and the same msitools give the same bytes. Codes are UUIDs of names (version 5): the
+product's of all that is inside, a component's of its path, so that it is the same in every version; the upgrade's of target, company and
+minor version, so that each distribution replaces any other of its own. What wixl takes from the clock and at random is written anew.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from typing import Any
 
 import compound_file
 import members
+import pe_version
 
 NAMESPACE = uuid.UUID("b1e0a8a6-0f3c-4a5c-9c1b-5f3f6f0f6a52")
 """Of all codes; random, and never another."""
@@ -33,6 +34,17 @@ PREFIX = "%PREFIX%"
 """What __install__.json has for the folder, in which the install manager puts it."""
 PYTHON_KEY = "Software\\Python"
 """PEP 514's, in the user's own part of the registry."""
+PREVIOUS = "PREVIOUSDIR"
+"""The property that has the folder of an earlier installation."""
+AFTER_SEARCH = "51"
+"""Number of the action that follows AppSearch (50). Told by After, wixl 0.101 puts it at the end, and RemoveExistingProducts with it."""
+FEATURE = "Python"
+WHOLE, PART = 8 | 16, 2 | 8 | 16
+"""Attributes of the feature and of its parts: 2 as the parent, 8 never advertised, 16 nobody leaves it out. wixl 0.101 writes none."""
+PER_FEATURE = 1000
+"""Components of a feature. Windows Installer takes 1,600 at most (ICE47)."""
+REINSTALL = "amus"
+"""All files are written: an upgrade decides which while the old product's lie there, and these are removed before it writes."""
 TEMPLATE, CODE, CREATED, SAVED = 7, 9, 12, 13
 """Properties of an MSI's summary: machine and language, package code, times."""
 CODE_PAGE = "cp1252"
@@ -84,6 +96,8 @@ class Author:
         self.install: dict[str, Any] = json.loads((tree / "__install__.json").read_text(encoding="utf-8"))
         self.wide = not triple.startswith("i686")
         self.identity = f"{triple} {self.install['id']}"
+        self.own_key = f"Software\\{self.install['company']}\\{self.install['id']}"
+        """In the registry; the install manager leaves it alone. At PEP 514's place the folder of one that it installed may stand."""
         self.components: list[str] = []
 
     def document(self) -> ET.Element:
@@ -101,20 +115,43 @@ class Author:
         )
         ET.SubElement(product, "Package", InstallerVersion="500", Compressed="yes", InstallScope="perUser")
         self._upgrade(product, version)
+        self._previous(product)
         ET.SubElement(product, "Media", Id="1", Cabinet="python.cab", EmbedCab="yes")
-        ET.SubElement(product, "Property", Id="ARPNOMODIFY", Value="1")
+        for name, value in (("ARPNOMODIFY", "1"), ("REINSTALLMODE", REINSTALL)):
+            ET.SubElement(product, "Property", Id=name, Value=value)
         top = ET.SubElement(product, "Directory", Id="TARGETDIR", Name="SourceDir")
         programs = ET.SubElement(ET.SubElement(top, "Directory", Id="LocalAppDataFolder"), "Directory", Id="Programs", Name="Programs")
         folder = ET.SubElement(programs, "Directory", Id=FOLDER, Name=both_names(install["id"]))
         self._folders(folder)
         self._registry(folder)
-        feature = ET.SubElement(product, "Feature", Id="Python", Title=install["display-name"], Level="1")
-        for name in self.components:
-            ET.SubElement(feature, "ComponentRef", Id=name)
+        self._features(product)
         # of all that is in it: two that differ in what they register are two products, of which the one replaces the other
         described = hashlib.sha256(ET.tostring(root)).hexdigest()
         product.set("Id", code("product", self.identity, described, content(self.tree, self.files)))
         return root
+
+    def _features(self, product: ET.Element) -> None:
+        """One, whose parts are nobody's choice: each holds as many components as there may be."""
+        feature = ET.SubElement(product, "Feature", Id=FEATURE, Title=self.install["display-name"], Level="1")
+        for number, start in enumerate(range(0, len(self.components), PER_FEATURE), 1):
+            part = ET.SubElement(feature, "Feature", Id=f"{FEATURE}{number}", Display="hidden", Level="1")
+            for name in self.components[start : start + PER_FEATURE]:
+                ET.SubElement(part, "ComponentRef", Id=name)
+
+    def _previous(self, product: ET.Element) -> None:
+        """It goes where an earlier one is, unless INSTALLDIR is given: AppSearch would replace even that, so it sets another property."""
+        found = ET.SubElement(product, "Property", Id=PREVIOUS)
+        place = {"Root": "HKCU", "Key": self.own_key, "Name": FOLDER, "Type": "directory"}
+        ET.SubElement(found, "RegistrySearch", {"Id": "PreviousFolder", **place})
+        # (Impersonate: else wixl 0.101 sets a bit that only deferred actions have)
+        ET.SubElement(product, "CustomAction", Id="KeepFolder", Property=FOLDER, Value=f"[{PREVIOUS}]", Impersonate="yes")
+        for name in ("InstallUISequence", "InstallExecuteSequence"):
+            action = ET.SubElement(self._sequence(product, name), "Custom", Action="KeepFolder", Sequence=AFTER_SEARCH)
+            action.text = f"{PREVIOUS} AND NOT {FOLDER}"
+
+    def _sequence(self, product: ET.Element, name: str) -> ET.Element:
+        found = product.find(name)
+        return ET.SubElement(product, name) if found is None else found
 
     def _upgrade(self, product: ET.Element, version: str) -> None:
         """Any other of the same minor version, this one too, is removed first; a newer one stays, and this one is not installed."""
@@ -128,7 +165,7 @@ class Author:
             ET.SubElement(upgrade, "UpgradeVersion", one)
         condition = ET.SubElement(product, "Condition", Message=f"A newer version of {self.install['display-name']} is installed.")
         condition.text = "NOT NEWER"
-        sequence = ET.SubElement(product, "InstallExecuteSequence")
+        sequence = self._sequence(product, "InstallExecuteSequence")
         ET.SubElement(sequence, "RemoveExistingProducts", After="InstallInitialize")
 
     def _folders(self, top: ET.Element) -> None:
@@ -150,8 +187,10 @@ class Author:
         return ET.SubElement(parent, "Component", Id=name, Win64="yes" if self.wide else "no", Guid=code("component", self.identity, what))
 
     def _registry(self, folder: ET.Element) -> None:
-        """What the install manager would register (PEP 514)."""
+        """What the install manager would register (PEP 514), and the folder for the next version's installer."""
         component = self._component(folder, "registration", "registration")
+        own = {"Root": "HKCU", "Key": self.own_key, "Name": FOLDER, "Type": "string", "Value": f"[{FOLDER}]"}
+        ET.SubElement(component, "RegistryValue", own)
         for shortcut in self.install["shortcuts"]:
             if shortcut["kind"] == "pep514":
                 values = {name: value for name, value in shortcut.items() if name not in ("kind", "Key")}
@@ -177,6 +216,33 @@ def write(document: ET.Element, tree: Path, arch: str, out: Path) -> None:
         subprocess.run([os.environ["WIXL"], "--arch", arch, "--output", str(out.absolute()), str(source)], cwd=tree, check=True)
 
 
+def versions(tree: Path, files: list[str]) -> dict[str, tuple[str, str]]:
+    """Version and languages of the files that have one. Raises ValueError."""
+    found = {}
+    for name in files:
+        try:
+            version = pe_version.version((tree / name).read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        if version is not None:
+            found[name] = version
+    return found
+
+
+def complete(msi: Path, found: dict[str, tuple[str, str]]) -> None:
+    """Have msibuild write what wixl does not: attributes of features, versions and languages of files. Raises CalledProcessError."""
+    queries = [
+        f"UPDATE `Feature` SET `Attributes` = {WHOLE}",
+        f"UPDATE `Feature` SET `Attributes` = {PART} WHERE `Feature_Parent` = '{FEATURE}'",
+    ]
+    for name, (version, language) in found.items():
+        key = identifier("f", name)
+        queries.append(f"UPDATE `File` SET `Version` = '{version}', `Language` = '{language}' WHERE `File` = '{key}'")
+        # hashes are for files without a version
+        queries.append(f"DELETE FROM `MsiFileHash` WHERE `File_` = '{key}'")
+    subprocess.run([os.environ["MSIBUILD"], str(msi), "-q", *queries], check=True)
+
+
 def fixed(data: bytes, arch: str, package: str, epoch: int) -> bytes:
     """The MSI with machine, this package code and time in its summary, and no other time anywhere."""
     file = compound_file.CompoundFile(data)
@@ -192,9 +258,11 @@ def fixed(data: bytes, arch: str, package: str, epoch: int) -> bytes:
 def main(argv: list[str]) -> None:
     tree, triple, out = Path(argv[0]), argv[1], Path(argv[2])
     out.parent.mkdir(parents=True, exist_ok=True)
-    document = Author(tree, triple).document()
+    author = Author(tree, triple)
+    document = author.document()
     arch = triple.partition("-")[0]
     write(document, tree, ARCHITECTURE[arch], out)
+    complete(out, versions(tree, author.files))
     package = code("package", hashlib.sha256(ET.tostring(document)).hexdigest())
     out.write_bytes(fixed(out.read_bytes(), arch, package, int(os.environ["SOURCE_DATE_EPOCH"])))
     print(f"{out.name}: {out.stat().st_size} bytes")
