@@ -1,4 +1,4 @@
-"""Windows, which has nodes up to its core and no distribution: what it is made of, and that nothing else is touched by it."""
+"""Distributions for Windows: what they are made of, and that nothing else is touched by them."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from graph.node import File, Input, Node, Run, Step, Unpack
 from graph.recipes import musl
 from graph.recipes.common import Context, environment, fetch_node, source_node
+from graph.recipes.windows_machines import machine_of
 
 LLVM = "22.1.8"
 """Version of LLVM in the pinned zig, 0.17.1: of bitcode, its readers must be as new."""
@@ -43,10 +44,10 @@ def _scripts(ctx: Context, *names: str) -> tuple[File, ...]:
     return tuple(ctx.file(f"toolchains/sysroot/{name}", name) for name in names)
 
 
-def _of_zig(ctx: Context, script: str, *more: str) -> tuple[Node, ...]:
-    """libc:TRIPLE, made by a script of toolchains/sysroot out of zig's tree; `more`: files that lie beside it."""
+def _of_zig(ctx: Context, script: str, *more: str, words: tuple[str, ...] = ()) -> tuple[Node, ...]:
+    """libc:TRIPLE, made by a script of toolchains/sysroot out of zig's tree; `more`: files that lie beside it, `words`: for it."""
     target = ctx.cell.target
-    step = Step(("sh", f"/build/{script}", target.zig, target.clang, "/build/out"))
+    step = Step(("sh", f"/build/{script}", target.zig, target.clang, "/build/out", *words))
     return (
         Node(
             f"libc:{ctx.triple}",
@@ -65,7 +66,7 @@ def _stubs(ctx: Context) -> tuple[Node, ...]:
 
 def _windows(ctx: Context) -> tuple[Node, ...]:
     """mingw-w64, with the Universal C Runtime."""
-    return _of_zig(ctx, "windows.sh", "builtins.sh", "complex.c")
+    return _of_zig(ctx, "windows.sh", "builtins.sh", "complex.c", words=(machine_of(ctx.cell.target).dlltool,))
 
 
 def _macos(ctx: Context) -> tuple[Node, ...]:

@@ -1,4 +1,4 @@
-"""Windows: CPython's core and some extension modules, from upstream's own project files (docs/windows.md). There is no distribution yet."""
+"""Windows: CPython's core, extension modules and launchers, from upstream's own project files (docs/windows.md)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from graph.recipes import lld, sqlite, toolchain, windows_libraries, windows_tcl
 from graph.recipes.build_python import python_node, python_step
 from graph.recipes.common import Context, compile_node, fetch_node, patches_for, source_node
 from graph.recipes.names import source_name
+from graph.recipes.windows_machines import machine_of
 from graph.target import windows_names
 
 PATCHES = ("cpython", "cpython/windows")
@@ -28,13 +29,7 @@ WITHOUT_RESOURCES = ("xxlimited", "xxlimited_35")
 LAUNCHERS = ("venvlauncher", "venvwlauncher")
 """Programs that venv puts into a virtual environment."""
 MPDECIMAL = "$(SRC)/Modules/_decimal/libmpdec"
-ARITHMETIC = {"i686": "-DASM"}
-"""Target.arch -> libmpdec's, in the place of Microsoft's assembler (MASM): GNU's, with the x87 for PPRO. Elsewhere it is C's."""
 MAKEFILES = "toolchains/windows"
-PLATFORMS = {"x86_64": "x64", "i686": "Win32", "aarch64": "ARM64"}
-"""Target.arch -> MSBuild's platform."""
-MACHINES = {"x86_64": "i386:x86-64", "i686": "i386", "aarch64": "arm64"}
-"""Target.arch -> dlltool's machine."""
 DECLARING = ("Include", "Modules", "Objects", "PC", "Parser", "Python")
 """Folders whose files declare what the core exports."""
 SYSTEM = ("kernel32", "user32", "gdi32", "winspool", "comdlg32", "advapi32", "shell32", "ole32", "oleaut32")
@@ -72,7 +67,7 @@ def extensions(ctx: Context) -> dict[str, Extension]:
         "_bz2": Extension((Input("source:bzip2", "bzip2"),)),
         "_ctypes": Extension((Input(f"make:{ctx.triple}:libffi", "libffi", only=("include/", "lib/")),)),
         # the system has an io.h, too; and windows/mpdecimal.h is for MSVC
-        "_decimal": Extension((), f"{_arithmetic(ctx)} -idirafter {MPDECIMAL} -include {MPDECIMAL}/mpdecimal.h"),
+        "_decimal": Extension((), f"{machine_of(ctx.cell.target).arithmetic} -idirafter {MPDECIMAL} -include {MPDECIMAL}/mpdecimal.h"),
         "_hashlib": ssl,
         "_lzma": Extension(xz, link="/build/xz/lib/liblzma.a"),
         "_sqlite3": Extension(
@@ -101,11 +96,6 @@ def extensions(ctx: Context) -> dict[str, Extension]:
         **{name: Extension(link=stable, libs="-lkernel32", test=True) for name in WITHOUT_RESOURCES},
     }
     return dict(sorted(found.items()))
-
-
-def _arithmetic(ctx: Context) -> str:
-    """Definitions for _decimal."""
-    return ARITHMETIC.get(ctx.cell.target.arch, "-DANSI -DHAVE_UINT128_T=1")
 
 
 def _sqlite(ctx: Context) -> str:
@@ -138,7 +128,7 @@ def _properties(ctx: Context) -> tuple[str, ...]:
     configuration = "Debug" if "debug" in ctx.cell.options else "Release"
     fixed = (
         f"Configuration={configuration}",
-        f"Platform={PLATFORMS[ctx.cell.target.arch]}",
+        f"Platform={machine_of(ctx.cell.target).platform}",
         "IncludeExternals=true",
         "BuildForRelease=true",
     )
@@ -223,7 +213,7 @@ def _api(ctx: Context) -> Node:
 
     A module that takes what the core has not does not pass the audit; so modules need not wait for the core, and are those of all cells.
     """
-    names = windows_names(ctx.cell)
+    names, machine = windows_names(ctx.cell), machine_of(ctx.cell.target).dlltool
     free = ("FREE",) if "freethreaded" in ctx.cell.options else ()
     return python_node(
         ctx,
@@ -231,7 +221,7 @@ def _api(ctx: Context) -> Node:
         (
             python_step(ctx, "api.py", "/build/src", "/build/out", names.dll, names.stable, *free),
             *(
-                Step(("/build/zig/zig", "dlltool", "-m", MACHINES[ctx.cell.target.arch], "-d", f"{name}.def", "-l", f"{name}.lib"), "out")
+                Step(("/build/zig/zig", "dlltool", "-m", machine, "-d", f"{name}.def", "-l", f"{name}.lib"), "out")
                 for name in (names.dll, names.stable)
             ),
         ),

@@ -9,6 +9,7 @@ from graph.recipes import openssl
 from graph.recipes.common import Context, configure_triples, environment, fetch_node, patches_for, source_node
 from graph.recipes.libffi import OFF as FFI_OFF
 from graph.recipes.library import configure_node, licence, make_node, put
+from graph.recipes.windows_machines import machine_of
 from graph.recipes.xz import OFF as XZ_OFF
 from graph.recipes.xz import READS as XZ_READS
 from graph.target import Cell, Target
@@ -18,13 +19,11 @@ CFLAGS = "-O2 -gcodeview"
 RC = Input("toolchain:rc", "rc")
 OPENSSLDIR = "C:/Program Files/Common Files/SSL"
 """Only administrators can write there. (Configure takes no path of Windows for an absolute one.)"""
-SUFFIXES = {"aarch64": "-arm64"}
-"""Target.arch -> end of the names of OpenSSL's DLLs (PCbuild/openssl.props). Without -x64 elsewhere, as python.org names them."""
 
 
 def openssl_dlls(target: Target) -> tuple[str, str]:
     """libcrypto's and libssl's."""
-    suffix = SUFFIXES.get(target.arch, "")
+    suffix = machine_of(target).dll_suffix
     return (f"libcrypto-3{suffix}.dll", f"libssl-3{suffix}.dll")
 
 

@@ -10,14 +10,13 @@ from graph.recipes.common import Context, configure_triples, fetch_node, patches
 from graph.recipes.library import configure_node, licence, make_node, put
 from graph.recipes.tcl import TCL_PREFIX, TCL_WITHOUT, TK_PREFIX, TK_WITHOUT, script_nodes, system_source
 from graph.recipes.windows_libraries import RC
+from graph.recipes.windows_machines import machine_of
 
 OWN = "toolchains/windows/tcl"
 DLLS = {"tcl": "tcl90.dll", "tk": "tcl9tk90.dll"}
 """As upstream's Makefile names them."""
 IMPORT_LIBRARIES = {name: f"lib/lib{file}.a" for name, file in DLLS.items()}
 CFLAGS = {"tcl": f"{windows_libraries.CFLAGS} -DZIPFS_IN_RODATA", "tk": f"{windows_libraries.CFLAGS} -DZIPFS_IN_RODATA -DTK_NO_ICU"}
-WITHOUT_TRY = ("i686",)
-"""Architectures on which clang for MinGW has no __try: Tcl and Tk have assembler of their own for that."""
 KEPT = ("win/", "xlib/")
 """Folders that Linux leaves out."""
 
@@ -51,7 +50,7 @@ def _tcl_config(ctx: Context) -> Input:
 def _configure(ctx: Context, name: str, prefix: str, options: tuple[str, ...], inputs: tuple[Input, ...] = ()) -> Node:
     argv = ("/build/src/win/configure", *configure_triples(ctx), f"--prefix={prefix}", "--disable-zipfs", *options)
     # what configure would run a program for: elsewhere every __try guards a call, and faults in those are caught (docs/windows.md)
-    seh = "no" if ctx.cell.target.arch in WITHOUT_TRY else "yes"
+    seh = "yes" if machine_of(ctx.cell.target).has_try else "no"
     return configure_node(ctx, name, argv, inputs=inputs, source=f"{name}-windows", env={"CFLAGS": CFLAGS[name], "tcl_cv_seh": seh})
 
 

@@ -1,23 +1,23 @@
 #!/bin/sh
 # Makes a plain sysroot for clang and lld out of zig's tree: mingw-w64's headers and start files, the Universal C Runtime's import libraries.
-# usage: windows.sh ZIG_TARGET CLANG_TARGET OUT   (ZIG names the zig program; the current folder is scratch space)
+# usage: windows.sh ZIG_TARGET CLANG_TARGET OUT KIND   (ZIG names the zig program; the current folder is scratch space; KIND: dlltool's machine)
 # (builtins.sh and complex.c lie beside it)
 # gives: OUT/include, OUT/lib (start files, import libraries), OUT/clang (resource folder: builtin headers, libclang_rt)
 set -eu
-zig_target=$1 clang_target=$2 out=$3
+zig_target=$1 clang_target=$2 out=$3 kind=$4
 zig_lib=${ZIG%/*}/lib
 mingw=$zig_lib/libc/mingw
 export ZIG_GLOBAL_CACHE_DIR="$PWD/global" ZIG_LOCAL_CACHE_DIR="$PWD/local"
 lib=$out/lib rt=$out/clang/lib/$clang_target own=${0%/*}
 mkdir -p "$out/include" "$lib" "$rt"
 
-# kind: dlltool's name of the architecture; arch: the folder of definitions that are of it alone (zig's tree has none of Arm's);
+# arch: the folder of definitions that are of the machine alone (zig's tree has none of Arm's);
 # double: the option for a long double of 64 bits, where it is not so by itself
 double=-mlong-double-64
-case $zig_target in
-x86_64-*) kind=i386:x86-64 arch=lib64 ;;
-x86-*) kind=i386 arch=lib32 ;;
-aarch64-*) kind=arm64 arch=lib-common double= ;;
+case $kind in
+i386:x86-64) arch=lib64 ;;
+i386) arch=lib32 ;;
+arm64) arch=lib-common double= ;;
 esac
 
 cp -R "$zig_lib/libc/include/any-windows-any/." "$out/include/"
