@@ -143,11 +143,14 @@ def test_tcl_has_no_other_dll_inside_or_beside_it() -> None:
 
 def test_metadata_names_the_libraries_of_a_module() -> None:
     [facts] = (json.loads(file.data) for file in SESSION.plan.nodes[f"metadata:{CELL}"].files if file.path == "facts.json")
-    tkinter, lzma = (facts["modules"][name] for name in ("_tkinter", "_lzma"))
+    tkinter, lzma, ssl = (facts["modules"][name] for name in ("_tkinter", "_lzma", "_ssl"))
     assert tkinter["links"] == [{"name": file.removesuffix(".dll"), "path_dynamic": f"install/DLLs/{file}"} for file in DLLS.values()]
     assert tkinter["licenses"] == ["TCL", "Zlib"]
     assert tkinter["license_paths"] == [f"licenses/LICENSE.{name}.txt" for name in ("tcl", "tk", "zlib")]
     assert (lzma["links"], lzma["license_paths"]) == ([], ["licenses/LICENSE.xz.txt"])
+    # the module itself calls both
+    assert [link["name"] for link in ssl["links"]] == ["libcrypto-3", "libssl-3"]
+    assert ssl["license_paths"] == ["licenses/LICENSE.openssl.txt"]
 
 
 def _run(name: str) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from graph.lock import VCRUNTIME
@@ -22,12 +23,12 @@ VENV = "Lib/venv/scripts/nt"
 LICENCES = {"bzip2": "LICENSE", "sqlite": "LICENSE.md", "zlib": "LICENSE", "cpython": "LICENSE"}
 """Source -> its licence, of what is compiled from sources as they are. Other libraries bring theirs."""
 LIBRARIES = ("libffi", "openssl", "tcl", "tk", "xz")
-USES = {
-    **{name: {package: ""} for name, package in {"_bz2": "bzip2", "_ctypes": "libffi", "_lzma": "xz"}.items()},
-    "_sqlite3": {"sqlite": "sqlite3.dll"},
-    "_tkinter": {**TCL, "zlib": ""},
+USES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    **{name: {package: ()} for name, package in {"_bz2": "bzip2", "_ctypes": "libffi", "_lzma": "xz"}.items()},
+    "_sqlite3": {"sqlite": ("sqlite3.dll",)},
+    "_tkinter": {**{package: (file,) for package, file in TCL.items()}, "zlib": ()},
 }
-"""Extension module -> the libraries that it needs, and for each the file that has it, or nothing where no file of its own has."""
+"""Extension module -> the libraries that it needs, and for each the files of it that are loaded: none where it is inside of the module."""
 
 
 def abi_nodes(ctx: Context) -> tuple[Node, ...]:
@@ -195,15 +196,15 @@ def _facts(ctx: Context) -> dict[str, Any]:
     }
 
 
-def _uses(ctx: Context, name: str) -> dict[str, str]:
+def _uses(ctx: Context, name: str) -> Mapping[str, tuple[str, ...]]:
     crypto, ssl = openssl_dlls(ctx.cell.target)
-    return {**USES, "_hashlib": {"openssl": crypto}, "_ssl": {"openssl": ssl}}.get(name, {})
+    return {**USES, "_hashlib": {"openssl": (crypto,)}, "_ssl": {"openssl": (crypto, ssl)}}.get(name, {})
 
 
 def _module_facts(ctx: Context, name: str, *, test: bool) -> dict[str, Any]:
     uses = _uses(ctx, name)
     return {
-        "links": [{"name": file.removesuffix(".dll"), "path_dynamic": f"install/DLLs/{file}"} for file in uses.values() if file],
+        "links": [{"name": file.removesuffix(".dll"), "path_dynamic": f"install/DLLs/{file}"} for files in uses.values() for file in files],
         "licenses": list(dict.fromkeys(ctx.source(package).licence for package in uses)),
         "license_paths": [f"licenses/LICENSE.{package}.txt" for package in uses],
         "test": test,
