@@ -61,6 +61,8 @@ class Policy:
     """Mach-O: a file without a signature is not run."""
     foreign: tuple[str, ...] = ()
     """Globs of files that may be binaries of another platform."""
+    launchers: tuple[str, ...] = ()
+    """Globs of programs that others made: for this platform, and nothing about how they were made."""
     licensed: tuple[str, ...] = ()
     """PE: globs of lower-case names of files that only who has a licence may give on."""
     bundled: frozenset[str] = frozenset()
@@ -151,7 +153,8 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("bits", "padding", "stack"), int),
     "signed": bool,
     **dict.fromkeys(
-        ("interpreter_symbols", "extension_exports", "core_exports", "banned_libraries", "foreign", "licensed", "leaks"), tuple
+        ("interpreter_symbols", "extension_exports", "core_exports", "banned_libraries", "foreign", "launchers", "licensed", "leaks"),
+        tuple,
     ),
     **dict.fromkeys(("needed", "banned_symbols", "weak_symbols", "absent_exports", "builtin", "shared", "test", "optional"), frozenset),
 }

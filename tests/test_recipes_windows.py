@@ -60,6 +60,15 @@ def test_what_is_loaded_at_run_time_has_its_place() -> None:
     assert (places["/build/part/core"], places["/build/part/libs"]) == (".", "libs")
 
 
+def test_commands_of_pip_are_programs_of_the_machine() -> None:
+    """Files of its distlib (distlib/scripts.py); all that is built of one version shares them."""
+    launchers = {triple: _argv(f"pip:{triple}:{CELL.version}")[-1] for triple in TRIPLES}
+    assert launchers == {TRIPLE: "t64.exe", ARM: "t64-arm.exe", TRIPLE.replace("x86_64", "i686"): "t32.exe"}
+    for cell in (cell for cell in SESSION.matrix.cells() if cell.target.os == "windows" and cell.version == CELL.version):
+        assembled = SESSION.plan.nodes[f"assemble:{cell}:stripped"].inputs
+        assert {one.node for one in assembled if one.node.startswith("pip:")} == {f"pip:{cell.target}:{cell.version}"}
+
+
 def test_libraries_are_named_as_in_the_official_build() -> None:
     make = [step.argv for step in _run(f"make:{TRIPLE}:openssl").steps]
     assert any(argv[-2:] == ("libcrypto-3.dll", "libssl-3.dll") for argv in make)

@@ -72,8 +72,15 @@ def test_a_bad_archive_is_found(tmp_path: Path, rule: str, path: str, name: str)
 
 
 def test_files_that_are_other_peoples_are_not_judged(tmp_path: Path) -> None:
-    """pip's launchers, which an archive for Linux holds, too."""
-    assert audit(tmp_path, {**good(), "python/Scripts/pip.exe": pe("bad.pyd")}) == set()
+    """pip's launchers for every machine, which an archive for Linux holds, too."""
+    assert audit(tmp_path, {**good(), "python/Lib/distlib/t64-arm.exe": pe("arm64.exe")}) == set()
+
+
+@pytest.mark.parametrize(("name", "found"), [("bad.pyd", set()), *((f"{name}.exe", {"binary-machine"}) for name in ("arm64", "i386"))])
+def test_commands_that_others_made_are_for_the_machine(tmp_path: Path, name: str, found: set[str]) -> None:
+    """Copies of the launcher for this one: how it was made is asked of nobody."""
+    command = "python/Scripts/pip.exe"
+    assert audit(tmp_path, {**good(), command: pe(name)}) == {(rule, command) for rule in found}
 
 
 GUID = "01234567-89ab-cdef-0123-456789abcdef"

@@ -13,19 +13,21 @@ import pytest
 from tests.test_steps import load, tree, wheel
 
 
-def test_on_windows_its_commands_are_programs(tmp_path: Path) -> None:
-    """pip's own launcher, a line that names the interpreter from its place, and a zip file that is run."""
+@pytest.mark.parametrize("launcher", ["t32.exe", "t64-arm.exe"])
+def test_on_windows_its_commands_are_programs(tmp_path: Path, launcher: str) -> None:
+    """pip's own launcher of that machine, a line that names the interpreter from its place, and a zip file that is run."""
     script, site = load("pip_tree"), tmp_path / "Lib/site-packages"
     made = wheel(tmp_path / "pip.whl")
     with zipfile.ZipFile(made, "a") as archive:
-        archive.writestr(script.LAUNCHER, "launcher")
-    script.main([str(made), str(site), "3.13"])
+        for name in ("t32.exe", "t64.exe", "t64-arm.exe"):
+            archive.writestr(f"{script.LAUNCHERS}/{name}", name)
+    script.main([str(made), str(site), "3.13", launcher])
     script.main(["", str(site), "3.13", "--record"])
     programs = sorted(path.name for path in (tmp_path / "Scripts").iterdir())
     assert programs == ["pip.exe", "pip3.13.exe", "pip3.exe"]
     assert "../../Scripts/pip.exe,sha256=" in (site / "pip-1.0.dist-info/RECORD").read_text()
     data = (tmp_path / "Scripts/pip.exe").read_bytes()
-    assert data.startswith(b"launcher#!<launcher_dir>\\..\\python.exe\nPK")
+    assert data.startswith(launcher.encode() + b"#!<launcher_dir>\\..\\python.exe\nPK")
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
         assert packed.infolist()[0].date_time == (1980, 1, 1, 0, 0, 0)
         compile(packed.read("__main__.py"), "__main__.py", "exec")

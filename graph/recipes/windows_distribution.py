@@ -14,6 +14,7 @@ from graph.recipes.distribution import NOT_STDLIB, TEST_FOLDERS, Part, json_file
 from graph.recipes.library import licence
 from graph.recipes.windows import LAUNCHERS, extensions, windows_source
 from graph.recipes.windows_libraries import openssl_dlls, with_symbols
+from graph.recipes.windows_machines import machine_of
 from graph.recipes.windows_tcl import DLLS as TCL
 from graph.target import spelled, windows_names
 
@@ -68,15 +69,19 @@ def _stdlib(ctx: Context) -> Node:
     )
 
 
+def _pip_name(ctx: Context) -> str:
+    return f"pip:{ctx.triple}:{ctx.cell.version}"
+
+
 def _pip(ctx: Context) -> Node:
-    """Lib/site-packages, and Scripts/: programs that find Python beside their folder, wherever that is moved."""
+    """Lib/site-packages, and Scripts/: programs of the machine that find Python beside their folder, wherever that is moved."""
     site = "Lib/site-packages"
     tree = ("pip_tree.py", f"/build/wheel/{ctx.source('pip').filename}", f"/build/out/{site}", ctx.cell.minor)
     return python_node(
         ctx,
-        f"pip:{ctx.cell.version}:windows",
+        _pip_name(ctx),
         (
-            python_step(ctx, *tree),
+            python_step(ctx, *tree, machine_of(ctx.cell.target).launcher),
             python_step(ctx, "compile_tree.py", f"/build/out/{site}", site),
             python_step(ctx, *tree, "--record"),
         ),
@@ -123,7 +128,7 @@ def _install_parts(ctx: Context, variant: str) -> tuple[Part, ...]:
         (Input(windows_source(ctx), "part/include", only=HEADERS, subdir="Include"), "include"),
         (Input(f"files:{cell}", "part/files"), "."),
         (Input(f"stdlib:{cell.version}:windows", "part/stdlib"), "."),
-        (Input(f"pip:{cell.version}:windows", "part/pip"), "."),
+        (Input(_pip_name(ctx), "part/pip"), "."),
         *((part, "DLLs") for part in _modules(ctx, variant, test=False)),
         (Input(f"make:{ctx.triple}:openssl", "part/openssl", only=kept(openssl_dlls(cell.target)), subdir="bin"), "DLLs"),
         *((Input(f"make:{ctx.triple}:{name}", f"part/{name}", only=kept((file,)), subdir="bin"), "DLLs") for name, file in TCL.items()),

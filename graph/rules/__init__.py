@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from itertools import chain
 
 from graph.errors import AuditFailed
-from graph.facts import Archive, Finding, Flavour
+from graph.facts import Archive, Binary, Finding, Flavour
 from graph.policy import Policy
 from graph.rules import addon, files, form, hardening, linking, macho, modules, pe, platform
 from graph.rules.common import METADATA, Findings, Rule, bundled, flavour_of
@@ -77,15 +77,19 @@ OF_TOOLCHAINS: tuple[Rule, ...] = (addon.sysroot,)
 def check(archive: Archive, policy: Policy) -> tuple[Finding, ...]:
     """Every limit that the archive breaks, sorted by rule and path.
 
-    Of files that may be foreign nothing is asked; of those that the user brought, nothing about how they were made.
+    Of files that may be foreign nothing is asked; of launchers and of what the user brought, nothing about how they were made.
     """
-    own = (one for one in archive.binaries if not any(fnmatchcase(one.path, glob) for glob in policy.foreign))
-    archive = replace(archive, binaries=tuple(own))
+    archive = replace(archive, binaries=_others(archive.binaries, policy.foreign))
     brought = bundled(archive, policy)
-    ours = replace(archive, binaries=tuple(one for one in archive.binaries if one.path not in brought))
+    ours = replace(archive, binaries=tuple(one for one in _others(archive.binaries, policy.launchers) if one.path not in brought))
     rules = OF_EVERY_ARCHIVE + (OF_TOOLCHAINS if flavour_of(archive.filename) is Flavour.TOOLCHAIN else OF_DISTRIBUTIONS)
     found = chain.from_iterable(_of_slices(rule, ours, policy) if rule in OF_CODE else rule(archive, policy) for rule in rules)
     return tuple(sorted({replace(finding, archive=archive.filename) for finding in found}))
+
+
+def _others(binaries: Iterable[Binary], globs: tuple[str, ...]) -> tuple[Binary, ...]:
+    """Those that no glob names."""
+    return tuple(one for one in binaries if not any(fnmatchcase(one.path, glob) for glob in globs))
 
 
 def _of_slices(rule: Rule, archive: Archive, policy: Policy) -> Findings:

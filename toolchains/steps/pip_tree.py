@@ -1,6 +1,7 @@
-"""pip as an installer would leave it: pip_tree.py WHEEL SITE X.Y [--record].
+"""pip as an installer would leave it: pip_tree.py WHEEL SITE X.Y [LAUNCHER]; and its RECORD anew: pip_tree.py WHEEL SITE X.Y --record.
 
 SITE is PREFIX/lib/pythonX.Y/site-packages, and commands go to PREFIX/bin; of Windows PREFIX/Lib/site-packages, and PREFIX/Scripts.
+LAUNCHER, of Windows alone, is the file of pip's distlib that pip makes commands of on the machine: t32.exe, t64.exe or t64-arm.exe.
 """
 
 import base64
@@ -23,8 +24,8 @@ if __name__ == "__main__":
 """
 
 
-LAUNCHER = "pip/_vendor/distlib/t64.exe"
-"""What pip makes commands of, on 64-bit Windows: it runs the zip file at its end by the interpreter that the line before it names."""
+LAUNCHERS = "pip/_vendor/distlib"
+"""What pip makes commands of, on Windows: each runs the zip file at its end by the interpreter that the line before it names."""
 BESIDE = b"#!<launcher_dir>\\..\\python.exe\n"
 """Wherever the folder is moved."""
 
@@ -39,12 +40,12 @@ def commands(site: Path) -> Path:
     return site.parents[1] / "Scripts" if windows(site) else site.parents[2] / "bin"
 
 
-def program(site: Path) -> bytes:
+def program(launcher: Path) -> bytes:
     """pip.exe."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr(zipfile.ZipInfo("__main__.py"), PIP)
-    return (site / LAUNCHER).read_bytes() + BESIDE + packed.getvalue()
+    return launcher.read_bytes() + BESIDE + packed.getvalue()
 
 
 def unpack(wheel: Path, site: Path) -> list[str]:
@@ -94,9 +95,9 @@ def record(site: Path, info: Path) -> str:
 
 
 def main(argv: list[str]) -> None:
-    wheel, site, minor = Path(argv[0]), Path(argv[1]), argv[2]
+    wheel, site, minor, more = Path(argv[0]), Path(argv[1]), argv[2], argv[3:]
     folder = commands(site)
-    if argv[3:] == ["--record"]:
+    if more == ["--record"]:
         [info] = site.glob("*.dist-info")
         (info / "RECORD").write_text(record(site, info))
         return
@@ -107,9 +108,10 @@ def main(argv: list[str]) -> None:
     (info / "INSTALLER").write_text("pip\n")
     (info / "REQUESTED").write_text("")
     folder.mkdir()
+    data = program(site / LAUNCHERS / more[0]) if windows(site) else command(minor, PIP).encode()
     for name in ("pip", "pip3", f"pip{minor}"):
         path = folder / (f"{name}.exe" if windows(site) else name)
-        path.write_bytes(program(site) if windows(site) else command(minor, PIP).encode())
+        path.write_bytes(data)
         path.chmod(0o755)
 
 
