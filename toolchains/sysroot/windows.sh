@@ -61,12 +61,18 @@ mkdir -p members
 echo 'extern void (*ucrt)(void) __asm__("__imp___fpreset"); void _fpreset(void) { ucrt(); } void fpreset(void) { ucrt(); }' > fpreset.c
 [ "$kind" != i386 ] || "$ZIG" clang --target="$clang_target" -march=pentium4 -O2 -c fpreset.c
 "$ZIG" ar t "$ZIG_GLOBAL_CACHE_DIR"/o/*/libmingw32.lib > members.txt
-number=0
+number=0 replaced=0
 while read -r member; do
     number=$((number + 1))
-    [ "$kind${member##*/}" != i386CRT_fp10.obj ] || member=$PWD/fpreset.o
+    if [ "$kind${member##*/}" = i386CRT_fp10.obj ]; then
+        member=$PWD/fpreset.o replaced=$((replaced + 1))
+    fi
     cp "$member" "members/$number-${member##*/}"
 done < members.txt
+if [ "$kind" = i386 ] && [ "$replaced" != 1 ]; then
+    echo "windows.sh: libmingw32 has CRT_fp10.obj $replaced times, not once" >&2
+    exit 1
+fi
 "$ZIG" ar rcsD "$lib/libmingw32.a" members/*
 # (clang names them all, and these parts are in the one above)
 "$ZIG" clang --target="$clang_target" -c -x c -o nothing.o - < /dev/null
