@@ -59,11 +59,13 @@ scratch=$(mktemp -d)
 trap 'rm -r "$scratch"' EXIT
 
 # zig has mathematics of its own, with other last digits than the C runtime's, and takes them first. Those of a library named here come before.
+# Of floats the C runtime for i386 has these two alone: there, zig's others are linked.
+names='exp exp2 log log2 log10 sin cos tan fmod pow exp2f log2f'
+[ "$kind" = i386 ] || names="$names expf logf log10f sinf cosf tanf fmodf powf"
 {
     printf 'LIBRARY api-ms-win-crt-math-l1-1-0.dll\nEXPORTS\n'
-    for name in exp exp2 log log2 log10 sin cos tan fmod pow; do
-        printf '%s\n%sf\n' "$name" "$name"
-    done
+    # shellcheck disable=SC2086 # (words)
+    printf '%s\n' $names
 } > "$scratch/math.def"
 # shellcheck disable=SC2086 # (words)
 $zig dlltool -m $kind -d "$scratch/math.def" -l "$scratch/math.lib"
