@@ -62,6 +62,14 @@ def test_the_committed_policy_covers_windows() -> None:
     assert "| PE x86_64 | 64 little |  |  | Windows 10 | 4096 | `win_amd64` | `win-amd64` |" in limits_table([found])
 
 
+def test_the_stable_abi_lacks_what_is_of_other_machines_and_builds(matrix: Matrix) -> None:
+    """Each list replaces the one before: that of a machine must not take a build's back."""
+    for cell in (cell for cell in matrix.cells() if cell.target.os == "windows"):
+        of_machine = set() if cell.target.arch == "i686" else {"PyOS_CheckStack"}
+        of_build = set() if "debug" in cell.options else {"_Py_NegativeRefcount", "_Py_RefTotal"}
+        assert parse_policy(TEXT, cell).absent_exports == of_machine | of_build, cell
+
+
 def test_every_key_of_the_policy_is_used_and_known() -> None:
     tables = tomli.loads(TEXT)
     used = {key for table in tables["limits"] + tables["modules"] for key in table} - set(KEYS)
