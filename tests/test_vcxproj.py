@@ -124,7 +124,6 @@ def test_a_project_as_cpython_writes_them(core: Path) -> None:
     assert project.libraries == ("-lversion", "-lws2_32", "-lcrypto", "-ladvapi32")
     assert project.library_folders == ()
     assert (project.resources, project.resource_definitions) == (("PC/python_nt.rc",), ('ORIGINAL="python313.dll"',))
-    assert project.references == ("other",)
 
 
 def test_the_configuration_decides(core: Path) -> None:
@@ -299,7 +298,7 @@ def test_options_and_settings_of_the_linker(tmp_path: Path) -> None:
     <EnableEnhancedInstructionSet>AdvancedVectorExtensions</EnableEnhancedInstructionSet></ClCompile>
     <Link><AdditionalOptions>/EXPORT:DllOne,PRIVATE /export:DllTwo /OPT:REF</AdditionalOptions><SubSystem>Console</SubSystem>
     <StackReserveSize>2000000</StackReserveSize><DelayLoadDLLs>ole32.dll</DelayLoadDLLs><NoEntryPoint>true</NoEntryPoint>
-    <ModuleDefinitionFile>..\PC\x.def</ModuleDefinitionFile><AdditionalDependencies>x.lib;/lib\y.lib;%(AdditionalDependencies)
+    <AdditionalDependencies>x.lib;/lib\y.lib;%(AdditionalDependencies)
     </AdditionalDependencies><AdditionalLibraryDirectories>/lib/</AdditionalLibraryDirectories></Link></ItemDefinitionGroup>
     <ItemGroup><ClCompile Include="a.c;b.cpp" /></ItemGroup>"""
     project = one(tmp_path, text, CoreLibraryDependencies="user32.lib;x.lib")
@@ -309,8 +308,31 @@ def test_options_and_settings_of_the_linker(tmp_path: Path) -> None:
     assert project.libraries == ("-lx", "/lib/y.lib", "-luser32")
     assert (project.library_folders, project.exports) == (("/lib",), ("DllOne", "DllTwo"))
     made = vcxproj.render(project)
-    for line in ("STACK := 2000000", "SUBSYSTEM := console", "DELAYLOAD := ole32.dll", "NOENTRY := true", "DEF := $(SRC)/PC/x.def"):
+    for line in ("STACK := 2000000", "SUBSYSTEM := console", "DELAYLOAD := ole32.dll", "NOENTRY := true"):
         assert f"one.{line}\n" in made
+
+
+@pytest.mark.parametrize(
+    ("text", "file"),
+    [
+        (r'<ItemGroup><Masm Include="..\Modules\fast.asm"/></ItemGroup>', "Modules/fast.asm"),
+        (r'<ItemGroup><CustomBuild Include="made.txt"/></ItemGroup>', "PCbuild/made.txt"),
+        ("<ItemDefinitionGroup><Link><ModuleDefinitionFile>x.def</ModuleDefinitionFile></Link></ItemDefinitionGroup>", "PCbuild/x.def"),
+    ],
+)
+def test_a_file_that_no_rule_is_made_for_is_named(tmp_path: Path, text: str, file: str) -> None:
+    """One that upstream adds would be missing in what is linked, without a word."""
+    with pytest.raises(ValueError, match=f"^one.vcxproj: {file}: nothing here translates such a file"):
+        vcxproj.render(one(tmp_path, text))
+
+
+def test_a_file_that_is_not_needed_is_left_out(tmp_path: Path) -> None:
+    for project, file in vcxproj.LEFT_OUT:
+        text = f'<ItemGroup><Masm Include="..\\Modules\\{file}"/><ClCompile Include="a.c"/></ItemGroup>'
+        found = vcxproj.evaluate(cpython(tmp_path, {f"{project}.vcxproj": text}), project, {})
+        assert found.others == (f"Modules/{file}",)
+        made = vcxproj.render(found)
+        assert file not in made and "PCbuild/a.c" in made
 
 
 def run_make(root: Path, fragment: str, **variables: str) -> str:

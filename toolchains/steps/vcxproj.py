@@ -8,17 +8,16 @@ in a slash. OUT/PROJECT.mk is a fragment for GNU make, to be included after the 
     PROJECT.TARGET      file name of what is linked
     PROJECT.OBJECTS     obj/PROJECT/..., with a rule for each, of $(SRC), $(CC) $(CFLAGS) or $(CXX) $(CXXFLAGS), and $(PROJECT.FLAGS)
     PROJECT.LIBS        -lNAME of every library, in lower case and without its own "lib" (libcrypto.lib is -lcrypto); one that is
-                        named by its path stays a file, unless it is in $(OutDir): that is made by a project of REFERENCES
+                        named by its path stays a file, unless it is in $(OutDir): that is made by another project
     PROJECT.LIBDIRS     -L of the folders for libraries, without $(OutDir)
-    PROJECT.REFERENCES  projects whose (import) libraries are linked
     PROJECT.RESOURCES   scripts of resources, below $(SRC); PROJECT.RCFLAGS: -D and -I for them, as words of sh
-    PROJECT.OTHERS      files for other tools (MASM, MIDL, commands), which are not translated
-    PROJECT.DEF         the module definition file; PROJECT.EXPORTS: names that options of the linker export
+    PROJECT.EXPORTS     names that options of the linker export
     PROJECT.SUBSYSTEM, .STACK (bytes), .DELAYLOAD (names of libraries), .NOENTRY (true or nothing)
 
-Of options of the compiler, definitions, standards and instruction sets are translated, the others left out. What $(VCTargetsPath)
-has is not here; of it, the definitions of CharacterSet and _WINDLL are made, and $(CoreLibraryDependencies) is empty unless given.
-Targets are not evaluated: what they do (pyconfig.h, frozen modules, GITVERSION) is the caller's to do. The order of evaluation:
+A file for another tool (MASM, MIDL, commands) or a module definition file is an error, unless LEFT_OUT has it. Of options of the
+compiler, definitions, standards and instruction sets are translated, the others left out. What $(VCTargetsPath) has is not here; of it,
+the definitions of CharacterSet and _WINDLL are made, and $(CoreLibraryDependencies) is empty unless given. Targets are not evaluated:
+what they do (pyconfig.h, frozen modules, GITVERSION) is the caller's to do. The order of evaluation:
 https://learn.microsoft.com/visualstudio/msbuild/build-process-overview#evaluation-phase
 """
 
@@ -56,7 +55,6 @@ class Project:
     sources: tuple[Source, ...]
     libraries: tuple[str, ...]
     library_folders: tuple[str, ...]
-    references: tuple[str, ...]
     resources: tuple[str, ...]
     resource_definitions: tuple[str, ...]
     resource_include: tuple[str, ...]
@@ -74,7 +72,7 @@ class Project:
 Part = tuple[Path, Element]
 """A group of items, and the file that has it."""
 
-KINDS = {"clcompile", "resourcecompile", "projectreference", "custombuild", "masm", "midl", "link"}
+KINDS = {"clcompile", "resourcecompile", "custombuild", "masm", "midl", "link"}
 """The kinds of items that are listed, and Link, which has definitions only. Others are not evaluated."""
 
 EXTENSIONS = {"DynamicLibrary": ".dll", "StaticLibrary": ".lib", "Application": ".exe"}
@@ -289,7 +287,6 @@ def _project(name: str, scope: Scope, link: Values, found: Mapping[str, list[Ite
         sources=tuple(_source(item, name, folders) for item in built["clcompile"]),
         libraries=tuple(dict.fromkeys(_libraries(link, folders, out))),
         library_folders=tuple(path for path in _paths(link, "AdditionalLibraryDirectories", folders) if path not in own),
-        references=tuple(PurePosixPath(item.include.replace("\\", "/")).stem for item in found["projectreference"]),
         resources=tuple(folders.path(item.include) for item in scripts),
         # the resource compiler's quotes are escaped for a command line, the compiler's are not
         resource_definitions=tuple(text.replace('\\"', '"') for text in _list(_metadata(resources, "PreprocessorDefinitions"))),
@@ -328,6 +325,16 @@ def evaluate(source: Path, project: str, properties: Mapping[str, str]) -> Proje
 
 # make
 
+LEFT_OUT = {("_decimal", "vcdiv64.asm"): "MASM: compilers other than MSVC have integers of 128 bits, which libmpdec divides by"}
+"""Project and file -> why it is not needed, of files that no rule is made for."""
+
+
+def _check(project: Project) -> None:
+    """Raises ValueError at a file that nothing would be made of."""
+    for path in (*project.others, *filter(None, [project.definition_file])):
+        if (project.name, PurePosixPath(path).name) not in LEFT_OUT:
+            raise ValueError(f"{project.name}.vcxproj: {path}: nothing here translates such a file, and LEFT_OUT does not have it")
+
 
 def _name(path: str) -> str:
     """A path as make takes it, below $(SRC) when it is relative. Raises ValueError when make cannot take it."""
@@ -354,7 +361,8 @@ def _rule(project: str, source: Source) -> str:
 
 
 def render(project: Project) -> str:
-    """The fragment for make. Raises ValueError for what cannot be in one."""
+    """The fragment for make. Raises ValueError for what cannot be in one, and what would be left out of it."""
+    _check(project)
     flags = " ".join(_flags(project.resource_definitions, project.resource_include))
     variables = {
         "TYPE": [project.type],
@@ -362,12 +370,9 @@ def render(project: Project) -> str:
         "OBJECTS": [source.object for source in project.sources],
         "LIBS": [word if word.startswith("-l") else _name(word) for word in project.libraries],
         "LIBDIRS": [f"-L{_name(path)}" for path in project.library_folders],
-        "REFERENCES": project.references,
         "RESOURCES": project.resources,
         # (in a variable, # would begin a comment; backslashes before it count)
         "RCFLAGS": [re.sub(r"(\\*)#", r"\1\1\\#", flags)],
-        "OTHERS": [_name(path) for path in project.others],
-        "DEF": [_name(project.definition_file)] if project.definition_file else [],
         "EXPORTS": project.exports,
         "SUBSYSTEM": [project.subsystem],
         "STACK": [project.stack],

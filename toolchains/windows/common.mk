@@ -10,5 +10,5 @@ plain = $(1:_d.exe=.exe)
 
 # link NAME FLAGS INPUTS: the file alone, and with its PDB beside it
 link = mkdir -p $(OUT)/full $(OUT)/stripped && \
-    $(CC) $(2) -s -Wl,--pdb= -o $(OUT)/full/$($(1).TARGET) $(3) $($(1).LIBS) && \
+    $(CC) $(2) $(if $($(1).NOENTRY),-Wl$(comma)--entry=) $(addprefix -Wl$(comma)-Xlink=-delayload:,$($(1).DELAYLOAD)) -s -Wl,--pdb= -o $(OUT)/full/$($(1).TARGET) $(3) $($(1).LIBS) && \
     cp $(OUT)/full/$($(1).TARGET) $(OUT)/stripped/ && touch $@

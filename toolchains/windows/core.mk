@@ -27,7 +27,7 @@ python3dll.def: $(SRC)/PC/python3dll.c
 	{ echo EXPORTS; sed -n 's/^EXPORT_FUNC(\(.*\))$$/\1=$(pythoncore.TARGET:.dll=).\1/p; s/^EXPORT_DATA(\(.*\))$$/\1=$(pythoncore.TARGET:.dll=).\1 DATA/p' $<; } > $@
 python3dll.linked: python3dll.def
 	mkdir -p $(OUT)/libs
-	$(call link,python3dll,-shared -nostdlib -Wl$(comma)--entry=$(comma)--out-implib$(comma)$(OUT)/libs/$(python3dll.TARGET:.dll=.lib),$^ $(RES)/python3dll.res)
+	$(call link,python3dll,-shared -nostdlib -Wl$(comma)--out-implib$(comma)$(OUT)/libs/$(python3dll.TARGET:.dll=.lib),$^ $(RES)/python3dll.res)
 
 python.linked: $(python.OBJECTS)
 pythonw.linked: $(pythonw.OBJECTS)
