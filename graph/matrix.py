@@ -241,15 +241,11 @@ def _version(text: str, target: Target, matrix: Matrix) -> str:
     if text in addon_names(target):
         raise UsageError(f"{text} is an add-on: it has no Python to test", hint=f"check:{target}:{text}")
     if text in ADDONS:
-        raise UsageError(f"there is no add-on {text} for {target}", hint=_where_addon(text, matrix))
+        having = [str(addon.target) for addon in matrix.addons() if addon.name == text]
+        what = f"there is no add-on {text} for {target}" + (f", only for {', '.join(having)}" if having else "")
+        raise UsageError(what, hint=f"doit dist:{having[0]}:{text}" if having else "doit matrix shows what is built here")
     built = [version for version in matrix.versions if not refusal((), version, target)]
     raise UsageError(f"unknown Python version {text!r}", hint=did_you_mean(text, [*built, *addon_names(target)]))
-
-
-def _where_addon(name: str, matrix: Matrix) -> str:
-    """The commands that make an add-on of this name."""
-    having = [f"doit dist:{addon}" for addon in matrix.addons() if addon.name == name]
-    return f"who has one: {', '.join(having)}" if having else "doit matrix shows what is built here"
 
 
 def _choice(text: str, version: str, target: Target, versions: tuple[str, ...]) -> tuple[str, ...]:

@@ -93,13 +93,14 @@ def test_a_target_on_which_no_zig_runs_has_no_add_on() -> None:
     bare = replace(TARGET, zig_wheel="")
     matrix = replace(MATRIX, targets={bare.triple: bare})
     assert matrix.addons() == ()
-    with pytest.raises(UsageError, match=f"there is no add-on toolchain for {bare}") as refused:
+    with pytest.raises(UsageError) as refused:
         parse_selection(f"{bare}:toolchain", matrix)
+    assert refused.value.what == f"there is no add-on toolchain for {bare}"
     assert refused.value.hint == "doit matrix shows what is built here"
     other = replace(bare, triple="other")
-    with pytest.raises(UsageError, match="there is no add-on toolchain for other") as refused:
+    with pytest.raises(UsageError, match=f"there is no add-on toolchain for other, only for {TARGET}") as refused:
         parse_selection("other:toolchain", replace(MATRIX, targets={**MATRIX.targets, "other": other}))
-    assert refused.value.hint == f"who has one: doit dist:{TARGET}:toolchain"
+    assert refused.value.hint == f"doit dist:{TARGET}:toolchain"
 
 
 def test_versions_that_a_target_has_not_are_not_proposed() -> None:
