@@ -170,9 +170,9 @@ def parsed(path: Path) -> lief.PE.Binary:
 
 
 def imports(binary: lief.PE.Binary) -> dict[str, set[str]]:
-    return {
-        re.sub(r"\.dll$", "", str(library.name), flags=re.I): {str(entry.name) for entry in library.entries} for library in binary.imports
-    }
+    """Library -> names, of those that are loaded when first called, too (_wmi's ole32)."""
+    libraries = (*binary.imports, *binary.delay_imports)
+    return {re.sub(r"\.dll$", "", str(library.name), flags=re.I): {str(entry.name) for entry in library.entries} for library in libraries}
 
 
 def exports(binary: lief.PE.Binary) -> dict[str, str]:
