@@ -74,9 +74,9 @@ def test_mathematics_are_the_c_runtimes(built: Path) -> None:
 @pytest.mark.whole
 def test_a_module_for_arm_is_for_arm(first: Checkout, zig: Mapping[str, str], tmp_path: Path) -> None:
     """What the distribution is for, the module is for."""
-    unpack_archive(archive_of(first, "install_only_stripped", WINDOWS_ARM), tmp_path)
+    unpack_archive(archive_of(first, "install_only_stripped", WINDOWS_ARM), tmp_path / "place")
     made = tmp_path / "answers.cp313-win_arm64.pyd"
-    said("sh", SCRIPT, prefix_of(tmp_path), made, SOURCES / "answers.c", env=zig, timeout=1800)
+    said("sh", SCRIPT, prefix_of(tmp_path / "place"), made, SOURCES / "answers.c", env=zig, timeout=1800)
     found = imports(parsed(made))
     assert parsed(made).header.machine == lief.PE.Header.MACHINE_TYPES.ARM64
     assert {name for name in found if not name.startswith("api-ms-win-crt-")} == {"KERNEL32", "python313"}
