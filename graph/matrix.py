@@ -19,8 +19,10 @@ CHOICES = {
 }
 """Fields of a row that have one of a few values."""
 SLICES = "slices"
-"""Field of a row that names other rows, and that most rows lack."""
-NO_COLUMN = ("triple", "sdk", SLICES)
+BASELINE = "baseline"
+OF_ROWS = (SLICES, BASELINE)
+"""Fields of a row that name other rows, and that most rows lack."""
+NO_COLUMN = ("triple", "sdk", *OF_ROWS)
 """Fields of Target that no row of the table gives as they are."""
 TOOLCHAIN = "toolchain"
 """Name of the add-on with a compiler."""
@@ -91,8 +93,11 @@ def parse_matrix(text: str) -> Matrix:
         raise LockError(f"not TOML: {error}", place=PLACE, hint=f"git diff {PLACE}") from error
     rows = _table(data, "targets")
     whole = {triple: _whole(triple, rows) for triple in rows}
-    plain = {triple: _target(triple, {key: value for key, value in row.items() if key != SLICES}) for triple, row in whole.items()}
-    targets = {triple: replace(target, slices=_slices(target, whole, plain)) for triple, target in plain.items()}
+    plain = {triple: _target(triple, {key: value for key, value in row.items() if key not in OF_ROWS}) for triple, row in whole.items()}
+    targets = {
+        triple: replace(target, slices=_slices(target, whole, plain), baseline=_baseline(target, whole, plain))
+        for triple, target in plain.items()
+    }
     python, hosts = _table(data, "python"), _table(data, "hosts")
     versions = python.get("versions", [])
     if not targets or not versions:
@@ -182,6 +187,26 @@ def _slices(target: Target, rows: Mapping[str, Mapping[str, Any]], targets: Mapp
     return slices
 
 
+def _baseline(target: Target, rows: Mapping[str, Mapping[str, Any]], targets: Mapping[str, Target]) -> Target | None:
+    """The target whose libraries a row may take for its own. Raises LockError where they would not be the same but for the processor."""
+    name = rows[target.triple].get(BASELINE)
+    if name is None:
+        return None
+    _check(f"[targets.{target}]", BASELINE, "str", name)
+    place = f"{PLACE}: [targets.{target}]"
+    if name not in targets:
+        raise LockError(f"{BASELINE}: no row {name!r}", place=place, hint=did_you_mean(name, targets))
+    if rows[name].get(BASELINE) or rows[name].get(SLICES):
+        raise LockError(f"{BASELINE}: {name!r} takes libraries of others itself", place=place, hint="name one that has its own")
+    for field in fields(Target):
+        if field.name not in OWN and getattr(target, field.name) != getattr(targets[name], field.name):
+            reason = f"{BASELINE}: {name} has {field.name} = {getattr(targets[name], field.name)!r}, not {getattr(target, field.name)!r}"
+            raise LockError(reason, place=place, hint=f"only {', '.join(OWN)} may differ")
+    return targets[name]
+
+
+OWN = ("triple", "cpu_flags", "zig_wheel", "options")
+"""Fields in which a target may differ from its baseline: what it is called, asks of the processor, and offers."""
 ALIKE = ("os", "libc", "multiarch", "run")
 """Fields that all slices have as the whole: names of files, and what they are run by."""
 

@@ -76,6 +76,8 @@ class Target:
     """Version of Apple's SDK that it is built with, e.g. 15.2; empty where none was given. No column of the table: SDKROOT names it."""
     slices: tuple[Target, ...] = ()
     """The targets whose distributions are merged into this one's, a slice of each in every file; none where it is compiled."""
+    baseline: Target | None = None
+    """Of a target that asks for more of its processors, the one that does not: where that is worth nothing, its libraries are taken."""
 
     @property
     def compiled(self) -> tuple[Target, ...]:

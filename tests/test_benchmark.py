@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import scale
+from benchmarks import levels, scale
 from benchmarks.build import Outcome, Ticks, by_kind, complaints, cpu_ticks, shares, table, thin_seconds
 from benchmarks.startup import Comparison, line, seconds
 
@@ -84,3 +84,10 @@ def test_a_filled_graph_has_nothing_to_do_and_a_change_runs_its_leaf(tmp_path: P
 def test_a_program_that_fails_is_no_measurement(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="status 3"):
         scale.measured([sys.executable, "-c", "import sys; sys.exit(3)"], tmp_path, {})
+
+
+def test_the_best_times_of_two_builds_are_compared() -> None:
+    rounds = [levels.measured("SHA256 3.000\nP-256 sign 10.000\n"), levels.measured("SHA256 2.000\nP-256 sign 11.000\n")]
+    assert levels.best(rounds) == {"SHA256": 2.0, "P-256 sign": 10.0}
+    shown = [line.split() for line in levels.table(levels.best(rounds), {"SHA256": 4.0, "P-256 sign": 5.0}).splitlines()]
+    assert shown == [["SHA256", "2.00", "4.00", "0.50"], ["P-256", "sign", "10.00", "5.00", "2.00"]]

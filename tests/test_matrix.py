@@ -36,6 +36,7 @@ options = ["noopt"]
 TEXT = f'[python]\nversions = ["3.13.15", "3.11.2"]\n[hosts]\nlinux-x86_64 = "x86_64-unknown-linux-gnu"\n{ROW}'
 MATRIX = Matrix({TARGET.triple: TARGET}, ("3.13.15", "3.11.2"), {"linux-x86_64": TARGET.triple})
 CELL = Cell(TARGET, "3.13.15", ("noopt",))
+V3 = f'[targets.v3]\nlike = "{TARGET}"\ncpu_flags = ["-march=x86-64-v3"]\n'
 
 
 def test_the_table_is_read() -> None:
@@ -137,6 +138,10 @@ def test_versions_that_a_target_has_not_are_not_proposed() -> None:
         (TEXT.replace('["noopt"]', '["noopt", "lto+fast"]'), "options: 'fast' is unknown"),
         (TEXT + '[targets.v3]\nlike = "x86_64-unknown-linux-gun"\n', "like: no row 'x86_64-unknown-linux-gun'"),
         (TEXT + '[targets.a]\nlike = "b"\n[targets.b]\nlike = "a"\n', "is like this row itself"),
+        (TEXT + V3 + "baseline = 3\n", "baseline: 3 is wrong"),
+        (TEXT + V3 + 'baseline = "x86_64-unknown-linux-gun"\n', "baseline: no row 'x86_64-unknown-linux-gun'"),
+        (TEXT + V3 + 'baseline = "v3"\n', "baseline: 'v3' takes libraries of others itself"),
+        (TEXT + V3 + f'libc_floor = "2.28"\nbaseline = "{TARGET}"\n', "baseline: .* has libc_floor = '2.17', not '2.28'"),
     ],
 )
 def test_a_broken_table_is_refused_with_its_place(text: str, what: str) -> None:
@@ -161,6 +166,11 @@ def test_a_row_may_be_like_another() -> None:
     matrix = parse_matrix(TEXT + f'[targets.v3]\nlike = "{TARGET}"\ncpu_flags = ["-march=x86-64-v3"]\n[targets.v4]\nlike = "v3"\n')
     assert matrix.targets["v3"] == replace(TARGET, triple="v3", cpu_flags=("-march=x86-64-v3",))
     assert matrix.targets["v4"] == replace(matrix.targets["v3"], triple="v4")
+
+
+def test_a_row_may_take_libraries_of_one_that_asks_less_of_its_processors() -> None:
+    matrix = parse_matrix(TEXT + V3 + f'zig_wheel = ""\nbaseline = "{TARGET}"\n')
+    assert matrix.targets["v3"].baseline == TARGET and matrix.targets[TARGET.triple].baseline is None
 
 
 EVERY = ("lto", "noopt", "debug", "freethreaded+lto", "freethreaded+noopt")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from graph.lock import Lock
 from graph.plan import Plan, make_plan
-from graph.recipes.common import Context, Host
-from graph.target import Cell
+from graph.recipes.common import HOT, Context, Host
+from graph.target import Cell, Target
 from tests.test_golden import SESSION, TARGET, own_key, plan
 
+HOST = Host("linux-x86_64", SESSION.matrix.targets[TARGET])
 COMPILE = {"libc", "configure", "make", "core", "ext", "python", "generate"}
 """Kinds of nodes that run the compiler."""
 
@@ -46,6 +49,37 @@ def test_another_zig_reaches_every_compile_node() -> None:
     resources = {"toolchain:rc", *(one for one, node in plan().nodes.items() if node.kind in ("api", "resources"))}
     assert takers - resources == compilers(plan())
     assert takers > resources
+
+
+LEVELS = [target for target in SESSION.matrix.offered if target.baseline]
+COLD = {"bdb", "libedit", "libffi", "libuuid", "ncurses", "openssl", "tcl", "tk"}
+
+
+@pytest.mark.parametrize("target", LEVELS, ids=str)
+@pytest.mark.parametrize("alone", [False, True])
+def test_of_a_processor_level_only_libraries_with_hot_loops_are_built(target: Target, alone: bool) -> None:
+    """Whether the baseline is asked for, too, or not."""
+    cell, own = SESSION.matrix.default(target), SESSION.matrix.default(HOST.target)
+    contexts = [Context(one, HOST, SESSION.lock, SESSION.files) for one in (own, cell)]
+    whole = make_plan(contexts, SESSION.recipes()) if alone else plan()
+    closure = whole.closure([f"dist:{cell}"])
+    packages = (name.split(":") for name in closure if name.startswith("make:"))
+    made: dict[str, set[str]] = {}
+    for _, triple, package in packages:
+        made.setdefault(triple, set()).add(package)
+    assert made[str(target)] == HOT - {"zstd"}
+    assert made[str(target.baseline)] >= COLD
+    # what the shared libraries are linked with is of their own target; nothing of its own is in what the level runs
+    assert made[str(target.baseline)] & HOT <= {"zlib"}
+    used = {given.node for name in closure if name.startswith(f"ext:{cell.abi}:") for given in whole[name].inputs}
+    assert {f"make:{target}:zlib", f"make:{target.baseline}:openssl"} <= used
+    assert f"make:{target.baseline}:zlib" not in used
+
+
+def test_libraries_are_made_where_they_are_looked_for() -> None:
+    """HOT and the scopes of the registry are two lists: what one says and the other does not is made for nobody."""
+    made = {name.rpartition(":")[2] for name in plan().nodes for target in LEVELS if name.startswith(f"make:{target}:")}
+    assert made == HOT | {"libcxx"}
 
 
 def test_newer_certificates_reach_the_trees_and_archives_alone() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, TypedDict
@@ -99,12 +99,37 @@ class Scoped:
     recipe: Recipe
 
 
+HOT = frozenset({"bzip2", "sqlite", "xz", "zlib", "zstd"})
+"""Packages that are compiled for a target's processor level, as CPython is; of all others a target with a baseline takes the baseline's.
+
+docs/targets.md says what was measured.
+"""
+
+
+def package_name(ctx: Context, package: str) -> str:
+    """make:TRIPLE:PACKAGE, the node that has what the cell's modules use of a package."""
+    target = ctx.cell.target
+    return f"make:{target if package in HOT else target.baseline or target}:{package}"
+
+
 def of_target(ctx: Context) -> tuple[Context, ...]:
-    """Packages: neither Python nor options; steps that need a Python run one of their own version. Windows has recipes of its own."""
+    """Packages: neither Python nor options; steps that need a Python run one of their own version. Windows has recipes of its own.
+
+    A target's baseline is a target, too.
+    """
+    return _packages(ctx, dict.fromkeys(one for target in ctx.cell.target.compiled for one in (target.baseline, target) if one))
+
+
+def of_baseline(ctx: Context) -> tuple[Context, ...]:
+    """The same of packages that are not HOT: a target with a baseline has none of its own."""
+    return _packages(ctx, [target.baseline or target for target in ctx.cell.target.compiled])
+
+
+def _packages(ctx: Context, targets: Iterable[Target]) -> tuple[Context, ...]:
     version = ctx.steps_version or ctx.cell.version
     if ctx.cell.target.os == "windows":
         return ()
-    return tuple(replace(ctx, cell=Cell(target, "", ()), steps_version=version) for target in ctx.cell.target.compiled)
+    return tuple(replace(ctx, cell=Cell(target, "", ()), steps_version=version) for target in targets)
 
 
 def of_abi(ctx: Context) -> tuple[Context, ...]:

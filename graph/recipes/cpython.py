@@ -7,7 +7,7 @@ from functools import cache
 
 from graph.node import File, Input, Node, Step
 from graph.recipes.build_python import build_python, host_cell, package_context, python_step
-from graph.recipes.common import Context, compile_node, configure_node, configure_triples, fetch_node, source_node
+from graph.recipes.common import Context, compile_node, configure_node, configure_triples, fetch_node, package_name, source_node
 from graph.recipes.cpython_modules import SHARED_LIBS, Extension, extensions, modules_built_apart
 from graph.recipes.cpython_reads import CONFIGURE, CORE, globs
 from graph.recipes.library import NO_LOGS
@@ -263,7 +263,7 @@ def _modules_node(ctx: Context, name: str, modules: tuple[Extension, ...], steps
         inputs=(
             source_input(ctx, only=("Include/", *reads)),
             Input(f"configure:{ctx.cell.abi}", "config", only=("pyconfig.h",)),
-            *(Input(f"make:{ctx.triple}:{package}", f"deps/{package}", only=("include/", "lib/")) for package in packages),
+            *(Input(package_name(ctx, package), f"deps/{package}", only=("include/", "lib/")) for package in packages),
         ),
         tools=("posix",),
     )

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from graph.node import File, Input, Node, Step
 from graph.recipes import cpython
-from graph.recipes.common import Context, compile_node
+from graph.recipes.common import Context, compile_node, package_name
 from graph.recipes.cpython import INTERPRETER_FLAGS, LINK_FLAGS, source_input
 from graph.recipes.cpython_modules import Extension, extensions, packages
 from graph.recipes.names import python_name
@@ -48,7 +48,7 @@ def _program(ctx: Context) -> Node:
             source_input(ctx, only=("Include/",)),
             Input(f"configure:{ctx.cell.abi}", "config", only=("pyconfig.h",)),
             *(Input(f"ext:{ctx.cell.abi}:{ext.name}", f"modules/{ext.name}", subdir="objects/Modules") for ext in modules),
-            *(Input(f"make:{ctx.triple}:{package}", f"deps/{package}", only=("lib/*.a",)) for package in packages(ctx.cell)),
+            *(Input(package_name(ctx, package), f"deps/{package}", only=("lib/*.a",)) for package in packages(ctx.cell)),
         ),
         files=(
             File("static/modules.h", table.encode()),

@@ -13,7 +13,7 @@ from graph.matrix import options
 from graph.node import File, Input, Node, Run, Step
 from graph.recipes import ncurses
 from graph.recipes.build_python import python_module_step, python_node, python_step
-from graph.recipes.common import Context
+from graph.recipes.common import Context, package_name
 from graph.recipes.cpython import source_input
 from graph.recipes.cpython_modules import PARTS, SHARED_FILES, SHARED_LIBS, TEST_PACKAGES, Extension, extensions, packages
 from graph.recipes.library import shared_file
@@ -157,7 +157,7 @@ def _install_parts(ctx: Context, variant: str, licences: tuple[Part, ...]) -> tu
         (Input(pip_name(ctx), "part/pip"), "."),
         (Input("certificates:certifi", "part/certificates", only=("share/",)), "."),
         *((Input(f"ext:{abi}:{ext.name}", f"part/{ext.name}", subdir=variant), f"{lib}/lib-dynload") for ext in files),
-        *((Input(f"make:{ctx.triple}:{package}", f"part/{package}", only=globs), ".") for package, globs in _run_time_files(ctx)),
+        *((Input(package_name(ctx, package), f"part/{package}", only=globs), ".") for package, globs in _run_time_files(ctx)),
         (Input(ncurses.database(ctx), "part/terminfo"), "."),
         *((part, f"share/licenses/python{cell.minor}") for part, _ in licences),
     )
@@ -174,7 +174,7 @@ def _run_time_files(ctx: Context) -> Iterator[tuple[str, tuple[str, ...]]]:
 def _licence_parts(ctx: Context) -> tuple[Part, ...]:
     """The licence of every package that a distribution holds parts of."""
     names = sorted({*_linked(packages(ctx.cell)), *dict(_run_time_files(ctx))})
-    nodes = [f"libc:{ctx.triple}", "certificates:certifi", *(f"make:{ctx.triple}:{name}" for name in names)]
+    nodes = [f"libc:{ctx.triple}", "certificates:certifi", *(package_name(ctx, name) for name in names)]
     return (
         *((Input(name, f"licences/{name.rpartition(':')[2]}", subdir="licenses"), "licenses") for name in nodes),
         (Input(f"files:{ctx.cell}", "licences/cpython", subdir="licenses"), "licenses"),
@@ -208,7 +208,7 @@ def full_parts(ctx: Context, licences: tuple[Part, ...] = ()) -> tuple[Part, ...
         (Input(f"core:{cell}", "objects", subdir="objects"), "build"),
         (Input(f"configure:{abi}", "configured", only=("Modules/config.c",)), "build"),
         *((Input(f"ext:{abi}:{ext.name}", f"object/{ext.name}", subdir="objects"), "build") for ext in every if not ext.test),
-        *((Input(f"make:{ctx.triple}:{package}", f"library/{package}", only=("lib/*.a",)), "build") for package in shipped),
+        *((Input(package_name(ctx, package), f"library/{package}", only=("lib/*.a",)), "build") for package in shipped),
         *(licences or _licence_parts(ctx)),
     )
 

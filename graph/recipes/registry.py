@@ -37,6 +37,7 @@ from graph.recipes.common import (
     Recipe,
     Scoped,
     of_abi,
+    of_baseline,
     of_cell,
     of_merged,
     of_merged_abi,
@@ -47,32 +48,13 @@ from graph.recipes.common import (
     of_windows_target,
 )
 
-PACKAGES = (
-    toolchain,
-    toolchain_addon,
-    lld,
-    emulation,
-    bdb,
-    bzip2,
-    certificates,
-    fonts,
-    libcxx,
-    libedit,
-    libffi,
-    libuuid,
-    ncurses,
-    openssl,
-    sqlite,
-    tcl,
-    aqua,
-    x11,
-    xz,
-    zlib,
-    zstd,
-)
+PACKAGES = (toolchain, toolchain_addon, lld, emulation, bzip2, certificates, libcxx, sqlite, xz, zlib, zstd)
+COLD_PACKAGES = (bdb, fonts, libedit, libffi, libuuid, ncurses, openssl, tcl, aqua, x11)
+"""Those whose libraries a target with a baseline takes from there; common.HOT says of each library which it is."""
 
 RECIPES: tuple[Recipe | Scoped, ...] = (
     *(Scoped(of_target, package.nodes) for package in PACKAGES),
+    *(Scoped(of_baseline, package.nodes) for package in COLD_PACKAGES),
     Scoped(of_target, cpython.package_python_nodes),
     *(Scoped(of_version, recipe) for recipe in (cpython.python_nodes, pip.nodes, distribution.stdlib_nodes)),
     Scoped(of_abi, cpython.abi_nodes),

@@ -22,7 +22,7 @@ from tests.test_farmhand import results
 
 CELL, ABI = f"{TARGET}:3.13.15:lto", f"{TARGET}:3.13.15"
 KILLS = 3
-LIBRARIES = tuple(f"make:{TARGET}:{name}" for name in ("bzip2", "expat", "libffi", "ncurses", "sqlite", "xz"))
+LIBRARIES = tuple(f"make:{TARGET}:{name}" for name in ("bzip2", "expat", "libffi", "xz"))
 OTHER = f"dist:{DARWIN}"
 """For the clone: other tests want it, too, so that it is built twice and not four times; two_hosts.py compares more."""
 
@@ -50,16 +50,17 @@ def edited(path: Path, text: str) -> Iterator[None]:
             path.write_text(before)
 
 
-def patch(file: str, line: str, *new: str) -> str:
-    """A patch that puts the lines `new` in place of the first line of a file, `line`."""
+def patch(file: str, line: str, *new: str, at: int = 1) -> str:
+    """A patch that puts the lines `new` in place of line `at` of a file, which is `line`."""
     added = "".join(f"+{text}\n" for text in new)
-    return f"What: a test\nVersions: all\n--- a/{file}\n+++ b/{file}\n@@ -1 +1,{len(new)} @@\n-{line}\n{added}"
+    return f"What: a test\nVersions: all\n--- a/{file}\n+++ b/{file}\n@@ -{at} +{at},{len(new)} @@\n-{line}\n{added}"
 
 
 # In libraries, built without debug information, a comment that keeps the line numbers changes no byte of the output; one line more does in
 # OpenSSL, through __LINE__ in error reports. CPython's debug information holds the sources' MD5, so there every change is one.
 SSL_C = ("Modules/_ssl.c", "/* SSL socket module")
 SSL_LIB_C = ("ssl/ssl_lib.c", "/*")
+BZLIB_H = ("bzlib_private.h", '#define BZ_VERSION  "1.0.8, 13-Jul-2019"')
 ADLER32_C = ("adler32.c", "/* adler32.c -- compute the Adler-32 checksum of a data stream")
 UP = {"stdlib", "assemble", "metadata", "archive", "dist"}
 
@@ -90,6 +91,17 @@ def test_a_patch_of_ssl_c(first: Checkout) -> None:
     assert f"dist:{CELL}" in ran
 
 
+def test_a_patch_of_a_library(first: Checkout) -> None:
+    place = first.root / "patches/bzip2/9999-test.patch"
+    with edited(place, patch(*BZLIB_H, '#define BZ_VERSION  "1.0.8, patched"', at=39)):
+        ran = first.ran(DIST, timeout=HOUR)
+    print(f"\n{ran}")
+    assert ran[:3] == ["source:bzip2", f"make:{TARGET}:bzip2", f"ext:{ABI}:_bz2"]
+    assert {name.split(":")[0] for name in ran[3:]} <= UP
+    assert f"dist:{CELL}" in ran
+
+
+@pytest.mark.whole
 def test_a_patch_of_openssl(first: Checkout) -> None:
     place = first.root / "patches/openssl/9999-test.patch"
     own = {"source:openssl", f"configure:{TARGET}:openssl", f"make:{TARGET}:openssl"}
