@@ -2,7 +2,7 @@
 
     python -m benchmarks.levels NODE OTHER [--rounds N]
 
-NODE and OTHER are nodes of packages, as make:x86_64-unknown-linux-gnu:openssl, that this checkout's store has; for one of a level of its own,
+NODE and OTHER are nodes as make:x86_64-unknown-linux-gnu:openssl that this checkout's store has; for one of a level of its own,
 openssl must be among HOT (graph/recipes/common.py). The two are measured in turn with the machine's gcc, and their best times compared.
 """
 
