@@ -1,4 +1,4 @@
-/* What OpenSSL takes for what Python asks of it, in microseconds: a line each, the best of seven tenths of a second. See levels.py. */
+/* What OpenSSL takes for what Python asks of it, in microseconds: a line each, the best of seven rounds of a tenth of a second. See levels.py. */
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,7 +60,8 @@ static void exchange(const char *name) {
          need(EVP_PKEY_encapsulate(ctx, wrapped, &wrapped_size, secret, &secret_size) > 0));
     ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
     need(EVP_PKEY_decapsulate_init(ctx, NULL) > 0);
-    TIME(name, " decapsulate", secret_size = sizeof secret; need(EVP_PKEY_decapsulate(ctx, secret, &secret_size, wrapped, wrapped_size) > 0));
+    TIME(name, " decapsulate", secret_size = sizeof secret;
+         need(EVP_PKEY_decapsulate(ctx, secret, &secret_size, wrapped, wrapped_size) > 0));
 }
 
 static void sign(const char *name, EVP_PKEY *key, const char *md) {

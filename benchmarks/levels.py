@@ -47,7 +47,11 @@ def program(session: Session, node: str, place: Path) -> Path:
         raise UsageError(f"{node} was never built with this store", hint=f"doit {node}")
     tree = session.store.checkout(result.tree)
     libraries = (f"-L{tree}/lib", f"-l:{LIBRARY}", f"-Wl,-rpath,{tree}/lib")
-    subprocess.run(["gcc", "-O2", f"-I{tree}/include", str(ROOT / "benchmarks/levels.c"), "-o", str(place), *libraries], check=True)
+    argv = ["gcc", "-O2", f"-I{tree}/include", str(ROOT / "benchmarks/levels.c"), "-o", str(place), *libraries]
+    try:
+        subprocess.run(argv, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UsageError(f"no program for {node}: {error}", hint="name OpenSSLs of this machine's own system, and install gcc") from error
     return place
 
 
@@ -57,6 +61,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("nodes", nargs=2)
     parser.add_argument("--rounds", type=int, default=2)
     given = parser.parse_args(argv)
+    if given.rounds < 1:
+        parser.error("--rounds is 1 or more")
     session = Session(ROOT)
     with tempfile.TemporaryDirectory() as folder:
         programs = [program(session, node, Path(folder, str(number))) for number, node in enumerate(given.nodes)]

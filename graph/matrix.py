@@ -94,10 +94,8 @@ def parse_matrix(text: str) -> Matrix:
     rows = _table(data, "targets")
     whole = {triple: _whole(triple, rows) for triple in rows}
     plain = {triple: _target(triple, {key: value for key, value in row.items() if key not in OF_ROWS}) for triple, row in whole.items()}
-    targets = {
-        triple: replace(target, slices=_slices(target, whole, plain), baseline=_baseline(target, whole, plain))
-        for triple, target in plain.items()
-    }
+    thin = {triple: replace(target, baseline=_baseline(target, whole, plain)) for triple, target in plain.items()}
+    targets = {triple: replace(target, slices=_slices(target, whole, thin)) for triple, target in thin.items()}
     python, hosts = _table(data, "python"), _table(data, "hosts")
     versions = python.get("versions", [])
     if not targets or not versions:
@@ -196,13 +194,24 @@ def _baseline(target: Target, rows: Mapping[str, Mapping[str, Any]], targets: Ma
     place = f"{PLACE}: [targets.{target}]"
     if name not in targets:
         raise LockError(f"{BASELINE}: no row {name!r}", place=place, hint=did_you_mean(name, targets))
-    if rows[name].get(BASELINE) or rows[name].get(SLICES):
-        raise LockError(f"{BASELINE}: {name!r} takes libraries of others itself", place=place, hint="name one that has its own")
-    for field in fields(Target):
-        if field.name not in OWN and getattr(target, field.name) != getattr(targets[name], field.name):
-            reason = f"{BASELINE}: {name} has {field.name} = {getattr(targets[name], field.name)!r}, not {getattr(target, field.name)!r}"
-            raise LockError(reason, place=place, hint=f"only {', '.join(OWN)} may differ")
+    reason = _unfit(target, targets[name], {*rows[name]})
+    if reason:
+        raise LockError(f"{BASELINE}: {reason}", place=place, hint="a baseline is the same target, but for what it asks of its processors")
     return targets[name]
+
+
+def _unfit(target: Target, baseline: Target, keys: set[str]) -> str:
+    """Why its libraries, or its row with these keys, cannot serve a target's distributions; empty if they can."""
+    if keys & {*OF_ROWS}:
+        return f"{baseline} has no libraries of its own"
+    if target.os == "windows":
+        return "libraries of Windows have recipes of their own, without levels"
+    for field in fields(Target):
+        if field.name not in OWN and getattr(target, field.name) != getattr(baseline, field.name):
+            return f"{baseline} has {field.name} = {getattr(baseline, field.name)!r}, not {getattr(target, field.name)!r}"
+    # its libraries are made for static programs only where it offers these
+    ours, theirs = ({name for choice in one.options for name in options(choice)} for one in (target, baseline))
+    return f"{baseline} does not offer {' and '.join(sorted(ours - theirs))}" if ours - theirs else ""
 
 
 OWN = ("triple", "cpu_flags", "zig_wheel", "options")

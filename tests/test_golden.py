@@ -25,6 +25,7 @@ KEPT = tuple(
     f"dist:{triple}:{SESSION.matrix.versions[0]}:{options}"
     for triple, options in (
         ("aarch64-unknown-linux-gnu", "lto"),
+        ("x86_64_v3-unknown-linux-gnu", "lto"),
         ("x86_64-unknown-linux-musl", "lto"),
         ("x86_64-unknown-linux-musl", "lto+static"),
         ("aarch64-apple-darwin", "lto"),

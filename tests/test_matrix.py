@@ -140,7 +140,16 @@ def test_versions_that_a_target_has_not_are_not_proposed() -> None:
         (TEXT + '[targets.a]\nlike = "b"\n[targets.b]\nlike = "a"\n', "is like this row itself"),
         (TEXT + V3 + "baseline = 3\n", "baseline: 3 is wrong"),
         (TEXT + V3 + 'baseline = "x86_64-unknown-linux-gun"\n', "baseline: no row 'x86_64-unknown-linux-gun'"),
-        (TEXT + V3 + 'baseline = "v3"\n', "baseline: 'v3' takes libraries of others itself"),
+        (TEXT + V3 + 'baseline = "v3"\n', "baseline: v3 has no libraries of its own"),
+        (
+            TEXT + V3 + f'baseline = "whole"\n[targets.whole]\nlike = "{TARGET}"\nslices = []\n',
+            "baseline: whole has no libraries of its own",
+        ),
+        (TEXT + V3 + f'options = ["noopt", "lto"]\nbaseline = "{TARGET}"\n', "baseline: .* does not offer lto"),
+        (
+            TEXT.replace('"linux"', '"windows"') + V3 + f'baseline = "{TARGET}"\n',
+            "baseline: libraries of Windows have recipes of their own",
+        ),
         (TEXT + V3 + f'libc_floor = "2.28"\nbaseline = "{TARGET}"\n', "baseline: .* has libc_floor = '2.17', not '2.28'"),
     ],
 )

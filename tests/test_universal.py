@@ -83,6 +83,16 @@ def test_slices_that_cannot_be_one_are_refused(old: str, new: str, what: str) ->
     assert caught.value.place.endswith(f"[targets.{TRIPLE}]") and caught.value.hint
 
 
+def test_a_slice_keeps_its_baseline() -> None:
+    level = '[targets.x86_64_v3-apple-darwin]\nlike = "x86_64-apple-darwin"\nbaseline = "x86_64-apple-darwin"\ncpu_flags = ["-mavx2"]\n'
+    table = TABLE.replace('"x86_64-apple-darwin"]', '"x86_64_v3-apple-darwin"]').replace(
+        "[targets.universal2", f"{level}[targets.universal2"
+    )
+    matrix = parse_matrix(table)
+    assert matrix.targets[TRIPLE].slices[1] == matrix.targets["x86_64_v3-apple-darwin"]
+    assert matrix.targets[TRIPLE].slices[1].baseline == matrix.targets["x86_64-apple-darwin"]
+
+
 # --- the plan
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 from graph.recipes import (
     aqua,
     bdb,
@@ -34,7 +36,9 @@ from graph.recipes import (
     zstd,
 )
 from graph.recipes.common import (
+    HOT,
     Recipe,
+    Scope,
     Scoped,
     of_abi,
     of_baseline,
@@ -48,13 +52,18 @@ from graph.recipes.common import (
     of_windows_target,
 )
 
-PACKAGES = (toolchain, toolchain_addon, lld, emulation, bzip2, certificates, libcxx, sqlite, xz, zlib, zstd)
-COLD_PACKAGES = (bdb, fonts, libedit, libffi, libuuid, ncurses, openssl, tcl, aqua, x11)
-"""Those whose libraries a target with a baseline takes from there; common.HOT says of each library which it is."""
+TOOLS = (toolchain, toolchain_addon, lld, emulation, certificates, libcxx)
+LIBRARIES = (bdb, bzip2, fonts, libedit, libffi, libuuid, ncurses, openssl, sqlite, tcl, aqua, x11, xz, zlib, zstd)
+"""What is linked with; a target with a baseline takes those from there that HOT has not."""
+
+
+def _scope(library: ModuleType) -> Scope:
+    return of_target if library.__name__.rpartition(".")[2] in HOT else of_baseline
+
 
 RECIPES: tuple[Recipe | Scoped, ...] = (
-    *(Scoped(of_target, package.nodes) for package in PACKAGES),
-    *(Scoped(of_baseline, package.nodes) for package in COLD_PACKAGES),
+    *(Scoped(of_target, package.nodes) for package in TOOLS),
+    *(Scoped(_scope(library), library.nodes) for library in LIBRARIES),
     Scoped(of_target, cpython.package_python_nodes),
     *(Scoped(of_version, recipe) for recipe in (cpython.python_nodes, pip.nodes, distribution.stdlib_nodes)),
     Scoped(of_abi, cpython.abi_nodes),

@@ -72,7 +72,7 @@ def system_source(ctx: Context, name: str, system: str, without: tuple[str, ...]
 
 
 def zlib(ctx: Context, *parts: str) -> Input:
-    """Parts of the one zlib that everything is linked with, at /build/deps/zlib."""
+    """Parts of the zlib that the target's modules are linked with, too, at /build/deps/zlib; a level's have another (common.HOT)."""
     return Input(f"make:{ctx.triple}:zlib", "deps/zlib", only=parts)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from graph.matrix import TOOLCHAIN, addon_names
 from graph.node import File, Input, Node, Run, Step, Unpack
 from graph.recipes.build_python import package_context, python_node, python_step
-from graph.recipes.common import Context, fetch_node
+from graph.recipes.common import Context, fetch_node, package_name
 
 PREFIX = "python/toolchain"
 PROGRAMS = ("cc", "c++", "clang", "clang++", "gcc", "g++", "ar", "ranlib", "llvm-ar", "llvm-ranlib", "ld", "ld.lld")
@@ -63,7 +63,7 @@ def _archive(ctx: Context) -> Node:
 def _parts(ctx: Context) -> tuple[tuple[Input, str], ...]:
     """Trees, and the folder of the add-on that each goes to."""
     libc, usr = f"libc:{ctx.triple}", "sysroot/usr"
-    libraries = [(name, f"make:{ctx.triple}:{name}") for name in ("libcxx", *LIBRARIES)]
+    libraries = [("libcxx", f"make:{ctx.triple}:libcxx"), *((name, package_name(ctx, name)) for name in LIBRARIES)]
     return (
         (Input(libc, "libc", subdir="usr", without=("lib/libc.so",)), usr),
         (Input(libc, "clang", subdir="clang"), "clang"),
