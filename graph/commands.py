@@ -28,6 +28,7 @@ from graph.node import Fetch
 from graph.recipes.cpython_modules import remarks
 from graph.session import Session, checked_root, session
 from graph.shared import SharedStore
+from graph.tasks import InTurn, turns
 from graph.verify import obtain, twin, verify_nodes
 
 
@@ -77,7 +78,7 @@ def here() -> Session:
     return session(checked_root(Path.cwd().resolve()))
 
 
-class Run(DoitRun):  # type: ignore[misc]
+class Run(InTurn, DoitRun):  # type: ignore[misc]
     """doit's run: unknown names get a suggestion, failures their own exit code, Ctrl-C ends the steps."""
 
     name = "run"
@@ -134,6 +135,7 @@ class Run(DoitRun):  # type: ignore[misc]
         if args and params["vcruntime"]:
             refuse_idle(current.lock, current.matrix, current.plan.closure(current.nodes_of(args)))
         current.choose(args, whole=params["closure"])
+        self.turns = turns(current, args)
         try:
             status = super().execute(params, args)
         except KeyboardInterrupt:

@@ -39,6 +39,18 @@ class Plan:
                 pending.extend(given.node for given in self[name].inputs)
         return tuple(name for name in self.nodes if name in wanted)
 
+    def first_users(self, roots: Iterable[str]) -> dict[str, int]:
+        """Of `roots` and all that they need: the position of the first of `roots` that needs it."""
+        found: dict[str, int] = {}
+        for position, root in enumerate(roots):
+            pending = [root]
+            while pending:
+                name = pending.pop()
+                if name not in found:
+                    found[name] = position
+                    pending.extend(given.node for given in self[name].inputs)
+        return found
+
     def users(self, names: Iterable[str]) -> tuple[str, ...]:
         """All that is made from any of the nodes `names`, in topological order."""
         names = frozenset(names)

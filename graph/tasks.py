@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
+from heapq import heappop, heappush
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,60 @@ def _is_delivered(session: Session, name: str) -> bool:
     with suppress(FreestandingError):
         return session.build.is_cached(name) and session.delivery.is_delivered(name)
     return False
+
+
+def turns(session: Session, selected: Iterable[str]) -> dict[str, int]:
+    """Tasks, and the nodes that they need: the position of the first task that needs it, each distribution of a group for itself."""
+    roots = [(task, session.nodes_of([task])) for task in selected]
+    found = session.plan.first_users(node for _, nodes in roots for node in nodes)
+    # a check comes with its distribution
+    return found | {task: max(found[node] for node in nodes) for task, nodes in roots if task not in found}
+
+
+class Ready:
+    """A queue in the place of the one in which doit keeps the tasks that may start: earliest turn first, and in order of arrival.
+
+    First in, first out alone would begin all distributions of a run before it ends one.
+    """
+
+    def __init__(self, turns: Mapping[str, int]) -> None:
+        self._turns = turns
+        self._heap: list[tuple[int, int, Any]] = []
+        self._arrivals = count()
+
+    def append(self, node: Any) -> None:
+        """One of doit's ExecNodes."""
+        heappush(self._heap, (self._turns.get(node.task.name, len(self._turns)), next(self._arrivals), node))
+
+    def popleft(self) -> Any:
+        return heappop(self._heap)[2]
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+
+class InTurn:
+    """Mixin of doit's run: starts what the tasks named first need before what later ones need."""
+
+    turns: Mapping[str, int] = {}
+    _control: Any = None
+
+    @property
+    def control(self) -> Any:
+        """doit's TaskControl, which makes the dispatcher that has the queue."""
+        return self._control
+
+    @control.setter
+    def control(self, control: Any) -> None:
+        make = control.task_dispatcher
+
+        def dispatcher() -> Any:
+            made = make()
+            made.ready = Ready(self.turns)
+            return made
+
+        control.task_dispatcher = dispatcher
+        self._control = control
 
 
 class Reporter:

@@ -49,6 +49,13 @@ def test_a_long_chain_does_not_exhaust_the_stack() -> None:
     assert len(plan_of(*reversed(chain)).nodes) == 3000
 
 
+def test_the_first_user_of_a_node_is_the_first_root_that_needs_it() -> None:
+    plan = plan_of(node("a", "x", "y"), node("b", "y", "z"), node("c", "a"), *map(node, "xyz"))
+    assert plan.first_users("cb") == {"c": 0, "a": 0, "x": 0, "y": 0, "b": 1, "z": 1}
+    with pytest.raises(UsageError):
+        plan.first_users(["nope"])
+
+
 def test_a_deep_key_holds_all_that_a_node_is_made_from_and_nothing_else() -> None:
     def keys(first: Node, second: Node, tools: str = "cat") -> dict[str, str]:
         return deep_keys(Plan({"a": first, "b": node("b"), "c": second, "d": node("d", "c")}), ["d"], {"posix": tools})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,9 +11,11 @@ from graph.lock import Lock
 from graph.plan import Plan, make_plan
 from graph.recipes.common import HOT, Context, Host
 from graph.target import Cell, Target
+from graph.tasks import Ready, turns
 from tests.test_golden import SESSION, TARGET, own_key, plan
 
 HOST = Host("linux-x86_64", SESSION.matrix.targets[TARGET])
+TRIPLES = ("x86_64-unknown-linux-musl", "aarch64-unknown-linux-gnu", "s390x-unknown-linux-gnu")
 COMPILE = {"libc", "configure", "make", "core", "ext", "python", "generate"}
 """Kinds of nodes that run the compiler."""
 
@@ -116,3 +119,22 @@ def test_a_source_is_read_by_its_own_package_alone() -> None:
             if given.node.startswith("source:") and not given.node.startswith("source:cpython") and given.node not in READ_BY_OTHERS:
                 package = {"source:db5.3": "bdb", "source:util-linux": "libuuid"}.get(given.node, given.node.removeprefix("source:"))
                 assert name.rpartition(":")[2].removesuffix("-cli").removesuffix("-objects") == package
+
+
+def test_whose_turn_it_is_is_told_by_the_order_of_names() -> None:
+    first, second, third = (f"dist:{SESSION.matrix.default(SESSION.matrix.targets[triple])}" for triple in TRIPLES)
+    check = second.replace("dist:", "check:")
+    found = turns(SESSION, [check, first, third])
+    assert found[check] == found[second] == 0 < found[first] < found[third]
+    # what more than one needs is due with the first
+    assert found["fetch:openssl"] == found[f"make:{TRIPLES[1]}:openssl"] == 0
+    assert found[f"make:{TRIPLES[2]}:openssl"] == found[third]
+    assert len({turns(SESSION, ["dist:linux"])[name] for name in SESSION.groups["dist:linux"]}) == len(SESSION.groups["dist:linux"])
+
+
+def test_of_what_is_ready_the_earliest_turn_comes_first() -> None:
+    ready = Ready({"a": 1, "b": 0})
+    for name in ("unknown", "a", "b", "a"):
+        ready.append(SimpleNamespace(task=SimpleNamespace(name=name)))
+    assert ready and [ready.popleft().task.name for _ in range(4)] == ["b", "a", "a", "unknown"]
+    assert not ready

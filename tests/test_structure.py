@@ -47,6 +47,7 @@ TOGETHER = {
     ("delivery", "build"),
     ("tasks", "checks"),
     ("commands", "changes"),
+    ("commands", "tasks"),
     ("commands", "index"),
 }
 """Halves of one module that was split for its size: the left one stands on the right one."""
