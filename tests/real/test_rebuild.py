@@ -134,7 +134,7 @@ def test_a_target_flag(first: Checkout) -> None:
 
 
 def test_nodes_built_twice_give_the_same_bytes(first: Checkout) -> None:
-    """Of Linux, less its libraries and core for want of time (full_matrix.py verifies all): the clone below does so for macOS."""
+    """Of Linux, less its libraries and core for want of time (full_matrix.py verifies all), and of configure scripts CPython's alone."""
     session = Session(first.root, first.environment())
     left_out = ("make:", "core:", f"configure:{TARGET}:")
     nodes = [name for name in session.plan.closure([DIST]) if TARGET in name and not name.startswith(left_out)] + [f"configure:{ABI}"]
