@@ -30,13 +30,7 @@ class Plan:
 
     def closure(self, names: Iterable[str]) -> tuple[str, ...]:
         """`names` and all that they need, in topological order."""
-        wanted: set[str] = set()
-        pending = list(names)
-        while pending:
-            name = pending.pop()
-            if name not in wanted:
-                wanted.add(name)
-                pending.extend(given.node for given in self[name].inputs)
+        wanted = self.first_users(names)
         return tuple(name for name in self.nodes if name in wanted)
 
     def first_users(self, roots: Iterable[str]) -> dict[str, int]:

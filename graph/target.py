@@ -84,6 +84,11 @@ class Target:
         """The targets that code is compiled for: this one, or those of its slices."""
         return self.slices or (self,)
 
+    @property
+    def with_baseline(self) -> tuple[Target, ...]:
+        """The targets whose libraries its distributions hold: the baseline, if it has one, and itself."""
+        return (self.baseline, self) if self.baseline else (self,)
+
     def __str__(self) -> str:
         return self.triple
 

@@ -117,7 +117,7 @@ def of_target(ctx: Context) -> tuple[Context, ...]:
 
     A target's baseline is a target, too.
     """
-    return _packages(ctx, dict.fromkeys(one for target in ctx.cell.target.compiled for one in (target.baseline, target) if one))
+    return _packages(ctx, dict.fromkeys(one for target in ctx.cell.target.compiled for one in target.with_baseline))
 
 
 def of_baseline(ctx: Context) -> tuple[Context, ...]:

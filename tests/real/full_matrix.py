@@ -140,7 +140,7 @@ def wheels(bench: Bench) -> str:
 
 def verify(bench: Bench) -> str:
     """Every node of the target, and of the baseline that it takes libraries from, a second time, with the same bytes."""
-    targets = {str(one) for one in (bench.cell.target, bench.cell.target.baseline) if one}
+    targets = {str(one) for one in bench.cell.target.with_baseline}
     nodes = [name for name in bench.session.plan.closure([f"dist:{bench.cell}"]) if targets & {*name.split(":")}]
     return bench.doit("verify", *nodes).splitlines()[-1]
 

@@ -99,7 +99,7 @@ def test_of_cpythons_own_tests_those_of_the_platform_pass(bench: Bench, tmp_path
 
 def test_no_configure_script_has_guessed(bench: Bench) -> None:
     """Every one whose answers are in the archives, CPython's own too."""
-    triples = {str(one) for one in (bench.cell.target, bench.cell.target.baseline) if one}
+    triples = {str(one) for one in bench.cell.target.with_baseline}
     closure = bench.session.plan.closure([f"dist:{bench.cell}"])
     names = [name for name in closure if name.startswith("configure:") and name.split(":")[1] in triples]
     assert f"configure:{bench.cell.abi}" in names and len(names) > 5
