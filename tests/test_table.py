@@ -9,7 +9,7 @@ import pytest
 
 from graph.errors import UsageError
 from graph.session import Session
-from graph.table import markdown, oldest, remarks, rows
+from graph.table import columns, markdown, oldest, remarks, rows
 
 ROOT = Path(__file__).resolve().parent.parent
 SESSION = Session(ROOT, {})
@@ -30,6 +30,14 @@ def test_every_cell_has_a_row_and_every_target_one_default() -> None:
     found = rows(SESSION.matrix, SESSION.addons)
     assert [row["target"] for row in found if row["note"] == "default"] == list(SESSION.matrix.targets)
     assert len([row for row in found if row["note"] != "add-on"]) == len(SESSION.cells)
+
+
+def test_columns_are_as_wide_as_what_stands_in_them() -> None:
+    table = [
+        {"target": "a", "options": "noopt", "note": "", "dist": "a::noopt"},
+        {"target": "longer", "options": "x", "note": "default", "dist": ""},
+    ]
+    assert columns(table) == ["target  options", "a       noopt", "longer  x        default"]
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,11 @@ PACKAGES = (
 )
 """The slow ones first: where several are built at once, none of them ends alone."""
 
+LONG = ("numpy", "contourpy")
+"""They take minutes, and are built with --whole only."""
+NUMPY = "numpy==2.4.6"
+"""Its wheel of the index is what is taken otherwise."""
+
 LIBYAML = Package("ruamel_yaml_clib", "0.2.15", "46e4cc8c43ef6a94885f72512094e482114a8a706d3c555a34ed4b0d20200600", 225794, "", "c")
 """Holds the sources of libyaml, which pyyaml's archive does not."""
 LIBYAML_FILES = ("api", "dumper", "emitter", "loader", "parser", "reader", "scanner", "writer")

@@ -10,7 +10,7 @@ import time
 import zipfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import lief
@@ -18,12 +18,26 @@ import pytest
 from packaging.utils import parse_wheel_filename
 
 from tests.real.machine import said
-from tests.real.packages import PACKAGES, Package, build_environment, from_source, libyaml, offline, smoke_program, stock
+from tests.real.packages import (
+    LONG,
+    NUMPY,
+    PACKAGES,
+    REQUIREMENTS,
+    Package,
+    build_environment,
+    from_source,
+    libyaml,
+    offline,
+    smoke_program,
+    stock,
+)
 from tests.real.version import MINOR, TAG
 
 IN_BASE = tuple(package for package in PACKAGES if package.name != "scikit_fmm")
 IN_VENV = tuple(package for package in PACKAGES if package.name in ("scikit_fmm", "levenshtein", "rpds_py", "markupsafe"))
-"""One of each backend; scikit_fmm is compiled against the numpy that was built here."""
+"""One of each backend; scikit_fmm is compiled against numpy: with --whole the one that was built here."""
+AGAIN = ("levenshtein", "rpds_py")
+"""Of these, those that take long enough to be built a second time with --whole only."""
 OWN_RECORDS = ("numpy/__config__.py", "contourpy/util/_build_config.py")
 """Files in which a package notes, for bug reports, by which interpreter it was built."""
 
@@ -37,6 +51,10 @@ class Workshop:
     house: Path
     wheels: Path
     env: dict[str, str]
+    base: tuple[Package, ...]
+    """What this run builds for the distribution itself."""
+    venv: tuple[Package, ...]
+    """And in a virtual environment."""
 
     @property
     def python(self) -> Path:
@@ -52,7 +70,7 @@ class Outcome:
 
 
 @pytest.fixture(scope="module")
-def workshop(moved: Path, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+def workshop(request: pytest.FixtureRequest, moved: Path, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     """A copy of the distribution in a place with spaces and letters beyond ASCII, and the archives to build."""
     top = tmp_path_factory.mktemp("workshop")
     # a straight apostrophe would break the machine file that meson-python writes
@@ -60,8 +78,12 @@ def workshop(moved: Path, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     place.mkdir(parents=True)
     said("cp", "-a", moved, place / "python")
     (top / "yaml").mkdir()
-    house = stock(place / "python/bin/python3", top / "house")
-    return Workshop(place, house, top / "wheels", build_environment(libyaml(house, top / "yaml")))
+    base, venv, wheels = IN_BASE, IN_VENV, [*REQUIREMENTS]
+    if not request.config.getoption("--whole"):
+        base, venv = (tuple(one for one in some if one.name not in left) for some, left in ((base, LONG), (venv, AGAIN)))
+        wheels.append(NUMPY)
+    house = stock(place / "python/bin/python3", top / "house", dict.fromkeys((*base, *venv)), wheels)
+    return Workshop(place, house, top / "wheels", build_environment(libyaml(house, top / "yaml")), base, venv)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +109,7 @@ def outcomes(workshop: Workshop) -> dict[str, Outcome]:
 
     start, before = time.monotonic(), _cpu_seconds()
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        made = dict(zip([package.name for package in IN_BASE], pool.map(build, IN_BASE), strict=True))
+        made = dict(zip([package.name for package in workshop.base], pool.map(build, workshop.base), strict=True))
     print(f"\n{len(made)} packages: {time.monotonic() - start:.0f} s, {_cpu_seconds() - before:.0f} CPU seconds")
     return made
 
@@ -102,7 +124,11 @@ def wheel_of(package: Package, workshop: Workshop) -> Path:
     return found
 
 
-@pytest.mark.parametrize("package", IN_BASE, ids=lambda package: f"{package.name}-{package.backend}")
+@pytest.mark.parametrize(
+    "package",
+    [pytest.param(package, marks=pytest.mark.whole if package.name in LONG else ()) for package in IN_BASE],
+    ids=lambda package: f"{package.name}-{package.backend}",
+)
 def test_a_package_is_built(workshop: Workshop, outcomes: dict[str, Outcome], package: Package) -> None:
     """Its tag is this Python's and the plain Linux one: nothing says for which glibc this machine's compiler builds."""
     outcome = outcomes[package.name]
@@ -140,7 +166,7 @@ def strays(wheel: Path, place: Path) -> list[str]:
 
 def test_no_wheel_names_the_place_where_it_was_built(workshop: Workshop, outcomes: dict[str, Outcome]) -> None:
     wheels = sorted(workshop.wheels.glob("*.whl"))
-    assert len(wheels) == len(IN_BASE)
+    assert len(wheels) == len(workshop.base)
     found = {name for wheel in wheels for name in strays(wheel, workshop.place)}
     assert found <= set(OWN_RECORDS), found
 
@@ -161,20 +187,17 @@ def install_wheels(python: Path, workshop: Workshop, *requirements: str) -> None
 def base(workshop: Workshop, outcomes: dict[str, Outcome]) -> Workshop:
     """With all packages in the distribution itself."""
     assert [outcome.error for outcome in outcomes.values() if outcome.error] == []
-    install_wheels(workshop.python, workshop, *(package.name for package in IN_BASE))
+    install_wheels(workshop.python, workshop, *(package.name for package in workshop.base))
     return workshop
 
 
 def test_in_the_distribution_itself(base: Workshop) -> None:
-    try_out(base.python, IN_BASE)
+    try_out(base.python, base.base)
 
 
-@pytest.mark.parametrize(
-    ("option", "packages"),
-    [("--symlinks", IN_VENV), ("--copies", tuple(package for package in IN_VENV if package.name == "markupsafe"))],
-    ids=["links", "copies"],
-)
-def test_built_and_installed_in_a_virtual_environment(base: Workshop, tmp_path: Path, option: str, packages: tuple[Package, ...]) -> None:
+@pytest.mark.parametrize("option", ["--symlinks", "--copies"])
+def test_built_and_installed_in_a_virtual_environment(base: Workshop, tmp_path: Path, option: str) -> None:
+    packages = [package for package in base.venv if option == "--symlinks" or package.name == "markupsafe"]
     python = tmp_path / "un environnement/bin/python"
     said(base.python, "-m", "venv", option, tmp_path / "un environnement")
     install_wheels(python, base, "numpy", "rapidfuzz")
@@ -190,23 +213,23 @@ def elsewhere(base: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """The same, moved as a whole. Comes last: the first place is gone then."""
     place = tmp_path_factory.mktemp("elsewhere") / "ailleurs, très loin"
     base.place.rename(place)
-    yield Workshop(place, base.house, base.wheels, base.env)
+    yield replace(base, place=place)
     place.rename(base.place)
 
 
 def test_after_the_move(elsewhere: Workshop) -> None:
-    try_out(elsewhere.python, IN_BASE)
+    try_out(elsewhere.python, elsewhere.base)
 
 
 def test_in_a_virtual_environment_that_sees_the_moved_packages(elsewhere: Workshop, tmp_path: Path) -> None:
     said(elsewhere.python, "-m", "venv", "--without-pip", "--system-site-packages", tmp_path / "v")
-    try_out(tmp_path / "v/bin/python", IN_BASE)
+    try_out(tmp_path / "v/bin/python", elsewhere.base)
 
 
 def test_wheels_from_the_first_place_in_a_virtual_environment_of_the_second(elsewhere: Workshop, tmp_path: Path) -> None:
     said(elsewhere.python, "-m", "venv", tmp_path / "v")
-    install_wheels(tmp_path / "v/bin/python", elsewhere, *(package.name for package in IN_BASE))
-    try_out(tmp_path / "v/bin/python", IN_BASE)
+    install_wheels(tmp_path / "v/bin/python", elsewhere, *(package.name for package in elsewhere.base))
+    try_out(tmp_path / "v/bin/python", elsewhere.base)
 
 
 def test_a_build_after_the_move(elsewhere: Workshop, tmp_path: Path) -> None:

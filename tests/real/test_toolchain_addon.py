@@ -19,7 +19,7 @@ from graph.testrun import prefix_of
 from tests.data import TARGET
 from tests.mini import Checkout
 from tests.real.conftest import DEEP, archive
-from tests.real.packages import LIBYAML, LIBYAML_FILES, PACKAGES, Package, from_source, offline, smoke_program, stock
+from tests.real.packages import LIBYAML, LIBYAML_FILES, LONG, PACKAGES, Package, from_source, offline, smoke_program, stock
 from tests.real.roots import Root
 from tests.real.version import ADDON
 
@@ -29,8 +29,7 @@ NEEDED = {"libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1
 BUILT = tuple(package for package in PACKAGES if package.language != "rust")
 AGAINST_NUMPY = "scikit_fmm"
 """Compiled against numpy's headers, those of the wheel that was made before."""
-LONG = ("numpy", "contourpy", AGAINST_NUMPY)
-"""Packages that take minutes, and are built with --whole only; test_packages.py builds them with another compiler."""
+WHOLE = (*LONG, AGAINST_NUMPY)
 PROGRAMS = ("sh", "cat", "chmod", "cp", "ln", "ls", "mkdir", "mv", "readlink", "rm", "uname")
 """All that the machine has: a shell and coreutils."""
 RUNTIME = ("libstdc++.so.6", "libgcc_s.so.1")
@@ -63,7 +62,7 @@ def prefix(moved: Path, addon: Path, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="module")
 def chosen(request: pytest.FixtureRequest) -> tuple[Package, ...]:
     """The packages that this run builds."""
-    return BUILT if request.config.getoption("--whole") else tuple(package for package in BUILT if package.name not in LONG)
+    return BUILT if request.config.getoption("--whole") else tuple(package for package in BUILT if package.name not in WHOLE)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +143,7 @@ def runs_on_the_floor(binary: Binary) -> None:
 @pytest.mark.parametrize(
     "package",
     [
-        pytest.param(package, marks=[pytest.mark.whole] if package.name in LONG else [], id=f"{package.name}-{package.backend}")
+        pytest.param(package, marks=[pytest.mark.whole] if package.name in WHOLE else [], id=f"{package.name}-{package.backend}")
         for package in BUILT
     ],
 )

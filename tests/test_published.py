@@ -1,0 +1,81 @@
+"""What a remote store gives is looked at before it is believed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from graph import published
+from graph.digest import Digest, Directory
+from graph.node import key
+from graph.published import Note, foreign_tree, result_of, tree_of
+from graph.reapi import Outcome, encode_tree
+from graph.result import ActionResult
+
+MANIFEST = (("kind", "make"), ("step", "true"))
+TEXT = Digest.of(b"text")
+ROOT = Digest.of(Directory().encode())
+RESULT = ActionResult("make:zlib", key(MANIFEST), ROOT, 1.0, True, MANIFEST)
+OUTCOME = Outcome(ROOT, TEXT, b"", None)
+
+
+def note(result: ActionResult) -> Note:
+    return Note(result.encode().decode(), {})
+
+
+def test_a_result_of_this_key_is_taken() -> None:
+    assert result_of(RESULT.key, note(RESULT), OUTCOME) == RESULT
+
+
+@pytest.mark.parametrize(
+    ("result", "outcome", "why"),
+    [
+        (replace(RESULT, key="f" * 64), OUTCOME, "another key"),
+        (replace(RESULT, manifest=MANIFEST[1:]), OUTCOME, "another key"),
+        (replace(RESULT, hermetic=False), OUTCOME, "outside a sandbox"),
+        (RESULT, replace(OUTCOME, log=TEXT), "two logs"),
+    ],
+)
+def test_another_result_is_refused(result: ActionResult, outcome: Outcome, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        result_of(RESULT.key, note(result), outcome)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"[]", "not a note"),
+        (b'{"result": 1, "signatures": {}}', "not a note"),
+        (b'{"result": "", "signatures": []}', "not a note"),
+        (b'{"result": "", "signatures": {"a": "%"}}', "not a signature"),
+        (b'{"result": "", "signatures": {"a": 1}}', "not a signature"),
+    ],
+)
+def test_what_is_no_note_is_refused(data: bytes, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        Note.decode(data)
+
+
+def test_a_tree_holds_each_folder_once() -> None:
+    inner = Directory((("file", TEXT, False),))
+    below = Digest.of(inner.encode())
+    top = Directory((), (("a", below), ("b", below)))
+    root = Digest.of(top.encode())
+    data = tree_of({root: top, below: inner}.__getitem__, root)
+    assert data == encode_tree(top.encode(), [inner.encode()])
+    assert foreign_tree(data) == (root, {below: inner.encode(), root: top.encode()})
+
+
+def test_a_foreign_tree_is_in_canonical_form() -> None:
+    unsorted = b"".join(Directory(((name, TEXT, False),)).encode() for name in "ba")
+    with pytest.raises(ValueError, match="canonical"):
+        foreign_tree(encode_tree(unsorted, []))
+
+
+@pytest.mark.parametrize(("limit", "most"), [("MAX_ENTRIES", 1), ("MAX_SIZE", TEXT.size)])
+def test_a_tree_has_an_end(monkeypatch: pytest.MonkeyPatch, limit: str, most: int) -> None:
+    monkeypatch.setattr(published, limit, most)
+    top = Directory((("a", TEXT, False), ("b", TEXT, False)))
+    with pytest.raises(ValueError, match="more than"):
+        foreign_tree(encode_tree(top.encode(), []))
