@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from graph.errors import HostToolMissing
-from graph.machine import Wine, check_wine
+from graph.machine import Wine
 from graph.recipes.common import Context
 from graph.recipes.distribution import FLAVOURS, archive_name
 from graph.session import Session
@@ -32,13 +31,9 @@ AHEAD = {
     "test_musl.py": (f"dist:{MUSL}", f"dist:{STATIC}"),
     "test_targets.py": (f"dist:{EMULATED}", f"dist:{MUSL}"),
     "test_toolchain_addon.py": (f"dist:{ADDON}",),
-    "test_windows.py": (WINDOWS_CORE, f"dist:{WINDOWS}:noopt"),
-    "test_windows_installers.py": (f"dist:{WINDOWS}:noopt",),
+    "test_windows.py": (WINDOWS_CORE,),
     "test_windows_exports.py": (WINDOWS_CORE,),
-    "test_windows_extension.py": (f"dist:{WINDOWS}:noopt",),
-    "test_windows_tkinter.py": (f"dist:{WINDOWS}:noopt",),
-    "test_windows_pdb.py": (f"dist:{WINDOWS}:noopt",),
-    "test_windows_wheels.py": (f"dist:{WINDOWS}:noopt",),
+    "test_windows_installers.py": (f"dist:{WINDOWS}:noopt",),
 }
 """Which tests ask for what besides, in their order."""
 HOUR = 3600.0
@@ -59,12 +54,12 @@ def _cpu_seconds() -> float:
 
 @contextmanager
 def build_ahead(first: Checkout, names: Iterable[str], place: Path) -> Iterator[None]:
-    """Meanwhile these are built into the store of `first`, one job at a time; who asks for one earlier makes it."""
+    """Meanwhile these are built into the store of `first`, with what cores the tests leave; who asks for one earlier makes it."""
     other, log = Checkout(place / "clone"), place / "log"
     subprocess.run(["git", "clone", "--quiet", str(first.root), str(other.root)], check=True)
     log.touch()
     other.enter = ("sh", "-c", 'exec nice -n 19 setpriv --pdeathsig KILL "$@" > "$0" 2>&1', str(log))
-    other.settings |= {"FREESTANDING_STORE": str(first.store), "FREESTANDING_JOBS": "1"}
+    other.settings |= {"FREESTANDING_STORE": str(first.store)}
     process = other.start(*names)
     # a child that has ended, and that nobody waits for, would be what a test's os.wait() finds
     threading.Thread(target=process.wait, daemon=True).start()
@@ -132,14 +127,8 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def wine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wine]:
-    """This machine's, or with --whole Debian 13's; one prefix for all tests."""
+def wine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wine]:
+    """Debian 13's; one prefix for all tests."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.config.getoption("--whole"):
-            patch.setenv("PATH", str(make_root(tmp_path_factory.mktemp("wine"))), prepend=os.pathsep)
-        else:
-            try:
-                check_wine()
-            except HostToolMissing as error:
-                pytest.skip(f"{error}; or pytest --real --whole")
+        patch.setenv("PATH", str(make_root(tmp_path_factory.mktemp("wine"))), prepend=os.pathsep)
         yield Wine(tmp_path_factory.mktemp("prefix") / "wine")

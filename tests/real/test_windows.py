@@ -63,24 +63,11 @@ INSTRUCTIONS = {"aarch64": {"floor", "ceil"}}
 OF_32_BITS = {"PyOS_CheckStack"}
 ABSENT = {*OF_32_BITS, "_Py_NegativeRefcount", "_Py_RefTotal"}
 """Of the stable ABI: what is of 32-bit Windows, and of debug builds. python3.dll names them all the same, as upstream's does."""
-FILES = (
-    "test_int",
-    "test_float",
-    "test_ctypes",
-    "test_mmap",
-    "test_sqlite3",
-    "test_tcl",
-    "test_msvcrt",
-    "test_uuid",
-    "test_ssl",
-    "test_winapi",
-)
-"""CPython's tests of what depends on the system, as far as they are quick."""
 AREAS = re.compile(
     r"test_(int|float|math|ctypes|mmap|socket|select|ssl|sqlite3|subprocess|threading|zipfile|venv|ensurepip|importlib|os|pathlib|io|json"
-    r"|decimal|hashlib|tkinter)|test\.test_(asyncio|multiprocessing_\w+)\..*"
+    r"|decimal|hashlib|tkinter|tcl|msvcrt|uuid|winapi)|test\.test_(asyncio|multiprocessing_\w+)\..*"
 )
-"""Test files of what nothing of ours may be broken in."""
+"""Test files of what nothing of ours may be broken in, and of what depends on the system."""
 PROGRAM = """
 import math, mmap, os, sys, sysconfig, zlib
 assert " MSC v.1900 " in sys.version and "  " not in sys.version, sys.version
@@ -239,6 +226,7 @@ def test_every_access_of_mmap_is_guarded(core: Path, source: Path) -> None:
     assert guards(core / "full/python313.dll") == len(guarded)
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("wide")
 def test_faults_in_functions_that_ctypes_calls_are_caught(installed: Path) -> None:
     assert guards(installed / "DLLs/_ctypes.pyd") == 1
@@ -255,6 +243,7 @@ def test_on_arm_exceptions_find_their_way_through_calls_of_libffi(first: Checkou
     assert {section.name: section.sizeof_raw_data for section in assembly.sections}[".pdata"] == 3 * 8
 
 
+@pytest.mark.whole
 def test_modules_import_what_is_of_windows(installed: Path, built: str) -> None:
     found = {path.stem: parsed(path) for path in (installed / "DLLs").glob("*.pyd")}
     assert len(found) > 20
@@ -265,6 +254,7 @@ def test_modules_import_what_is_of_windows(installed: Path, built: str) -> None:
         assert exports(binary).keys() == {f"PyInit_{name}", *(("DllGetClassObject", "DllCanUnloadNow") if name == "_ctypes" else ())}
 
 
+@pytest.mark.whole
 def test_tcl_and_tk_offer_what_others_look_up(installed: Path) -> None:
     found = {name: parsed(installed / "DLLs" / file) for name, file in DLLS.items()}
     assert {name: LOOKED_UP[name] - exports(binary).keys() for name, binary in found.items()} == {"tcl": set(), "tk": set()}
@@ -274,6 +264,7 @@ def test_tcl_and_tk_offer_what_others_look_up(installed: Path) -> None:
     assert {kind.name for kind in found["tk"].resources_manager.types} >= DRAWN
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("cell", EACH)
 def test_the_archives_pass_the_audit(first: Checkout, cell: str) -> None:
     done = first.doit(f"check:{cell}:noopt", timeout=HOUR)
@@ -292,6 +283,7 @@ def brought(first: Checkout, tmp_path: Path) -> Iterator[Session]:
         path.unlink()
 
 
+@pytest.mark.whole
 def test_a_run_time_that_is_brought_lies_beside_the_interpreter(first: Checkout, brought: Session, tmp_path: Path) -> None:
     """The audit takes it with the option alone."""
     session, data = brought, (tmp_path / "VCRUNTIME140.dll").read_bytes()
@@ -323,6 +315,7 @@ def archive_of(first: Checkout, flavour: str, built: str = WINDOWS) -> Path:
     return found
 
 
+@pytest.mark.whole
 def test_it_works_after_two_moves(first: Checkout, wine: Wine, tmp_path: Path) -> None:
     archive = archive_of(first, "install_only_stripped")
     session = Session(first.root, {})
@@ -334,8 +327,8 @@ def test_it_works_after_two_moves(first: Checkout, wine: Wine, tmp_path: Path) -
     refuse_smoke(checks, archive.name)
 
 
-@pytest.mark.parametrize("quick", [True, pytest.param(False, marks=pytest.mark.whole)])
-def test_of_cpythons_own_tests_those_of_windows_are_as_good_as_msvcs(first: Checkout, wine: Wine, tmp_path: Path, quick: bool) -> None:
+@pytest.mark.whole
+def test_of_cpythons_own_tests_those_of_windows_are_as_good_as_msvcs(first: Checkout, wine: Wine, tmp_path: Path) -> None:
     """docs/windows-suite.md has all."""
     session = Session(first.root, {**os.environ, **first.settings})
     done = first.doit(f"dist:{WINDOWS}:noopt", timeout=HOUR)
@@ -344,19 +337,21 @@ def test_of_cpythons_own_tests_those_of_windows_are_as_good_as_msvcs(first: Chec
     assert session.look_up([f"dist:{cell}"]) == ()
     [full] = [path for path in session.archives(f"dist:{cell}") if "-full." in path.name]
     tried = wanted(session.read, cell)
-    files = FILES if quick else tuple(name for name in tried.baseline.files if AREAS.fullmatch(name))
+    files = tuple(name for name in tried.baseline.files if AREAS.fullmatch(name))
     result = run_suite(full, tmp_path, tried.suite, cell.version, machine=wine, only=files)
     baseline = narrow(tried.baseline, files)
     print("\n" + render_suite(result, tried.suite, baseline))
     assert unexpected(result, tried.suite, baseline) == (), (tmp_path / "all.log").read_text()[-5000:]
-    assert result.files.keys() == set(files) and result.cases > (1_500 if quick else 10_000)
+    assert result.files.keys() == set(files) and result.cases > 10_000
 
 
+@pytest.mark.whole
 def test_what_is_of_windows_works(runnable: Path, wine: Wine) -> None:
     done = subprocess.run(wine.argv(str(runnable / "python.exe"), "-c", PROGRAM), capture_output=True, text=True, timeout=600)
     assert f"ran {VERSION} " in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("there", [True, False])
 def test_an_import_that_fails_for_want_of_microsofts_run_time_names_it(runnable: Path, wine: Wine, there: bool) -> None:
     """tests/pe/needy.pyd takes a function of vcruntime140.dll, as modules made by MSVC do."""

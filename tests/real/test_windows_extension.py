@@ -56,6 +56,7 @@ def built(request: pytest.FixtureRequest, prefix: Path, zig: Mapping[str, str], 
     return place
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", NAMES)
 def test_a_module_imports_what_every_python_of_windows_has(built: Path, prefix: Path, name: str) -> None:
     """Windows' own, and of Python's DLL what ours exports; test_windows_exports.py compares that with upstream's sources."""
@@ -66,6 +67,7 @@ def test_a_module_imports_what_every_python_of_windows_has(built: Path, prefix: 
     assert exports(parsed(built / name)).keys() == {f"PyInit_{name.partition('.')[0]}"}
 
 
+@pytest.mark.whole
 def test_mathematics_are_the_c_runtimes(built: Path) -> None:
     found = imports(parsed(built / "answers.cp313-win_amd64.pyd"))["api-ms-win-crt-math-l1-1-0"]
     assert found == OWN_OF_ZIG

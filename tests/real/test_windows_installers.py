@@ -28,6 +28,7 @@ from tests.test_feeds import NEEDED, SCHEMA, fits
 from tests.test_steps import EPOCH, STEPS, load
 from tests.test_steps_installers import TRIPLE, distribution
 
+pytestmark = pytest.mark.whole
 CELL = parse_cell(f"{WINDOWS}:noopt", MATRIX)
 KINDS = ("zip", "msi")
 PROGRAMS = ("wixl", "msibuild")

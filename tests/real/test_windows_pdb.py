@@ -18,6 +18,7 @@ from tests.mini import Checkout
 from tests.real.test_windows import VERSION, exports, parsed, trees
 from tests.real.version import WINDOWS
 
+pytestmark = pytest.mark.whole
 TOOLS = ("llvm-symbolizer", "llvm-pdbutil")
 FUNCTIONS = {
     "python313.dll": (
