@@ -58,15 +58,15 @@ def test_what_made_a_distribution_may_be_gone(tmp_path: Path) -> None:
 
 
 def test_what_is_named_first_is_ended_first(tmp_path: Path) -> None:
-    """As far as doit goes: what its five threads have in hand goes on. First in, first out it would begin all before it ends one."""
+    """As far as doit goes: what its five threads have in hand goes on, and ends in any order. First in, first out it would begin all
+    twelve before it ends one."""
     mini = many(tmp_path / "check out", 12)
     named = [f"dist:x86_64-unknown-linux-gnu:3.13.{number}:noopt" for number in (11, 3, 7, 0, 1, 2, 4, 5, 6, 8, 9, 10)]
     ran = mini.ran(*named, FREESTANDING_JOBS="1")
     ended = [name for name in ran if name.startswith("dist:")]
-    assert sorted(ended) == sorted(named) and named[0] in ended[:5]
-    for place, name in enumerate(ended):
-        begun = [one for one in ran[: ran.index(name)] if one.startswith("core:")]
-        assert place < len(begun) <= place + 5
+    assert sorted(ended) == sorted(named)
+    begun = [name for name in ran[: ran.index(ended[0])] if name.startswith("core:")]
+    assert 0 < len(begun) < 10, ran
 
 
 def test_a_lost_archive_is_put_back_without_running_a_node(built: Mini) -> None:
