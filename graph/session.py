@@ -132,8 +132,7 @@ class Session:
 
     @cached_property
     def addons(self) -> tuple[Addon, ...]:
-        """Every add-on offered that the recipes make."""
-        return tuple(addon for addon in self.matrix.addons() if f"dist:{addon}" in self.plan.nodes)
+        return self.matrix.addons()
 
     @cached_property
     def plan(self) -> Plan:
