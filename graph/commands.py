@@ -155,7 +155,7 @@ class List(DoitList):  # type: ignore[misc]
         return guarded(lambda: self._brief(options_first(self, in_args)))
 
     def _brief(self, words: list[str]) -> int:
-        """Without --all or names, what is shown stands in the platform table: no node is planned."""
+        """Without --all or names, nothing is planned."""
         given, names = self.cmdparser.parse(words)
         here().brief = not (given["subtasks"] or given["private"] or names)
         return int(super().parse_execute(words) or 0)

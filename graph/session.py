@@ -132,7 +132,8 @@ class Session:
 
     @cached_property
     def addons(self) -> tuple[Addon, ...]:
-        return self.matrix.addons()
+        """Every add-on offered that the recipes make."""
+        return tuple(addon for addon in self.matrix.addons() if f"dist:{addon}" in self.plan.nodes)
 
     @cached_property
     def plan(self) -> Plan:

@@ -59,8 +59,9 @@ def _groups(session: Session) -> Iterator[Task]:
 
 
 def _shown(session: Session) -> Iterator[Task]:
+    """What the platform table offers: no node is planned for it, and no recipe loaded."""
     yield from _groups(session)
-    for addon in session.addons:
+    for addon in session.matrix.addons():
         yield Task(f"dist:{addon}", None, doc=_addon_doc(addon))
 
 

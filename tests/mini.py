@@ -159,8 +159,7 @@ class Mini(Checkout):
         for name in ("dodo.py", "toolchains/host-tools.toml"):
             (root / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(ROOT / name, root / name)
-        # (no recipe here makes an add-on)
-        self.write("toolchains/targets.toml", table_of(replace(TARGET, zig_wheel="")))
+        self.write("toolchains/targets.toml", table_of(TARGET))
         self.write("pyproject.toml", PYPROJECT % recipes)
         self.serve(archives)
         self.settings = {"PYTHONPATH": str(ROOT), "FREESTANDING_MIRROR": str(root / "mirror"), "FREESTANDING_OFFLINE": "1"}

@@ -105,11 +105,11 @@ def test_a_patch_that_does_not_apply_or_is_unused(mini: Mini) -> None:
 
 
 def test_a_cycle_of_recipes(tmp_path: Path) -> None:
-    refused(Mini(tmp_path / "checkout", recipes="CYCLIC").doit("list"), 16, "make:a -> make:b -> make:a")
+    refused(Mini(tmp_path / "checkout", recipes="CYCLIC").doit("list", "--all"), 16, "make:a -> make:b -> make:a")
 
 
 def test_recipes_that_cannot_be_imported(tmp_path: Path) -> None:
-    refused(Mini(tmp_path / "checkout", recipes="GONE").doit("list"), 16, "tests.mini:GONE")
+    refused(Mini(tmp_path / "checkout", recipes="GONE").doit(TARGET), 16, "tests.mini:GONE")
 
 
 def test_a_step_that_fails_and_one_that_reads_what_it_did_not_declare(tmp_path: Path) -> None:

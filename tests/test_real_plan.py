@@ -10,8 +10,10 @@ import pytest
 from graph.lock import Lock
 from graph.plan import Plan, make_plan
 from graph.recipes.common import HOT, Context, Host
+from graph.session import Session
 from graph.target import Cell, Target
-from graph.tasks import Ready, turns
+from graph.tasks import Ready, tasks, turns
+from tests.mini import ROOT
 from tests.test_golden import SESSION, TARGET, own_key, plan
 
 HOST = Host("linux-x86_64", SESSION.matrix.targets[TARGET])
@@ -32,6 +34,14 @@ def changed(before: Plan, after: Plan) -> set[str]:
 def compilers(whole: Plan) -> set[str]:
     # what is merged of others is compiled as these
     return {name for name, node in whole.nodes.items() if node.kind in COMPILE and ":universal2-" not in name}
+
+
+def test_the_short_list_plans_nothing() -> None:
+    session = Session(ROOT, {})
+    session.brief = True
+    shown = {task.name for task in tasks(session)}
+    assert shown == {*session.groups, *(f"dist:{addon}" for addon in session.matrix.addons())}
+    assert "plan" not in vars(session)
 
 
 def test_a_target_flag_touches_the_compile_nodes_and_no_fetch_or_source() -> None:

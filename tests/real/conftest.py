@@ -33,9 +33,12 @@ AHEAD = {
     "test_toolchain_addon.py": (f"dist:{ADDON}",),
     "test_windows.py": (WINDOWS_CORE,),
     "test_windows_exports.py": (WINDOWS_CORE,),
-    "test_windows_installers.py": (f"dist:{WINDOWS}:noopt",),
 }
 """Which tests ask for what besides, in their order."""
+AHEAD_WHOLE = {
+    f"test_windows{name}.py": (f"dist:{WINDOWS}:noopt",) for name in ("", "_extension", "_installers", "_pdb", "_tkinter", "_wheels")
+}
+"""And with --whole."""
 HOUR = 3600.0
 TOOLS = ("uv==0.13.9", "pbs-installer[install]==2026.10.25")
 
@@ -54,12 +57,12 @@ def _cpu_seconds() -> float:
 
 @contextmanager
 def build_ahead(first: Checkout, names: Iterable[str], place: Path) -> Iterator[None]:
-    """Meanwhile these are built into the store of `first`, with what cores the tests leave; who asks for one earlier makes it."""
+    """Meanwhile these are built into the store of `first`, one job at a time; who asks for one earlier makes it."""
     other, log = Checkout(place / "clone"), place / "log"
     subprocess.run(["git", "clone", "--quiet", str(first.root), str(other.root)], check=True)
     log.touch()
     other.enter = ("sh", "-c", 'exec nice -n 19 setpriv --pdeathsig KILL "$@" > "$0" 2>&1', str(log))
-    other.settings |= {"FREESTANDING_STORE": str(first.store)}
+    other.settings |= {"FREESTANDING_STORE": str(first.store), "FREESTANDING_JOBS": "1"}
     process = other.start(*names)
     # a child that has ended, and that nobody waits for, would be what a test's os.wait() finds
     threading.Thread(target=process.wait, daemon=True).start()
@@ -90,7 +93,8 @@ def first(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     print(done.stdout.splitlines()[-1])
     asked = {item.path.name for item in request.session.items}
-    names = dict.fromkeys(name for file, names in AHEAD.items() if file in asked for name in names)
+    tables = (AHEAD, AHEAD_WHOLE) if request.config.getoption("--whole") else (AHEAD,)
+    names = dict.fromkeys(name for table in tables for file, names in table.items() if file in asked for name in names)
     with nullcontext() if built or not names else build_ahead(checkout, names, tmp_path_factory.mktemp("ahead")):
         yield checkout
 

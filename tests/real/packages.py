@@ -33,8 +33,6 @@ class Package:
     """Lines of Python; they fail unless the compiled part works."""
     settings: tuple[str, ...] = ()
     """pip's --config-settings."""
-    needs: tuple[str, ...] = ()
-    """Packages of this list that its build or its smoke program imports."""
 
     @property
     def filename(self) -> str:
@@ -73,7 +71,6 @@ PACKAGES = (
         assert contourpy.contour_generator(z=[[0.0, 0], [1, 1]]).lines(0.5)[0].tolist() == [[0, 0.5], [1, 0.5]]
         """,
         meson("optimization=0"),
-        ("numpy",),
     ),
     Package(
         *("scikit_fmm", "2025.6.23", "a3208f5f3881e40b7878d1121ba39b8d57f1bc38fb4e5f0d9d1c66a9b007e44f", 467753),
@@ -83,7 +80,6 @@ PACKAGES = (
         assert skfmm.distance([-1.0, -1, 1, 1]).round(9).tolist() == [-1.5, -0.5, 0.5, 1.5]
         """,
         meson("optimization=0"),
-        ("numpy",),
     ),
     Package(
         *("levenshtein", "0.27.5", "22021caf5867a46fae5ab927bbdcb430599d7e5ee3898449cbbe430ff07b7d08", 402914),
@@ -183,7 +179,7 @@ PACKAGES = (
 
 LONG = ("numpy", "contourpy")
 """They take minutes, and are built with --whole only."""
-NUMPY = "numpy==2.4.6"
+NUMPY = f"numpy=={PACKAGES[0].version}"
 """Its wheel of the index is what is taken otherwise."""
 
 LIBYAML = Package("ruamel_yaml_clib", "0.2.15", "46e4cc8c43ef6a94885f72512094e482114a8a706d3c555a34ed4b0d20200600", 225794, "", "c")

@@ -15,17 +15,17 @@ from tests.test_structure import FLOORS
 PURE = frozenset().union(*FLOORS[:4])
 
 
-def run(*argv: str) -> None:
+def run(what: str, *argv: str) -> None:
     start = time.monotonic()
-    words = (sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *argv)
+    words = (sys.executable, "-m", "pytest", "-q", "-n", "auto", "-p", "no:cacheprovider", *argv)
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
-    print(f"\n{time.monotonic() - start:.0f} s; {done.stdout.splitlines()[-1]}")
+    print(f"\n{what}: {time.monotonic() - start:.0f} s; {done.stdout.splitlines()[-1]}")
 
 
 def test_coverage_of_the_fast_tests(tmp_path: Path) -> None:
     report = tmp_path / "coverage.json"
-    run("--hypothesis-profile=thorough", "--cov", f"--cov-report=json:{report}")
+    run("fast tests, measured", "--hypothesis-profile=thorough", "--cov", f"--cov-report=json:{report}")
     files = json.loads(report.read_text())["files"]
     pure = {name for name in files if (Path(name).parts[1] if "recipes" in name else Path(name).stem) in PURE or "recipes" in name}
     missed = {name: files[name]["missing_lines"] for name in pure if files[name]["summary"]["percent_covered"] < 100}
@@ -38,4 +38,4 @@ def test_coverage_of_the_fast_tests(tmp_path: Path) -> None:
 
 def test_those_that_type_doit_or_start_servers() -> None:
     """Not measured: to start Python is most of what they do, and to measure that is as much again."""
-    run("--whole", "-m", "whole")
+    run("tests that type doit", "--whole", "-m", "whole")

@@ -30,6 +30,7 @@ BUILT = tuple(package for package in PACKAGES if package.language != "rust")
 AGAINST_NUMPY = "scikit_fmm"
 """Compiled against numpy's headers, those of the wheel that was made before."""
 WHOLE = (*LONG, AGAINST_NUMPY)
+"""Built with --whole only, as no numpy is there before."""
 PROGRAMS = ("sh", "cat", "chmod", "cp", "ln", "ls", "mkdir", "mv", "readlink", "rm", "uname")
 """All that the machine has: a shell and coreutils."""
 RUNTIME = ("libstdc++.so.6", "libgcc_s.so.1")

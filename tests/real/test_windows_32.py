@@ -33,7 +33,7 @@ def narrow(wine: Wine) -> Wine:
     try:
         try_machine(machine)
     except SandboxError as error:
-        pytest.skip(f"this machine's wine runs no program of 32 bits (python -m tests.real.wine FOLDER makes one that does): {error}")
+        pytest.skip(f"this kernel runs no program of 32 bits (CONFIG_IA32_EMULATION): {error}")
     return machine
 
 

@@ -26,7 +26,6 @@ MODULES = {
 """Module -> its source, and the only DLL that it needs beside Windows' own. C++ has its library inside, which takes minutes to compile."""
 OWN_OF_ZIG = {"exp", "log", "log2", "log10", "sin", "cos", "tan", "pow", "fmod"}
 """What the script keeps zig from linking, as far as a module of these calls it."""
-NAMES = [pytest.param(name, marks=[pytest.mark.whole] * source.endswith(".cpp")) for name, (source, _) in MODULES.items()]
 
 
 @pytest.fixture(scope="module")
@@ -46,18 +45,17 @@ def zig(first: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Mapping[st
 
 
 @pytest.fixture(scope="module")
-def built(request: pytest.FixtureRequest, prefix: Path, zig: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The modules; that of C++ with --whole."""
+def built(prefix: Path, zig: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The modules."""
     place = tmp_path_factory.mktemp("built")
-    chosen = {name: source for name, (source, _) in MODULES.items() if request.config.getoption("--whole") or not source.endswith(".cpp")}
-    for name, source in chosen.items():
+    for name, (source, _) in MODULES.items():
         said("sh", SCRIPT, prefix, place / name, SOURCES / source, env=zig, timeout=1800)
-    assert {path.name for path in place.iterdir()} == chosen.keys()
+    assert {path.name for path in place.iterdir()} == MODULES.keys()
     return place
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MODULES)
 def test_a_module_imports_what_every_python_of_windows_has(built: Path, prefix: Path, name: str) -> None:
     """Windows' own, and of Python's DLL what ours exports; test_windows_exports.py compares that with upstream's sources."""
     found = imports(parsed(built / name))

@@ -28,7 +28,6 @@ from tests.test_feeds import NEEDED, SCHEMA, fits
 from tests.test_steps import EPOCH, STEPS, load
 from tests.test_steps_installers import TRIPLE, distribution
 
-pytestmark = pytest.mark.whole
 CELL = parse_cell(f"{WINDOWS}:noopt", MATRIX)
 KINDS = ("zip", "msi")
 PROGRAMS = ("wixl", "msibuild")
@@ -86,11 +85,16 @@ class Windows:
 
 
 @pytest.fixture(scope="module")
-def made(first: Checkout) -> dict[str, Path]:
-    """The archive, the ZIP and the MSI in dist/, by the end of their names. The MSI needs wixl, the look into it msitools."""
+def programs() -> None:
+    """The MSI needs wixl, the look into it msitools."""
     missing = [name for name in (*PROGRAMS, "msiextract", "msiinfo") if shutil.which(name) is None]
     if missing:
         pytest.skip(f"{', '.join(missing)} not on this machine: apt-get install wixl msitools")
+
+
+@pytest.fixture(scope="module")
+def made(first: Checkout, programs: None) -> dict[str, Path]:
+    """The archive, the ZIP and the MSI in dist/, by the end of their names."""
     names = (f"dist:{CELL}", *(f"{kind}:{CELL}" for kind in KINDS))
     done = first.doit(*names, timeout=HOUR)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
@@ -115,11 +119,13 @@ def files(place: Path) -> dict[str, str]:
     return {path.relative_to(place).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
+@pytest.mark.whole
 def test_the_zip_has_the_archives_tree(made: dict[str, Path], archived: dict[str, str], tmp_path: Path) -> None:
     unpack(made["zip"], tmp_path / "tree")
     assert files(tmp_path / "tree") == archived
 
 
+@pytest.mark.whole
 def test_the_msi_has_the_archives_tree(made: dict[str, Path], archived: dict[str, str], tmp_path: Path) -> None:
     said("msiextract", "-C", tmp_path, made["msi"])
     assert [path.name for path in tmp_path.iterdir()] == ["Programs"]
@@ -131,6 +137,7 @@ def table(msi: Path, name: str) -> list[list[str]]:
     return [line.split("\t") for line in said("msiinfo", "export", msi, name).splitlines()[3:]]
 
 
+@pytest.mark.whole
 def test_the_msi_is_for_one_user_and_of_no_time(made: dict[str, Path]) -> None:
     told = dict(
         line.split(": ", 1) for line in said("msiinfo", "suminfo", made["msi"], env=environment(TZ="UTC")).splitlines() if ": " in line
@@ -144,6 +151,7 @@ def test_the_msi_is_for_one_user_and_of_no_time(made: dict[str, Path]) -> None:
     assert re.fullmatch(r"\{[0-9A-F-]{36}\}", properties["ProductCode"]) and properties["ProductCode"] != told["Revision number (UUID)"]
 
 
+@pytest.mark.whole
 def test_a_second_build_gives_the_same_bytes(first: Checkout, made: dict[str, Path]) -> None:
     done = first.doit("verify", *(f"{kind}:{CELL}" for kind in KINDS), timeout=HOUR)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -162,8 +170,9 @@ def small(place: Path, version: str, triple: str = TRIPLE) -> Path:
     return msi_of(distribution(place / version, version), place / f"{version}.msi", triple)
 
 
+@pytest.mark.usefixtures("programs")
 @pytest.mark.parametrize(("arch", "machine"), [("x86_64", "x64"), ("i686", "Intel"), ("aarch64", "Arm64")])
-def test_an_msi_says_for_which_machine_it_is(made: dict[str, Path], tmp_path: Path, arch: str, machine: str) -> None:
+def test_an_msi_says_for_which_machine_it_is(tmp_path: Path, arch: str, machine: str) -> None:
     summary = said("msiinfo", "suminfo", small(tmp_path, CELL.version, TRIPLE.replace("x86_64", arch)))
     assert f"Template: {machine};1033" in summary.splitlines()
 
@@ -180,6 +189,7 @@ def version_of(path: Path) -> tuple[str, str]:
     return "", ""
 
 
+@pytest.mark.whole
 def test_files_have_the_versions_of_their_resources(made: dict[str, Path], archived: dict[str, str], tmp_path: Path) -> None:
     """Without one an upgrade would leave out python.exe, of which the old product has one."""
     unpack_archive(made["tar"], tmp_path / "tree")
@@ -190,6 +200,7 @@ def test_files_have_the_versions_of_their_resources(made: dict[str, Path], archi
     assert {row[0] for row in table(made["msi"], "MsiFileHash")} == {name for name, version in wanted.items() if version == ("", "")}
 
 
+@pytest.mark.whole
 def test_no_feature_has_too_many_components(made: dict[str, Path]) -> None:
     """1,600 are allowed (ICE47); all features are wanted always: 1 is the level, 16 forbids to leave one out."""
     features = {row[0]: (row[5], int(row[7]) & 16) for row in table(made["msi"], "Feature")}
@@ -200,6 +211,7 @@ def test_no_feature_has_too_many_components(made: dict[str, Path]) -> None:
     assert {*counts} <= {*features} and max(counts.values()) <= 1000 < sum(counts.values())
 
 
+@pytest.mark.whole
 def test_it_looks_for_an_earlier_folder(made: dict[str, Path]) -> None:
     """In its own key, which it writes. The folder that is asked for wins; by AppSearch alone it would not."""
     [[signature, root, key, name, kind]] = table(made["msi"], "RegLocator")
@@ -215,6 +227,7 @@ def test_it_looks_for_an_earlier_folder(made: dict[str, Path]) -> None:
     assert names.index("InstallInitialize") < names.index("RemoveExistingProducts") < names.index("InstallFiles")
 
 
+@pytest.mark.whole
 def test_it_installs_upgrades_and_goes_under_wine(made: dict[str, Path], archived: dict[str, str], wine: Wine, tmp_path: Path) -> None:
     unpack_archive(made["tar"], tmp_path / "another")
     windows = Windows(wine, tmp_path, prefix_of(tmp_path / "another"))
@@ -241,6 +254,7 @@ def test_it_installs_upgrades_and_goes_under_wine(made: dict[str, Path], archive
     assert re.fullmatch(rf"C:\\.*\\Programs\\{re.escape(NAME)}", place), output
 
 
+@pytest.mark.whole
 def test_an_upgrade_keeps_programs_and_folder_under_wine(
     made: dict[str, Path], archived: dict[str, str], wine: Wine, tmp_path: Path
 ) -> None:
@@ -290,6 +304,7 @@ def feeds(first: Checkout, made: dict[str, Path], tmp_path_factory: pytest.TempP
     return out
 
 
+@pytest.mark.whole
 def test_the_feed_says_what_the_tree_says(made: dict[str, Path], archived: dict[str, str], feeds: Path, tmp_path: Path) -> None:
     [entry] = json.loads((feeds / "index.json").read_text())["versions"]
     assert fits(entry, SCHEMA) and set(entry) >= NEEDED
@@ -301,6 +316,7 @@ def test_the_feed_says_what_the_tree_says(made: dict[str, Path], archived: dict[
     assert targets <= set(archived)
 
 
+@pytest.mark.whole
 def test_uv_takes_the_archive_from_the_list(tools: Path, feeds: Path, archived: dict[str, str], tmp_path: Path) -> None:
     """It unpacks what is for Windows on Linux, too, where it is asked for by its whole name. The list is of archives with PDBs."""
     folders = {name: str(tmp_path / name) for name in ("pythons", "bin", "cache")}
