@@ -1,4 +1,4 @@
-"""CPython's core for Windows, made here: what it imports and exports, what its headers say. With --whole all, and that it runs under wine."""
+"""CPython's core for Windows, made here: its imports, exports and headers. With --whole the distribution, and that it runs under wine."""
 
 from __future__ import annotations
 
