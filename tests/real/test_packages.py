@@ -180,6 +180,11 @@ def try_out(python: Path, packages: Iterable[Package]) -> None:
     assert shown.split() == [package.name for package in packages]
 
 
+def install_base(python: Path, workshop: Workshop) -> None:
+    """All packages, and numpy, which scikit_fmm's metadata do not ask for."""
+    install_wheels(python, workshop, *(package.name for package in workshop.base), "numpy")
+
+
 def install_wheels(python: Path, workshop: Workshop, *requirements: str) -> None:
     options = ("--find-links", workshop.wheels.as_uri(), "--only-binary", ":all:")
     said(python, "-m", "pip", "install", "--quiet", *offline(workshop.house), *options, *requirements, env=workshop.env)
@@ -189,7 +194,7 @@ def install_wheels(python: Path, workshop: Workshop, *requirements: str) -> None
 def base(workshop: Workshop, outcomes: dict[str, Outcome]) -> Workshop:
     """With all packages in the distribution itself."""
     assert [outcome.error for outcome in outcomes.values() if outcome.error] == []
-    install_wheels(workshop.python, workshop, *(package.name for package in workshop.base))
+    install_base(workshop.python, workshop)
     return workshop
 
 
@@ -230,7 +235,7 @@ def test_in_a_virtual_environment_that_sees_the_moved_packages(elsewhere: Worksh
 
 def test_wheels_from_the_first_place_in_a_virtual_environment_of_the_second(elsewhere: Workshop, tmp_path: Path) -> None:
     said(elsewhere.python, "-m", "venv", tmp_path / "v")
-    install_wheels(tmp_path / "v/bin/python", elsewhere, *(package.name for package in elsewhere.base))
+    install_base(tmp_path / "v/bin/python", elsewhere)
     try_out(tmp_path / "v/bin/python", elsewhere.base)
 
 
