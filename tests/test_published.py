@@ -9,7 +9,7 @@ import pytest
 from graph import published
 from graph.digest import Digest, Directory
 from graph.node import key
-from graph.published import Note, foreign_tree, result_of, tree_of
+from graph.published import SIGNED, Note, folders_of, foreign_tree, result_of, tree_of
 from graph.reapi import Outcome, encode_tree
 from graph.result import ActionResult
 
@@ -26,6 +26,10 @@ def note(result: ActionResult) -> Note:
 
 def test_a_result_of_this_key_is_taken() -> None:
     assert result_of(RESULT.key, note(RESULT), OUTCOME) == RESULT
+
+
+def test_what_is_signed_is_the_whole_result() -> None:
+    assert note(RESULT).signed == SIGNED + RESULT.encode()
 
 
 @pytest.mark.parametrize(
@@ -79,3 +83,9 @@ def test_a_tree_has_an_end(monkeypatch: pytest.MonkeyPatch, limit: str, most: in
     top = Directory((("a", TEXT, False), ("b", TEXT, False)))
     with pytest.raises(ValueError, match="more than"):
         foreign_tree(encode_tree(top.encode(), []))
+
+
+def test_a_link_leads_to_no_place_outside() -> None:
+    top = Directory((), (), (("a", "../b"),))
+    with pytest.raises(ValueError, match="outside"):
+        folders_of(Digest.of(top.encode()), encode_tree(top.encode(), []))
