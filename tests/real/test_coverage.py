@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.mini import ROOT
 from tests.test_structure import FLOORS
 
@@ -23,9 +25,10 @@ def run(what: str, *argv: str) -> None:
     print(f"\n{what}: {time.monotonic() - start:.0f} s; {done.stdout.splitlines()[-1]}")
 
 
-def test_coverage_of_the_fast_tests(tmp_path: Path) -> None:
+def test_coverage_of_the_fast_tests(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     report = tmp_path / "coverage.json"
-    run("fast tests, measured", "--hypothesis-profile=thorough", "--cov", f"--cov-report=json:{report}")
+    profile = "thorough" if request.config.getoption("--whole") else "fast"
+    run("fast tests, measured", f"--hypothesis-profile={profile}", "--cov", f"--cov-report=json:{report}")
     files = json.loads(report.read_text())["files"]
     pure = {name for name in files if (Path(name).parts[1] if "recipes" in name else Path(name).stem) in PURE or "recipes" in name}
     missed = {name: files[name]["missing_lines"] for name in pure if files[name]["summary"]["percent_covered"] < 100}

@@ -22,10 +22,10 @@ from tests.real.version import EMULATED, MUSL
 
 CELLS = (EMULATED, MUSL)
 FILES = (
-    *("test_struct", "test_float", "test_long", "test_array", "test_zlib", "test_sqlite3", "test_sysconfig", "test_codecs", "test_locale"),
+    *("test_struct", "test_float", "test_zlib", "test_sqlite3", "test_sysconfig", "test_codecs", "test_locale"),
     "test_dynamic",
 )
-"""Of CPython's tests: what depends on the processor, the libc and libraries of our own, and takes at most a minute or two emulated."""
+"""Of CPython's tests: what depends on the processor, the libc and libraries of our own, and takes at most half a minute emulated."""
 
 
 @pytest.fixture(scope="module", params=CELLS)
