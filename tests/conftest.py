@@ -40,12 +40,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     fast = [item for item in items if "tests/real/" not in item.path.as_posix()]
     for item in real:
         item.add_marker(pytest.mark.real)
-    # two of the real tests run all the others: once is enough
-    others = any(item.path.name == "test_coverage.py" for item in real)
+    # one of the real tests runs all the others, with their coverage measured: once is enough
+    measured = any(item.path.name == "test_coverage.py" for item in real)
     if config.getoption("--real"):
         if not config.getoption("--whole"):
             real = [item for item in real if not item.get_closest_marker("whole")]
-        kept = real if others else [*fast, *real]
+        kept = real if measured else [*fast, *real]
     elif config.getoption("--whole") or any(".py" in name for name in config.args):
         kept = fast
     else:

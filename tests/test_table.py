@@ -33,7 +33,7 @@ def test_every_cell_has_a_row_and_every_target_one_default() -> None:
 
 
 def test_what_the_table_offers_is_made() -> None:
-    assert {f"dist:{one}" for one in (*SESSION.cells, *SESSION.addons)} <= SESSION.plan.nodes.keys()
+    assert {f"dist:{one}" for one in (*SESSION.cells, *SESSION.matrix.addons())} <= SESSION.plan.nodes.keys()
 
 
 def test_columns_are_as_wide_as_what_stands_in_them() -> None:
