@@ -22,7 +22,7 @@ from tests.test_farmhand import results
 
 CELL, ABI = f"{TARGET}:3.13.15:lto", f"{TARGET}:3.13.15"
 KILLS = 3
-LIBRARIES = tuple(f"make:{TARGET}:{name}" for name in ("bzip2", "expat", "libffi", "xz"))
+LIBRARIES = tuple(f"make:{TARGET}:{name}" for name in ("bzip2", "expat", "libffi", "ncurses", "sqlite", "xz"))
 OTHER = f"dist:{DARWIN}"
 """For the clone: other tests want it, too, so that it is built twice and not four times; two_hosts.py compares more."""
 

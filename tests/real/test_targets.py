@@ -26,6 +26,8 @@ FILES = (
     "test_dynamic",
 )
 """Of CPython's tests: what depends on the processor, the libc and libraries of our own, and takes at most half a minute emulated."""
+LONGER = ("test_long", "test_array")
+"""A minute or two: with --whole."""
 
 
 @pytest.fixture(scope="module", params=CELLS)
@@ -84,9 +86,10 @@ def test_wheels_of_the_index_compute(user: landed.Landed) -> None:
     assert landed.wheels(user).startswith("numpy 2")
 
 
-def test_of_cpythons_own_tests_those_of_the_platform_pass(bench: Bench, tmp_path: Path) -> None:
+def test_of_cpythons_own_tests_those_of_the_platform_pass(request: pytest.FixtureRequest, bench: Bench, tmp_path: Path) -> None:
     suite = parse_suite(bench.session.read("toolchains/suite.toml"), bench.cell)
-    chosen = [name for name in FILES if name not in suite.exclude]
+    files = (*FILES, *LONGER) if request.config.getoption("--whole") else FILES
+    chosen = [name for name in files if name not in suite.exclude]
     everything = parse_baseline(bench.session.read(baseline_file(bench.cell)))
     machine = landed.machine_of(bench.session, bench.cell)
     result = run_suite(bench.archive("full"), tmp_path, suite, bench.cell.version, machine=machine, only=chosen)
