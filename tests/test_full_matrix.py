@@ -96,6 +96,15 @@ def test_what_is_not_built_is_not_tried(bench: Bench) -> None:
     assert (record.parts["build"].state, list(record.parts)) == ("FAILED", ["build"])
 
 
+def test_whatever_a_part_raises_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(full_matrix.PARTS, "check", lambda given: next(iter(())))
+    monkeypatch.setitem(full_matrix.PARTS, "verify", lambda given: str([][0]))
+    assert [(part.state, part.told) for part in (attempt("check", bench), attempt("verify", bench))] == [
+        ("FAILED", "StopIteration: "),
+        ("FAILED", "IndexError: list index out of range"),
+    ]
+
+
 def test_programs_that_nothing_runs_here_are_not_run(bench: Bench) -> None:
     mac = replace(bench, cell=MAC)
     assert attempt("smoke", mac).state == "run = none"
@@ -110,7 +119,7 @@ def test_windows_programs_run_under_wine(bench: Bench, monkeypatch: pytest.Monke
     assert calls(bench) == ["smoke", "suite"]
     fake_wine(bench.workdir / "bin", "wine-8.0 (Debian 8.0~repack-4)")
     told = attempt("smoke", windows)
-    assert (told.state, "wine-8.0 is too old" in told.told) == ("no wine here", True)
+    assert (told.state, "wine-8.0 is too old" in told.told) == ("not run here", True)
     assert calls(bench) == []
 
 
@@ -124,7 +133,7 @@ def test_on_a_processor_below_the_cells_nothing_is_run(bench: Bench, monkeypatch
     monkeypatch.setattr("graph.session.processor", lambda: frozenset({"fpu"}))
     old = replace(bench, cell=SESSION.matrix.default(SESSION.matrix.targets["x86_64_v3-unknown-linux-gnu"]))
     part = attempt("smoke", old)
-    assert (part.state, "lacks abm, avx, avx2" in part.told) == ("FAILED", True)
+    assert (part.state, "lacks abm, avx, avx2" in part.told) == ("not run here", True)
     assert attempt("check", old).state == "ok"
     assert calls(bench) == ["check"]
 
@@ -143,9 +152,10 @@ def test_the_table_has_a_line_for_each_cell_and_what_failed() -> None:
     good = {
         "build": Part("ok", 90, "5 run, 90 from the store; 1234 bytes"),
         "check": Part("ok", 1, "x"),
+        "configure": Part("ok", 1, "9 logs"),
         "smoke": Part("ok", 1, "66 checks"),
     }
     shown = table([Record("t:1:lto", {**good, "suite": Part("FAILED", 5, "1 unexpected")}), Record("u:1:noopt", {})]).splitlines()
-    assert shown[2] == "| t | 1:lto | 1.5 | 5 (+90) | 1234 | ok | 66 checks | FAILED |  |  |  |  |"
-    assert shown[3] == "| u | 1:noopt |  |  |  |  |  |  |  |  |  |  |"
+    assert shown[2] == "| t | 1:lto | 1.5 | 5 (+90) | 1234 | ok | 9 logs | 66 checks | FAILED |  |  |  |  |"
+    assert shown[3] == "| u | 1:noopt |  |  |  |  |  |  |  |  |  |  |  |"
     assert shown[5:] == ["t:1:lto suite: 1 unexpected"]

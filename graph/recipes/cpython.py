@@ -10,7 +10,7 @@ from graph.recipes.build_python import build_python, host_cell, package_context,
 from graph.recipes.common import Context, compile_node, configure_node, configure_triples, fetch_node, package_name, source_node
 from graph.recipes.cpython_modules import SHARED_LIBS, Extension, extensions, modules_built_apart
 from graph.recipes.cpython_reads import CONFIGURE, CORE, globs
-from graph.recipes.library import NO_LOGS
+from graph.recipes.library import MACOS_ANSWERS, NO_LOGS
 from graph.recipes.names import ext_suffix, python_name, run_tools, soname, source_name
 
 SHARED_HEADERS = frozenset({"socketmodule.h", "hashlib.h"})
@@ -51,8 +51,8 @@ STRIP = {"linux": ("-Wl,-s",), "macos": ("-Wl,-x",)}
 MAIN_STACK = "0x1000000"
 """16 MiB: configure's -stack_size for macOS."""
 CORE_MAKEFILE = {"linux": "core.mk", "macos": "darwin.mk"}
-SITE = {"linux": "linux.site", "macos": "macos.site"}
-"""Per system: files of toolchains/cpython."""
+SITE = {"linux": "toolchains/cpython/linux.site", "macos": MACOS_ANSWERS}
+"""Per system: answers to what configure would ask of the machine that builds."""
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
@@ -99,7 +99,7 @@ def _configure(ctx: Context) -> Node:
     # modules that are nodes of their own are "not available" to it: so it looks for no library, and none can change it
     apart = "".join(f"py_cv_module_{name}=n/a\n" for name in modules_built_apart(ctx.cell))
     target = ctx.cell.target
-    site = ctx.file(f"toolchains/cpython/{SITE[target.os]}", "config.site")
+    site = ctx.file(SITE[target.os], "config.site")
     cross = _cross_configure(ctx) if target.run == "none" else ((), {}, ())
     cross_argv, cross_env, cross_files = cross
     argv = (

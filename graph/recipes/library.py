@@ -23,10 +23,20 @@ LINK = {
 }
 """Per system, for a makefile: how a shared library is linked that has no symbols but exported ones, and finds others beside it."""
 
+MACOS_ANSWERS = "toolchains/macos/configure.site"
+"""What configure scripts cannot find out where no program of macOS runs."""
+
 NO_LOGS = Step(("rm", "-f", "config.log", "configure.log", "a.out.bin"))
 """configure writes times, process numbers and the kernel's release into its log: the same tree twice only without it.
 
 What it prints is in the node's own log. The last is left by the driver's emulation: configure knows to remove a.out only."""
+
+
+def answers(ctx: Context) -> tuple[tuple[File, ...], dict[str, str]]:
+    """Files and environment for an autoconf script that would run programs: on macOS, also on a Mac, whose answers may be its own."""
+    if ctx.cell.target.os != "macos":
+        return (), {}
+    return (ctx.file(MACOS_ANSWERS, "config.site"),), {"CONFIG_SITE": "/build/config.site"}
 
 
 def configure_node(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from graph.node import Input, Node, Run, Step
 from graph.recipes.common import Context, configure_triples, fetch_node, source_node
-from graph.recipes.library import configure_node, for_static, licence, link_name, make_node, shared_file
+from graph.recipes.library import answers, configure_node, for_static, licence, link_name, make_node, shared_file
 from graph.recipes.names import run_tools
 
 # where Linux systems and users keep terminfo; searched after TERMINFO and ~/.terminfo
@@ -86,7 +86,8 @@ def _configure(ctx: Context) -> Node:
         f"--with-fallbacks={','.join(FALLBACKS)}",
         *(f"--with-{name}-path=/build/{COMMANDS}/bin/{name}" for name in ("tic", "infocmp")),
     )
-    return configure_node(ctx, "ncurses", _configure_argv(ctx, more), env=ENV, build_cc=True)
+    files, env = answers(ctx)
+    return configure_node(ctx, "ncurses", _configure_argv(ctx, more), files=files, env={**ENV, **env}, build_cc=True)
 
 
 def _without(features: tuple[str, ...]) -> tuple[str, ...]:

@@ -20,8 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from graph.errors import FreestandingError, HostToolMissing, UsageError
-from graph.machine import check_wine
+from graph.errors import FreestandingError, HostToolMissing, SandboxError, UsageError
 from graph.policy import parse_policy
 from graph.recipes.distribution import FLAVOURS
 from graph.session import RUNS, Session
@@ -29,9 +28,14 @@ from graph.suite import FAILED, PASSED, SKIPPED, parse_suite, render_suite, unex
 from graph.target import Cell
 from graph.testrun import refuse_smoke, run_smoke, run_suite, try_machine
 from tests.real import landed
+from tests.real.guesses import guessed
 
 ROOT = Path(__file__).resolve().parents[2]
-COLUMNS = ("target", "options", "minutes", "nodes", "archive bytes", "audit", "smoke", "suite", "pip", "extension", "wheels", "verify")
+AFTER = {"check": "audit", "configure": "guesses", **{name: name for name in ("smoke", "suite", "pip", "extension", "wheels", "verify")}}
+"""Parts that follow the build -> their columns in the table."""
+COLUMNS = ("target", "options", "minutes", "nodes", "archive bytes", *AFTER.values())
+COUNTED = ("configure", "smoke", "suite", "wheels", "verify")
+"""Parts whose column says how much went well."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,14 @@ def check(bench: Bench) -> str:
     return next(line for line in bench.doit(f"check:{bench.cell}").splitlines() if line.startswith("audit of"))
 
 
+def configure(bench: Bench) -> str:
+    """How many configure logs were read. Raises AssertionError when one tells of a guess, LookupError when this store has not all."""
+    found = guessed(bench.session, bench.cell)
+    wrong = {name: lines for name, lines in found.items() if lines}
+    assert not wrong, wrong
+    return f"{len(found)} logs"
+
+
 def smoke(bench: Bench, flavours: Sequence[str] = tuple(FLAVOURS)) -> str:
     """The archives of these flavours, each moved twice. Raises TestsFailed."""
     machine = landed.machine_of(bench.session, bench.cell)
@@ -149,6 +161,7 @@ PARTS: Mapping[str, Callable[[Bench], str]] = {
     **{
         "build": build,
         "check": check,
+        "configure": configure,
         "smoke": smoke,
         "pip": pip,
         "extension": extension,
@@ -186,20 +199,18 @@ def attempt(part: str, bench: Bench) -> Part:
         return Part(f"run = {bench.cell.target.run}", 0)
     if part in OF_UNIX and bench.cell.target.os == "windows":
         return Part("not for Windows", 0)
-    if part in RUNNING and bench.cell.target.run == "wine":
-        try:
-            check_wine()
-        except HostToolMissing as error:
-            return Part("no wine here", 0, str(error))
     if part in LOADING and bench.cell.static:
         return Part("a static program", 0)
-    start = time.monotonic()
     try:
         if part in RUNNING:
             bench.session.check_runs(bench.cell.target)
+    except (HostToolMissing, SandboxError) as error:
+        return Part("not run here", 0, str(error))
+    start = time.monotonic()
+    try:
         state, told = "ok", PARTS[part](bench)
-    except (AssertionError, FreestandingError, OSError, subprocess.SubprocessError) as error:
-        state, told = "FAILED", str(error)
+    except Exception as error:  # whatever it is, the other cells go on
+        state, told = "FAILED", str(error) if isinstance(error, AssertionError | FreestandingError) else f"{type(error).__name__}: {error}"
     return Part(state, round(time.monotonic() - start, 1), told, "" if part == "build" and state != "ok" else digest_of(bench))
 
 
@@ -234,12 +245,10 @@ def table(records: Iterable[Record]) -> str:
         numbers = re.match(r"(\d+) run, (\S+) from the store; (\d+) bytes", made.told if made else "")
         minutes = f"{made.seconds / 60:.1f}" if made else ""
         cells = [target, rest, minutes, *((f"{numbers[1]} (+{numbers[2]})", numbers[3]) if numbers else ("", ""))]
-        for name in ("check", "smoke", "suite", "pip", "extension", "wheels", "verify"):
+        for name in AFTER:
             part = record.parts.get(name)
-            shown = (
-                part.told if part and part.state == "ok" and name in ("smoke", "suite", "wheels", "verify") else part.state if part else ""
-            )
-            cells.append(shown)
+            told = part.told if part and part.state == "ok" and name in COUNTED else ""
+            cells.append(told or (part.state if part else ""))
         lines.append("| " + " | ".join(cells) + " |")
         failures += [f"{record.cell} {name}: {part.told}" for name, part in record.parts.items() if part.state == "FAILED"]
     return "\n".join([*lines, "", *failures]) + "\n"

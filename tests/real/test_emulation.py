@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from graph.recipes import emulation, libffi, toolchain
 from graph.recipes.common import Context, configure_node
 from graph.session import Session
 from tests.mini import Checkout
+from tests.real.guesses import guesses, log_of
 
 PROGRAM = Path(__file__).with_name("emulation.c")
 FOREIGN = tuple(
@@ -37,7 +37,6 @@ SAID = [
     f"quotient {BIG // 1000003} {BIG % 1000003}",
     f"square {BIG**2 // 1000000007 % 2**64} {BIG**2 % 1000000007}",
 ]
-GUESS = re.compile(r"guess|cross.compil\w*\.\.\. yes|cross.compiling$|\bassum(ed|ing)\b", re.IGNORECASE)
 
 
 def programs(ctx: Context) -> tuple[Node, ...]:
@@ -112,12 +111,4 @@ def test_configure_runs_its_programs_and_guesses_nothing(session: Session, tripl
     made(build, name)
     log = log_of(session, name)
     assert "checking whether we are cross compiling... no" in log
-    assert [line for line in log.splitlines() if GUESS.search(line)] == []
-
-
-def log_of(session: Session, name: str) -> str:
-    """What the node printed when it was built; empty where this store never built it."""
-    key = session.store.last(name)
-    result = session.store.result(key) if key else None
-    path = session.store.blob_path(result.log) if result and result.log else None
-    return path.read_text(errors="replace") if path else ""
+    assert guesses(log, across=False) == []

@@ -18,14 +18,18 @@ from graph.binaries import read_binaries
 from graph.build import Build, Workshop
 from graph.facts import Kind
 from graph.jobserver import Jobserver
+from graph.matrix import parse_cell
 from graph.node import File, Input, Node, Step
 from graph.plan import make_plan
 from graph.recipes import universal
 from graph.recipes.common import Context, Scoped, compile_node, of_cell, of_merged, of_target
 from graph.recipes.registry import RECIPES
 from graph.session import Session
+from graph.target import Cell
+from graph.testrun import unpack_archive
 from tests.mini import Checkout
 from tests.real.conftest import HOUR
+from tests.real.guesses import guessed
 from tests.real.version import DARWIN
 from tests.test_recipes_aqua import argvs, fake_sdk, planned
 from tests.test_steps import load
@@ -267,3 +271,28 @@ def test_the_archives_pass_the_audit(first: Checkout) -> None:
     done = first.doit(f"check:{DARWIN}", timeout=HOUR)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     assert "audit of 3 archives: nothing found" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def cell(first: Checkout, session: Session) -> Cell:
+    """Of macOS, built in the first checkout."""
+    done = first.doit(f"dist:{DARWIN}", timeout=HOUR)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    return parse_cell(DARWIN, session.matrix)
+
+
+def test_no_configure_script_has_guessed(session: Session, cell: Cell) -> None:
+    found = guessed(session, cell)
+    assert {f"configure:{cell.abi}", *(f"configure:{cell.target}:{name}" for name in ("libedit", "libffi", "ncurses"))} <= set(found)
+    assert not {name: lines for name, lines in found.items() if lines}
+
+
+def test_terminals_are_looked_for_where_they_lie(session: Session, cell: Cell, tmp_path: Path) -> None:
+    """In folders named by the letter's code, as the system's own are: configure does not know that this is macOS (configure.site)."""
+    [archive] = [path for path in session.archives(f"dist:{cell}") if "-install_only_stripped." in path.name]
+    unpack_archive(archive, tmp_path)
+    [library] = tmp_path.glob("python/lib/libncursesw-fs.*.dylib")
+    [pattern] = set(re.findall(rb"%s/(%\w+)/%s\0", library.read_bytes()))
+    found = {path.parent.name: path.name for path in tmp_path.glob("python/share/terminfo/*/*")}
+    assert len(found) > 10
+    assert set(found) == {pattern.decode() % ord(name[0]) for name in found.values()}

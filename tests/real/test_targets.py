@@ -17,7 +17,7 @@ from tests.mini import Checkout
 from tests.real import full_matrix, landed
 from tests.real.conftest import HOUR
 from tests.real.full_matrix import Bench
-from tests.real.test_emulation import GUESS, log_of
+from tests.real.guesses import guessed
 from tests.real.version import EMULATED, MUSL
 
 CELLS = (EMULATED, MUSL)
@@ -102,11 +102,6 @@ def test_of_cpythons_own_tests_those_of_the_platform_pass(request: pytest.Fixtur
 
 def test_no_configure_script_has_guessed(bench: Bench) -> None:
     """Every one whose answers are in the archives, CPython's own too."""
-    triples = {str(one) for one in bench.cell.target.with_baseline}
-    closure = bench.session.plan.closure([f"dist:{bench.cell}"])
-    names = [name for name in closure if name.startswith("configure:") and name.split(":")[1] in triples]
-    assert f"configure:{bench.cell.abi}" in names and len(names) > 5
-    for name in names:
-        log = log_of(bench.session, name)
-        assert log, name
-        assert [line for line in log.splitlines() if GUESS.search(line)] == [], name
+    found = guessed(bench.session, bench.cell)
+    assert f"configure:{bench.cell.abi}" in found and len(found) > 5
+    assert not {name: lines for name, lines in found.items() if lines}

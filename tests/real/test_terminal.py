@@ -206,9 +206,9 @@ def draw(window):
     window.box()
     window.addstr(2, 4, "grüße, 世界", curses.color_pair(1) | curses.A_BOLD)
     window.refresh()
-    key = window.getkey()
-    window.addstr(4, 4, key)
-    window.refresh()
+    for line in (4, 6):
+        window.addstr(line, 4, window.getkey())
+        window.refresh()
     window.getkey()
 
 curses.wrapper(draw)
@@ -230,6 +230,8 @@ def test_a_full_screen_program_draws_a_box_in_colours(bare: Root, term: str) -> 
         assert (letter.fg, letter.bg, letter.bold) == ("brown", "blue", True)
         terminal.send(LEFT)
         terminal.wait(lambda: "KEY_LEFT" in screen.display[4], "the name of the key")
+        terminal.send(BACKSPACE)
+        terminal.wait(lambda: "KEY_BACKSPACE" in screen.display[6], "the name of the second key")
         terminal.send("q")
         assert terminal.ended() == 0
         assert "over" in terminal.text
