@@ -23,7 +23,7 @@ from graph.changes import changed
 from graph.disk import hash_file
 from graph.errors import FreestandingError, Interrupted, NotReproducible, StoreError, UsageError, import_error, os_error
 from graph.explain import diff
-from graph.local import refuse_idle
+from graph.local import SDK, refuse_unfit
 from graph.node import Fetch
 from graph.recipes.cpython_modules import remarks
 from graph.session import Session, checked_root, session
@@ -132,8 +132,8 @@ class Run(InTurn, DoitRun):  # type: ignore[misc]
         args = current.task_names(args)
         if not args:
             print("nothing chosen; doit list shows what there is, e.g. doit " + next(iter(current.groups)))
-        if args and params["vcruntime"]:
-            refuse_idle(current.lock, current.matrix, current.plan.closure(current.nodes_of(args)))
+        if args and (params["vcruntime"] or SDK in current.lock.sources):
+            refuse_unfit(current.lock, current.matrix, current.plan.closure(current.nodes_of(args)))
         current.choose(args, whole=params["closure"])
         self.turns = turns(current, args)
         try:

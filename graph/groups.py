@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from graph.errors import UsageError
-from graph.matrix import Matrix, parse_cell
+from graph.matrix import SYSTEMS, Matrix, parse_cell
 
-SYSTEMS = {"linux": "linux", "macos": "darwin", "windows": "windows"}
-"""zig's name of an OS -> the name of its group of distributions."""
 INSTALLERS: Mapping[str, tuple[str, ...]] = {"windows": ("zip", "msi")}
 """System -> kinds of nodes that make another form of a distribution, for installers."""
 KINDS = tuple(kind for kinds in INSTALLERS.values() for kind in kinds)

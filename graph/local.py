@@ -29,6 +29,7 @@ CPYTHON = "cpython"
 SDK = "macos-sdk"
 """Name of the source that SDKROOT brings."""
 SETTINGS = "SDKSettings.json"
+SDK_HINT = "unset SDKROOT, or set it to what `xcrun --show-sdk-path` prints on a Mac"
 PATCHLEVEL = "Include/patchlevel.h"
 HINT = "--source NAME=PATH, e.g. --source cpython=../cpython"
 
@@ -59,9 +60,16 @@ def parse_brought(sources: Iterable[str], sdk: str, vcruntime: str) -> Brought:
     """NAME=PATH each, and folders or nothing. Raises UsageError."""
     return Brought(
         tuple(map(parse_local, sources)),
-        parse_local(f"{SDK}={sdk}") if sdk else None,
+        _sdk(sdk) if sdk else None,
         Local(VCRUNTIME, Path(vcruntime).expanduser().absolute()) if vcruntime else None,
     )
+
+
+def _sdk(path: str) -> Local:
+    sdk = Local(SDK, Path(path).expanduser().absolute())
+    if not sdk.path.is_dir():
+        raise UsageError(f"{sdk.path} is no folder", place="SDKROOT", hint=SDK_HINT)
+    return sdk
 
 
 def with_brought(lock: Lock, matrix: Matrix, brought: Brought, folder: Path) -> tuple[Lock, Matrix]:
@@ -111,13 +119,9 @@ def with_local(lock: Lock, matrix: Matrix, local: Local, folder: Path) -> tuple[
 def with_sdk(lock: Lock, matrix: Matrix, sdk: Local, folder: Path) -> tuple[Lock, Matrix]:
     """Lock and matrix with Apple's SDK, which macOS targets are then built with: a source like any other, with its content in their keys.
 
-    Raises UsageError when the folder is no SDK of macOS, or one that is older than what a target is to run on.
+    Raises UsageError when the folder is no SDK of macOS. (One that is too old for a target is of use for others: `refuse_unfit`.)
     """
     version = sdk_version(sdk.path)
-    for target in matrix.targets.values():
-        if target.os == "macos" and Version(version) < Version(target.deployment_target):
-            what = f"{sdk.path} is the SDK of macOS {version}; {target} is built for macOS {target.deployment_target} and later"
-            raise UsageError(what, place="SDKROOT", hint="unset SDKROOT, or set it to a newer SDK")
     path = _packed(sdk, folder)
     digest = hash_file(path)
     source = Source(SDK, version, path.name, digest.hash, digest.size, "LicenseRef-Apple-Xcode", ())
@@ -131,14 +135,13 @@ def _with_sdk(target: Target, version: str) -> Target:
 
 def sdk_version(tree: Path) -> str:
     """Version of a macOS SDK, e.g. 15.2. Raises UsageError when the folder is none."""
-    hint = "unset SDKROOT, or set it to what `xcrun --show-sdk-path` prints on a Mac"
     try:
         told = json.loads((tree / SETTINGS).read_text())
-        name, version = str(told["CanonicalName"]), str(told["Version"])
+        name, version = str(told["CanonicalName"]), str(Version(str(told["Version"])))
     except (OSError, ValueError, KeyError, TypeError):
-        raise UsageError(f"{tree} has no {SETTINGS} that names a version", place="SDKROOT", hint=hint) from None
+        raise UsageError(f"{tree} has no {SETTINGS} that names a version", place="SDKROOT", hint=SDK_HINT) from None
     if not name.startswith("macosx"):
-        raise UsageError(f"{tree} is the SDK {name}, not one of macOS", place="SDKROOT", hint=hint)
+        raise UsageError(f"{tree} is the SDK {name}, not one of macOS", place="SDKROOT", hint=SDK_HINT)
     return version
 
 
@@ -157,13 +160,22 @@ def with_vcruntime(lock: Lock, matrix: Matrix, local: Local, folder: Path) -> Lo
     return replace(lock, sources={**lock.sources, VCRUNTIME: source})
 
 
-def refuse_idle(lock: Lock, matrix: Matrix, nodes: Container[str]) -> None:
-    """Raises UsageError when Microsoft's run time was brought and is in none of the `nodes` of a run: no distribution of its machine."""
+def refuse_unfit(lock: Lock, matrix: Matrix, nodes: Container[str]) -> None:
+    """Raises UsageError when what was brought does not fit the `nodes` of a run.
+
+    Microsoft's run time is in none of them: no distribution of its machine. Apple's SDK is older than what one of them is to run on.
+    """
     brought = lock.sources.get(VCRUNTIME)
     if brought and f"fetch:{VCRUNTIME}" not in nodes:
         holder = next(target for target in matrix.targets.values() if lock.vcruntime(target))
         what = f"its DLLs are for Windows on {brought.arch}, and none of what was named is a distribution for that"
         raise UsageError(what, place="--vcruntime", hint=f"doit run --vcruntime DIR dist:{holder}, or the command without --vcruntime")
+    macos = [target for target in matrix.targets.values() if target.sdk and not target.slices]
+    old = {target for target in macos if Version(target.sdk) < Version(target.deployment_target)}
+    for target in (target for target in macos if target in old and f"libc:{target}" in nodes):
+        what = f"it is the SDK of macOS {target.sdk}; {target} is built for macOS {target.deployment_target} and later"
+        nearest = next((f"; this one serves doit dist:{other}" for other in macos if other not in old), "")
+        raise UsageError(what, place="SDKROOT", hint=f"unset SDKROOT, or set it to a newer SDK{nearest}")
 
 
 def mirror_of(local: Local, folder: Path) -> Path:

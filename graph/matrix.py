@@ -66,6 +66,10 @@ class Matrix:
         return tuple(Addon(target, name) for target in self.offered for name in addon_names(target))
 
 
+SYSTEMS = {"linux": "linux", "macos": "darwin", "windows": "windows"}
+"""zig's name of an OS -> the name of its group of distributions."""
+
+
 def addon_names(target: Target) -> tuple[str, ...]:
     """Names of the add-ons that the target offers, of ADDONS."""
     return ADDONS if target.zig_wheel else ()
@@ -258,7 +262,9 @@ def _known(triple: str, matrix: Matrix) -> Target:
         hint = f"it stands after the colon, e.g. dist:{matrix.offered[0]} (doit matrix shows all)"
         raise UsageError("no target is named", hint=hint)
     if triple not in matrix.targets:
-        raise UsageError(f"unknown target {triple!r}", hint=f"{did_you_mean(triple, matrix.targets)} (doit matrix shows all)")
+        groups = " ".join(sorted({f"dist:{SYSTEMS[target.os]}" for target in matrix.offered}))
+        hint = f"{did_you_mean(triple, matrix.targets)} (doit matrix shows all; groups: {groups} dist:all)"
+        raise UsageError(f"unknown target {triple!r}", hint=hint)
     target = matrix.targets[triple]
     if target not in matrix.offered:
         reason = f"{triple} is not built on {matrix.only}: while it is built, programs of its own run"

@@ -10,6 +10,7 @@ import platform
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
+from difflib import get_close_matches
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -194,8 +195,9 @@ class Session:
             elif name.partition(":")[0] in KINDS:
                 found.append(self.plan[installer(name, self.matrix)].name)
             else:
-                known = [*self.groups, *self.plan.nodes]
-                raise UsageError(f"unknown node {name!r}", hint=f"{did_you_mean(name, known)} (doit list --all shows all)")
+                triple = get_close_matches(name.partition(":")[0], self.matrix.targets, n=1, cutoff=0.8)
+                near = f"did you mean dist:{triple[0]}?" if triple else did_you_mean(name, [*self.groups, *self.plan.nodes])
+                raise UsageError(f"unknown node {name!r}", hint=f"{near} (doit list --all shows all)")
         return tuple(dict.fromkeys(found))
 
     def task_names(self, names: Iterable[str]) -> list[str]:

@@ -43,6 +43,9 @@ def refused(done: subprocess.CompletedProcess[str], code: int, *texts: str) -> N
         ("dist:x86_64-unknown-linux-gnu:3.13.15:pgoo", ("unknown option 'pgoo'", "noopt")),
         ("make:opensll", ("unknown node 'make:opensll'", "did you mean make:openssl")),
         ("test:x86_64-linux", ("unknown target",)),
+        ("dist:musl", ("unknown target 'musl'", "groups: dist:linux dist:all")),
+        ("x86_64-unknown-linux-gnu", ("unknown node", "did you mean dist:x86_64-unknown-linux-gnu?")),
+        ("x86_64-unknown-linux-gnu:3.13.15", ("unknown node", "did you mean dist:x86_64-unknown-linux-gnu?")),
     ],
 )
 def test_unknown_names(mini: Mini, typed: str, texts: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from graph.digest import Digest
 from graph.errors import UsageError
-from graph.local import Local, cpython_version, mirror_of, parse_local, with_local
+from graph.local import SDK_HINT, Local, cpython_version, mirror_of, parse_local, refuse_unfit, with_local
 from graph.lock import Lock
 from graph.matrix import Matrix
 from graph.session import Session
@@ -147,16 +147,35 @@ def sdk(folder: Path, **settings: str) -> Path:
     [
         ({}, "has no SDKSettings.json that names a version"),
         ({"CanonicalName": "iphoneos18.0", "Version": "18.0"}, "is the SDK iphoneos18.0, not one of macOS"),
-        (
-            {"CanonicalName": "macosx10.15", "Version": "10.15"},
-            "is the SDK of macOS 10.15; aarch64-apple-darwin is built for macOS 11.0 and later",
-        ),
+        ({"CanonicalName": "macosx", "Version": "newest"}, "has no SDKSettings.json that names a version"),
     ],
 )
 def test_an_sdk_that_cannot_serve_is_refused(tmp_path: Path, settings: dict[str, str], what: str) -> None:
     with pytest.raises(UsageError, match=re.escape(what)) as caught:
         assert Session(ROOT, {"SDKROOT": str(sdk(tmp_path / "sdk", **settings)), "FREESTANDING_STORE": str(tmp_path / "store")}).plan
+    assert caught.value.place == "SDKROOT"
     assert "unset SDKROOT" in caught.value.hint
+
+
+def test_an_sdk_that_is_not_there_is_refused_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="/none is no folder") as caught:
+        assert Session(ROOT, {"SDKROOT": str(tmp_path / "none"), "FREESTANDING_STORE": str(tmp_path / "store")}).plan
+    assert (caught.value.place, caught.value.hint) == ("SDKROOT", SDK_HINT)
+
+
+def test_an_old_sdk_serves_the_targets_that_it_fits(tmp_path: Path) -> None:
+    root = sdk(tmp_path / "sdk", CanonicalName="macosx10.15", Version="10.15")
+    given = Session(ROOT, {"SDKROOT": str(root), "FREESTANDING_STORE": str(tmp_path / "store")})
+
+    def refuse(name: str) -> None:
+        refuse_unfit(given.lock, given.matrix, given.plan.closure(given.nodes_of(given.task_names([name]))))
+
+    for name in ("dist:x86_64-apple-darwin", "dist:linux"):
+        refuse(name)
+    for name in ("dist:aarch64-apple-darwin", "check:aarch64-apple-darwin", "dist:universal2-apple-darwin", "dist:darwin", "dist:all"):
+        with pytest.raises(UsageError, match=r"macOS 10\.15; aarch64-apple-darwin is built for macOS 11\.0") as caught:
+            refuse(name)
+        assert caught.value.hint.endswith("or set it to a newer SDK; this one serves doit dist:x86_64-apple-darwin")
 
 
 def test_an_sdk_changes_macos_alone(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ MINOR = CELL.minor
 TAG = MINOR.replace(".", "")
 """As in file names: 313."""
 EMULATED, MUSL, STATIC, DARWIN = (
-    f"{triple}:3.13.15:{options}"
+    f"{triple}:{CELL.version}:{options}"
     for triple, options in (
         ("aarch64-unknown-linux-gnu", "noopt"),
         ("x86_64-unknown-linux-musl", "noopt"),
