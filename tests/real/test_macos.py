@@ -30,7 +30,7 @@ from graph.testrun import unpack_archive
 from tests.mini import Checkout
 from tests.real.conftest import HOUR
 from tests.real.guesses import guessed
-from tests.real.version import DARWIN
+from tests.real.version import DARWIN, TAG
 from tests.test_recipes_aqua import argvs, fake_sdk, planned
 from tests.test_steps import load
 
@@ -261,7 +261,7 @@ def test_the_makefile_is_a_macs(made: dict[str, Path], triple: str) -> None:
     settings = {found[1]: found[2].strip() for found in re.finditer(r"^(\w+)=[ \t]*(.*)$", makefile, re.M)}
     arch = {"aarch64": "arm64"}.get(triple.partition("-")[0], "x86_64")
     assert settings["_PYTHON_HOST_PLATFORM"] == f"macosx-{MACHINES[triple][1]}-{arch}"
-    assert settings["EXT_SUFFIX"] == ".cpython-313-darwin.so"
+    assert settings["EXT_SUFFIX"] == f".cpython-{TAG}-darwin.so"
     assert settings["MACHDEP"] == settings["MULTIARCH"] == "darwin"
     assert settings["LDSHARED"] == "$(CC) -bundle -undefined dynamic_lookup $(PY_LDFLAGS)"
     assert settings["LINKFORSHARED"].split() == ["-Wl,-stack_size,1000000", "-framework", "CoreFoundation"]

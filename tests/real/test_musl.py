@@ -19,14 +19,14 @@ from tests.mini import ROOT, Checkout
 from tests.real.conftest import HOUR
 from tests.real.machine import patiently, said
 from tests.real.roots import MuslRoot
-from tests.real.version import MUSL, STATIC
+from tests.real.version import MINOR, MUSL, STATIC, VERSION
 
 TRIPLE = "x86_64-unknown-linux-musl"
 FLOOR = parse_matrix((ROOT / "toolchains/targets.toml").read_text()).targets[TRIPLE].libc_floor
 PLATFORM = f"musllinux_{FLOOR.replace('.', '_')}_x86_64"
 """The floor as PEP 656 writes it."""
 OPTIONS = tuple(cell.rpartition(":")[2] for cell in (MUSL, STATIC))
-PYTHON = "/opt/a place/bin/python3.13"
+PYTHON = f"/opt/a place/bin/python{MINOR}"
 DEEP = """
 import ast, json, pickle, threading
 nested = []
@@ -68,7 +68,7 @@ NUMPY = "import numpy; print(numpy.linalg.solve([[2.0, 0.0], [1.0, 3.0]], [4.0, 
 @pytest.fixture(scope="module")
 def built(first: Checkout) -> Checkout:
     """The checkout, with the target's default cell and its static form in dist/."""
-    done = first.doit(f"runtime:{TRIPLE}", *(f"dist:{TRIPLE}:3.13.15:{options}" for options in OPTIONS), timeout=HOUR)
+    done = first.doit(f"runtime:{TRIPLE}", *(f"dist:{TRIPLE}:{VERSION}:{options}" for options in OPTIONS), timeout=HOUR)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     return first
 
@@ -87,7 +87,7 @@ def trees(built: Checkout, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     """Options -> the install folder of the full archive."""
     found = {}
     for options in OPTIONS:
-        [archive] = (built.root / "dist").glob(f"cpython-3.13.15+*-{TRIPLE}-{options}-full.tar.zst")
+        [archive] = (built.root / "dist").glob(f"cpython-{VERSION}+*-{TRIPLE}-{options}-full.tar.zst")
         found[options] = tmp_path_factory.mktemp("full")
         unpack_archive(archive, found[options] / "a")
     return {options: place / "a/python/install" for options, place in found.items()}
@@ -109,7 +109,7 @@ def static(trees: dict[str, Path], tmp_path: Path) -> MuslRoot:
 
 def wheel(name: str, folder: Path) -> Path:
     """The newest musllinux wheel of the index."""
-    options = ("--no-deps", "--only-binary", ":all:", "--platform", PLATFORM, "--python-version", "3.13")
+    options = ("--no-deps", "--only-binary", ":all:", "--platform", PLATFORM, "--python-version", MINOR)
     patiently(lambda: said(sys.executable, "-m", "pip", "download", "-q", *options, "-d", folder, name))
     [found] = folder.iterdir()
     return found
@@ -117,12 +117,12 @@ def wheel(name: str, folder: Path) -> Path:
 
 def broken(root: MuslRoot, options: str) -> dict[str, str]:
     """The checks of smoke.py that fail in the root."""
-    cell = Cell(parse_matrix((ROOT / "toolchains/targets.toml").read_text()).targets[TRIPLE], "3.13.15", tuple(sorted(options.split("+"))))
+    cell = Cell(parse_matrix((ROOT / "toolchains/targets.toml").read_text()).targets[TRIPLE], VERSION, tuple(sorted(options.split("+"))))
     policy = parse_policy((ROOT / "toolchains/policy.toml").read_text(), cell)
     suite = parse_suite((ROOT / "toolchains/suite.toml").read_text(), cell)
     root.write("smoke.py", (ROOT / "toolchains/smoke.py").read_bytes())
     wanted = {
-        "version": "3.13.15",
+        "version": VERSION,
         "prefix": "/opt/a place",
         "missing": sorted(suite.missing),
         "builtin": sorted(policy.builtin),
@@ -166,7 +166,7 @@ def test_pip_takes_a_musllinux_wheel_and_it_computes(dynamic: MuslRoot, tmp_path
 
 
 def test_the_static_build_is_one_file_that_needs_nothing(trees: dict[str, Path]) -> None:
-    program = trees[OPTIONS[1]] / "bin/python3.13"
+    program = trees[OPTIONS[1]] / f"bin/python{MINOR}"
     headers = subprocess.run(["readelf", "-lWd", program], check=True, capture_output=True, text=True).stdout
     assert "INTERP" not in headers and "NEEDED" not in headers
     assert "DYN (" in headers
