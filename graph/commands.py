@@ -182,6 +182,7 @@ class Matrix(Own):
     cmd_options = (
         _flag("json", "print JSON, in one line"),
         _flag("markdown", "print the tables of docs/targets.md"),
+        _flag("archives", "print the names of a release's files, one a line"),
         _flag("changed_since", "only what is not built as in this commit of git", ""),
     )
 
@@ -192,8 +193,12 @@ class Matrix(Own):
             return 0
         chosen = changed(current, ref) if ref else None
         rows = [row for row in table.rows(current.matrix, current.addons) if chosen is None or row["dist"] in chosen]
+        files = table.archives(current.matrix, current.addons, current.host, current.lock)
         if opt_values["json"]:
-            print(json.dumps(rows))
+            print(json.dumps([{**row, "archives": files[row["dist"]]} for row in rows]))
+            return 0
+        if opt_values["archives"]:
+            print("".join(f"{name}\n" for row in rows for name in files[row["dist"]]), end="")
             return 0
         if rows:
             print("\n".join(table.columns(rows)))

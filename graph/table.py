@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from graph.lock import Lock
 from graph.matrix import Matrix
+from graph.recipes import toolchain_addon
+from graph.recipes.common import Context, Host
+from graph.recipes.distribution import FLAVOURS, archive_name
 from graph.target import OPTIONS, Addon, Cell, Target
 
 RUNS = {"native": "natively", "qemu": "under qemu-user", "wine": "under wine only", "none": "not run, audited"}
@@ -14,6 +18,16 @@ def rows(matrix: Matrix, addons: Iterable[Addon]) -> list[dict[str, str]]:
     """One a cell, then one an add-on, by column; `dist` is the name to type."""
     cells = (_row(cell, cell.version, "+".join(cell.options), _note(matrix, cell)) for cell in matrix.cells())
     return [*cells, *(_row(addon, "any", addon.name, "add-on") for addon in addons)]
+
+
+def archives(matrix: Matrix, addons: Iterable[Addon], host: Host, lock: Lock) -> dict[str, list[str]]:
+    """Per `dist` of the rows the files that it leaves in dist/: what a release has of it, in the order of the rows."""
+
+    def of(cell: Cell) -> Context:
+        return Context(cell, host, lock, {})
+
+    cells = {f"dist:{cell}": [archive_name(of(cell), flavour) for flavour in FLAVOURS] for cell in matrix.cells()}
+    return cells | {f"dist:{addon}": [toolchain_addon.archive_name(of(matrix.default(addon.target)))] for addon in addons}
 
 
 def _note(matrix: Matrix, cell: Cell) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from graph.errors import UsageError
+from graph.node import Run
 from graph.session import Session
-from graph.table import columns, markdown, oldest, remarks, rows
+from graph.table import archives, columns, markdown, oldest, remarks, rows
 
 ROOT = Path(__file__).resolve().parent.parent
 SESSION = Session(ROOT, {})
@@ -34,6 +35,18 @@ def test_every_cell_has_a_row_and_every_target_one_default() -> None:
 
 def test_what_the_table_offers_is_made() -> None:
     assert {f"dist:{one}" for one in (*SESSION.cells, *SESSION.matrix.addons())} <= SESSION.plan.nodes.keys()
+
+
+def test_a_releases_files_are_those_that_are_packed() -> None:
+    """As the steps of the archive nodes have them, of every cell and add-on."""
+    named = archives(SESSION.matrix, SESSION.addons, SESSION.host, SESSION.lock)
+    assert list(named) == [row["dist"] for row in rows(SESSION.matrix, SESSION.addons)]
+    every = [name for names in named.values() for name in names]
+    assert len(every) == len(set(every))
+    for dist, names in named.items():
+        packs = [SESSION.plan[given.node].action for given in SESSION.plan[dist].inputs if given.node.startswith("archive:")]
+        written = {Path(word).name for pack in packs if isinstance(pack, Run) for step in pack.steps for word in step.argv}
+        assert len(packs) == len(names) and set(names) <= written, dist
 
 
 def test_columns_are_as_wide_as_what_stands_in_them() -> None:

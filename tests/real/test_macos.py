@@ -238,6 +238,7 @@ def disagreements(found: dict[str, str], table: dict[str, Any], arch: str) -> li
     return sorted(
         [f"{name} is missing" for name in yes if found.get(name) != "1"]
         + [f"{name} is too much" for name in no & set(found)]
+        + [f"{name} is in no list" for name in set(found) - yes - set(values) - no - set(table["free"])]
         + [f"{name} is {found.get(name)}, not {value}" for name, value in values.items() if int(found.get(name, "-1"), 0) != value]
     )
 
@@ -251,9 +252,9 @@ def test_a_wrong_answer_is_seen() -> None:
     right = {**dict.fromkeys(TABLE["yes"], "1"), **{name: str(value) for name, value in TABLE["values"].items()}}
     right |= {name: str(value) for name, value in TABLE["aarch64"]["values"].items()}
     assert disagreements(right, TABLE, "aarch64") == []
-    wrong = {**right, "HAVE_ALIGNED_REQUIRED": "1", "SIZEOF_LONG_DOUBLE": "16"}
+    wrong = {**right, "HAVE_ALIGNED_REQUIRED": "1", "SIZEOF_LONG_DOUBLE": "16", "HAVE_NEITHER_YES_NOR_NO": "1"}
     del wrong["HAVE_COMPUTED_GOTOS"]
-    assert len(disagreements(wrong, TABLE, "aarch64")) == 3
+    assert len(disagreements(wrong, TABLE, "aarch64")) == 4
 
 
 def test_the_makefile_is_a_macs(made: dict[str, Path], triple: str) -> None:
