@@ -5,7 +5,7 @@ from __future__ import annotations
 from graph.node import Input, Node, Step
 from graph.recipes.common import Context, compile_node, fetch_node
 from graph.recipes.cpython_modules import SHARED_LIBS
-from graph.recipes.library import archive_file, archive_step, every, licence, make_node, put, shared_file
+from graph.recipes.library import answers, archive_file, archive_step, every, licence, make_node, put, shared_file
 from graph.recipes.tcl import (
     CFLAGS,
     MODULE_SCOPE,
@@ -59,7 +59,8 @@ def nodes(ctx: Context) -> tuple[Node, ...]:
 
 def _configure(ctx: Context) -> Node:
     options = ("--enable-framework=no", "--enable-corefoundation", "--disable-zipfs")
-    return configure_tcl(ctx, "tcl-macos", options, (ctx.file(f"{OWN}/uname", "own/uname"),), PATH=UNAME_FIRST)
+    files, env = answers(ctx)
+    return configure_tcl(ctx, "tcl-macos", options, (ctx.file(f"{OWN}/uname", "own/uname"), *files), PATH=UNAME_FIRST, **env)
 
 
 def _tcl_objects(ctx: Context) -> Node:
