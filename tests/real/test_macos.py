@@ -8,7 +8,6 @@ import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import lief
 import pytest
@@ -29,8 +28,8 @@ from graph.target import Cell
 from graph.testrun import unpack_archive
 from tests.mini import Checkout
 from tests.real.conftest import HOUR
-from tests.real.guesses import guessed
-from tests.real.version import DARWIN, TAG
+from tests.real.guesses import guessed, guesses, log_of
+from tests.real.version import DARWIN, MINOR, TAG, VERSION
 from tests.test_recipes_aqua import argvs, fake_sdk, planned
 from tests.test_steps import load
 
@@ -70,15 +69,15 @@ def triple(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def made(session: Session, triple: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
     """Trees by node: of the drivers' test, and of configure."""
-    cell = session.matrix.default(session.matrix.targets[triple])
+    cell = parse_cell(f"{triple}:{VERSION}", session.matrix)
     names = {"drivers": f"make:{triple}:test", "configure": f"configure:{cell.abi}"}
-    yield {name: trees(session, triple, node, tmp_path_factory.mktemp(name) / "out") for name, node in names.items()}
+    yield {name: trees(session, cell, node, tmp_path_factory.mktemp(name) / "out") for name, node in names.items()}
 
 
-def trees(session: Session, triple: str, name: str, place: Path) -> Path:
-    """Make a node of the target's default distribution, or of the recipes above; a copy of its tree."""
+def trees(session: Session, cell: Cell, name: str, place: Path) -> Path:
+    """Make a node of the distribution, or of the recipes above; a copy of its tree."""
     # programs that run while building are the build host's
-    cells = (session.matrix.default(session.matrix.targets[one]) for one in (session.host.triple, triple))
+    cells = (session.matrix.default(session.matrix.targets[session.host.triple]), cell)
     own = (Scoped(of_target, drivers), Scoped(of_merged, joined))
     plan = make_plan([Context(cell, session.host, session.lock, session.files) for cell in cells], [*RECIPES, *own])
     workshop = Workshop(session.store, session.runner, session.fetcher, Jobserver(2), session.reporter, session.lock, session.tools)
@@ -207,8 +206,11 @@ LINKED = {"libone.a", "one.bc"}
 
 
 def test_files_of_both_processors_become_one_with_each_slice_as_it_was(session: Session, tmp_path: Path) -> None:
-    whole = trees(session, "universal2-apple-darwin", "make:universal2-apple-darwin:test", tmp_path / "whole")
-    thin = {triple: trees(session, triple, f"make:{triple}:test", tmp_path / triple) for triple in TARGETS}
+    whole, *thinner = (
+        trees(session, session.matrix.default(session.matrix.targets[triple]), f"make:{triple}:test", tmp_path / triple)
+        for triple in ("universal2-apple-darwin", *TARGETS)
+    )
+    thin = dict(zip(TARGETS, thinner, strict=True))
     assert {path.name for path in whole.iterdir()} == {path.name for path in thin[TARGETS[0]].iterdir()} - {"objects"} > LINKED
     for path in whole.iterdir():
         data = path.read_bytes()
@@ -230,31 +232,45 @@ def defines(text: str) -> dict[str, str]:
     return {found[1]: (found[2] or "").strip() for found in re.finditer(r"^#define (\w+)(?: (.*))?$", text, re.M)}
 
 
-def disagreements(found: dict[str, str], table: dict[str, Any], arch: str) -> list[str]:
+def facts(minor: str, arch: str) -> tuple[set[str], set[str], dict[str, int], set[str]]:
+    """Of the table what holds for a version and a processor: names that are 1, names not defined, values, names left free."""
+    own, version = TABLE[arch], TABLE.get(minor, {})
+    lacks = {*version.get("lacks", ())}
+    yes, no = ({*TABLE[key], *own.get(key, ())} for key in ("yes", "no"))
+    values = {name: value for name, value in {**TABLE["values"], **own["values"]}.items() if name not in lacks}
+    return (yes - lacks) | {*version.get("yes", ())}, no, values, {*TABLE["free"], *version.get("free", ())}
+
+
+def disagreements(found: dict[str, str], minor: str, arch: str) -> list[str]:
     """What a pyconfig.h says otherwise than the table."""
-    own = table[arch]
-    yes, no = (set(table[key]) | set(own.get(key, ())) for key in ("yes", "no"))
-    values = {**table["values"], **own["values"]}
+    yes, no, values, free = facts(minor, arch)
     return sorted(
         [f"{name} is missing" for name in yes if found.get(name) != "1"]
         + [f"{name} is too much" for name in no & set(found)]
-        + [f"{name} is in no list" for name in set(found) - yes - set(values) - no - set(table["free"])]
+        + [f"{name} is in no list" for name in set(found) - yes - set(values) - no - free]
         + [f"{name} is {found.get(name)}, not {value}" for name, value in values.items() if int(found.get(name, "-1"), 0) != value]
     )
 
 
 def test_configure_says_what_it_says_on_macos(made: dict[str, Path], triple: str) -> None:
     found = defines((made["configure"] / "pyconfig.h").read_text())
-    assert disagreements(found, TABLE, triple.partition("-")[0]) == []
+    assert disagreements(found, MINOR, triple.partition("-")[0]) == []
+
+
+def test_configure_of_an_older_python_says_it_too(session: Session, tmp_path: Path) -> None:
+    older = parse_cell(f"{TARGETS[0]}:3.11", session.matrix)
+    found = defines((trees(session, older, f"configure:{older.abi}", tmp_path / "out") / "pyconfig.h").read_text())
+    assert disagreements(found, older.minor, "aarch64") == []
+    assert guesses(log_of(session, f"configure:{older.abi}"), across=True) == []
 
 
 def test_a_wrong_answer_is_seen() -> None:
-    right = {**dict.fromkeys(TABLE["yes"], "1"), **{name: str(value) for name, value in TABLE["values"].items()}}
-    right |= {name: str(value) for name, value in TABLE["aarch64"]["values"].items()}
-    assert disagreements(right, TABLE, "aarch64") == []
+    yes, _, values, _ = facts("3.13", "aarch64")
+    right = {**dict.fromkeys(yes, "1"), **{name: str(value) for name, value in values.items()}}
+    assert disagreements(right, "3.13", "aarch64") == []
     wrong = {**right, "HAVE_ALIGNED_REQUIRED": "1", "SIZEOF_LONG_DOUBLE": "16", "HAVE_NEITHER_YES_NOR_NO": "1"}
     del wrong["HAVE_COMPUTED_GOTOS"]
-    assert len(disagreements(wrong, TABLE, "aarch64")) == 4
+    assert len(disagreements(wrong, "3.13", "aarch64")) == 4
 
 
 def test_the_makefile_is_a_macs(made: dict[str, Path], triple: str) -> None:
