@@ -133,7 +133,7 @@ class Run(InTurn, DoitRun):  # type: ignore[misc]
         if not args:
             print("nothing chosen; doit list shows what there is, e.g. doit " + next(iter(current.groups)))
         if args and (params["vcruntime"] or SDK in current.lock.sources):
-            refuse_unfit(current.lock, current.matrix, current.plan.closure(current.nodes_of(args)))
+            refuse_unfit(current.lock, current.matrix, current.plan.closure(current.nodes_of(args)), typed=bool(params["vcruntime"]))
         current.choose(args, whole=params["closure"])
         self.turns = turns(current, args)
         try:
@@ -182,7 +182,7 @@ class Matrix(Own):
     cmd_options = (
         _flag("json", "print JSON, in one line"),
         _flag("markdown", "print the tables of docs/targets.md"),
-        _flag("archives", "print the names of a release's files, one a line"),
+        _flag("archives", "print the names of all archives, one a line"),
         _flag("changed_since", "only what is not built as in this commit of git", ""),
     )
 
@@ -193,11 +193,11 @@ class Matrix(Own):
             return 0
         chosen = changed(current, ref) if ref else None
         rows = [row for row in table.rows(current.matrix, current.addons) if chosen is None or row["dist"] in chosen]
-        files = table.archives(current.matrix, current.addons, current.host, current.lock)
         if opt_values["json"]:
-            print(json.dumps([{**row, "archives": files[row["dist"]]} for row in rows]))
+            print(json.dumps(rows))
             return 0
         if opt_values["archives"]:
+            files = table.archives(current.matrix, current.addons, current.host, current.lock)
             print("".join(f"{name}\n" for row in rows for name in files[row["dist"]]), end="")
             return 0
         if rows:

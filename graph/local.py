@@ -119,7 +119,7 @@ def with_local(lock: Lock, matrix: Matrix, local: Local, folder: Path) -> tuple[
 def with_sdk(lock: Lock, matrix: Matrix, sdk: Local, folder: Path) -> tuple[Lock, Matrix]:
     """Lock and matrix with Apple's SDK, which macOS targets are then built with: a source like any other, with its content in their keys.
 
-    Raises UsageError when the folder is no SDK of macOS. (One that is too old for a target is of use for others: `refuse_unfit`.)
+    Raises UsageError when the folder is no SDK of macOS. (One that is too old for a target is of use for others: `refuse_old_sdk`.)
     """
     version = sdk_version(sdk.path)
     path = _packed(sdk, folder)
@@ -160,22 +160,32 @@ def with_vcruntime(lock: Lock, matrix: Matrix, local: Local, folder: Path) -> Lo
     return replace(lock, sources={**lock.sources, VCRUNTIME: source})
 
 
-def refuse_unfit(lock: Lock, matrix: Matrix, nodes: Container[str]) -> None:
-    """Raises UsageError when what was brought does not fit the `nodes` of a run.
+def refuse_unfit(lock: Lock, matrix: Matrix, nodes: Container[str], *, typed: bool) -> None:
+    """Raises UsageError when what was brought does not fit the `nodes` of a run. `typed`: with --vcruntime; as a setting it may be idle."""
+    refuse_old_sdk(matrix, nodes)
+    if typed:
+        refuse_idle(lock, matrix, nodes)
 
-    Microsoft's run time is in none of them: no distribution of its machine. Apple's SDK is older than what one of them is to run on.
-    """
+
+def refuse_idle(lock: Lock, matrix: Matrix, nodes: Container[str]) -> None:
+    """Raises UsageError when Microsoft's run time was brought and is in none of the `nodes` of a run: no distribution of its machine."""
     brought = lock.sources.get(VCRUNTIME)
     if brought and f"fetch:{VCRUNTIME}" not in nodes:
         holder = next(target for target in matrix.targets.values() if lock.vcruntime(target))
         what = f"its DLLs are for Windows on {brought.arch}, and none of what was named is a distribution for that"
         raise UsageError(what, place="--vcruntime", hint=f"doit run --vcruntime DIR dist:{holder}, or the command without --vcruntime")
+
+
+def refuse_old_sdk(matrix: Matrix, nodes: Container[str]) -> None:
+    """Raises UsageError when Apple's SDK was brought and one of the `nodes` of a run is for an older macOS than the SDK can serve."""
     macos = [target for target in matrix.targets.values() if target.sdk and not target.slices]
-    old = {target for target in macos if Version(target.sdk) < Version(target.deployment_target)}
-    for target in (target for target in macos if target in old and f"libc:{target}" in nodes):
-        what = f"it is the SDK of macOS {target.sdk}; {target} is built for macOS {target.deployment_target} and later"
-        nearest = next((f"; this one serves doit dist:{other}" for other in macos if other not in old), "")
-        raise UsageError(what, place="SDKROOT", hint=f"unset SDKROOT, or set it to a newer SDK{nearest}")
+    old = [target for target in macos if Version(target.sdk) < Version(target.deployment_target)]
+    refused = next((target for target in old if f"libc:{target}" in nodes), None)
+    if refused:
+        what = f"it is the SDK of macOS {refused.sdk}; {refused} is built for macOS {refused.deployment_target} and later"
+        # on a Mac programs of its own run while any target is built
+        served = "" if matrix.only else next((f"; this one serves doit dist:{target}" for target in macos if target not in old), "")
+        raise UsageError(what, place="SDKROOT", hint=f"unset SDKROOT, or set it to a newer SDK{served}")
 
 
 def mirror_of(local: Local, folder: Path) -> Path:

@@ -195,8 +195,9 @@ class Session:
             elif name.partition(":")[0] in KINDS:
                 found.append(self.plan[installer(name, self.matrix)].name)
             else:
-                triple = get_close_matches(name.partition(":")[0], self.matrix.targets, n=1, cutoff=0.8)
-                near = f"did you mean dist:{triple[0]}?" if triple else did_you_mean(name, [*self.groups, *self.plan.nodes])
+                triple, colon, rest = name.partition(":")
+                close = get_close_matches(triple, map(str, self.matrix.offered), n=1, cutoff=0.8)
+                near = f"did you mean dist:{close[0]}{colon}{rest}?" if close else did_you_mean(name, [*self.groups, *self.plan.nodes])
                 raise UsageError(f"unknown node {name!r}", hint=f"{near} (doit list --all shows all)")
         return tuple(dict.fromkeys(found))
 

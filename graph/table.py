@@ -21,7 +21,7 @@ def rows(matrix: Matrix, addons: Iterable[Addon]) -> list[dict[str, str]]:
 
 
 def archives(matrix: Matrix, addons: Iterable[Addon], host: Host, lock: Lock) -> dict[str, list[str]]:
-    """Per `dist` of the rows the files that it leaves in dist/: what a release has of it, in the order of the rows."""
+    """Per `dist` of the rows the archives that it leaves in dist/, by name, in the order of the rows. (Installers: `doit zip:`, `msi:`.)"""
 
     def of(cell: Cell) -> Context:
         return Context(cell, host, lock, {})

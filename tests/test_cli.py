@@ -91,6 +91,10 @@ def test_list_is_short_and_all_shows_every_node(built: Mini) -> None:
 def test_matrix_prints_the_platform_table(built: Mini) -> None:
     [row] = json.loads(built.doit("matrix", "--json").stdout)
     assert row["target"] == "x86_64-unknown-linux-gnu"
+    named = built.doit("matrix", "--archives").stdout.splitlines()
+    assert len(named) == 3 and all(
+        re.fullmatch(rf"cpython-{row['python']}\\+\\S+-{row['target']}-\\S+\\.tar\\.(gz|zst)", name) for name in named
+    )
     printed = built.doit("matrix").stdout.splitlines()
     assert "glibc 2.17" in printed[1]
     assert printed[-1] == "1 distributions: 17 nodes; by a job each 17, 1.0 times as many"

@@ -45,7 +45,7 @@ def refused(done: subprocess.CompletedProcess[str], code: int, *texts: str) -> N
         ("test:x86_64-linux", ("unknown target",)),
         ("dist:musl", ("unknown target 'musl'", "groups: dist:linux dist:all")),
         ("x86_64-unknown-linux-gnu", ("unknown node", "did you mean dist:x86_64-unknown-linux-gnu?")),
-        ("x86_64-unknown-linux-gnu:3.13.15", ("unknown node", "did you mean dist:x86_64-unknown-linux-gnu?")),
+        ("x86_64-unknown-linux-gnu:3.13.15", ("unknown node", "did you mean dist:x86_64-unknown-linux-gnu:3.13.15?")),
     ],
 )
 def test_unknown_names(mini: Mini, typed: str, texts: tuple[str, ...]) -> None:

@@ -13,10 +13,11 @@ import pytest
 
 from graph.digest import Digest
 from graph.errors import UsageError
-from graph.local import SDK_HINT, Local, cpython_version, mirror_of, parse_local, refuse_unfit, with_local
+from graph.local import SDK_HINT, Local, cpython_version, mirror_of, parse_local, with_local
 from graph.lock import Lock
 from graph.matrix import Matrix
 from graph.session import Session
+from tests.test_vcruntime import bring, ran
 
 ROOT = Path(__file__).resolve().parent.parent
 SESSION = Session(ROOT, {})
@@ -163,19 +164,28 @@ def test_an_sdk_that_is_not_there_is_refused_by_its_name(tmp_path: Path) -> None
     assert (caught.value.place, caught.value.hint) == ("SDKROOT", SDK_HINT)
 
 
-def test_an_old_sdk_serves_the_targets_that_it_fits(tmp_path: Path) -> None:
+def test_an_old_sdk_serves_the_targets_that_it_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As typed. A run time that is a setting, and in none of what is named, is no hindrance."""
     root = sdk(tmp_path / "sdk", CanonicalName="macosx10.15", Version="10.15")
-    given = Session(ROOT, {"SDKROOT": str(root), "FREESTANDING_STORE": str(tmp_path / "store")})
-
-    def refuse(name: str) -> None:
-        refuse_unfit(given.lock, given.matrix, given.plan.closure(given.nodes_of(given.task_names([name]))))
-
+    settings = {"SDKROOT": str(root), "FREESTANDING_STORE": str(tmp_path / "store"), "FREESTANDING_VCRUNTIME": str(tmp_path / "crt")}
+    bring(tmp_path / "crt")
+    given = Session(ROOT, settings)
+    monkeypatch.setattr("graph.commands.here", lambda: given)
     for name in ("dist:x86_64-apple-darwin", "dist:linux"):
-        refuse(name)
+        assert ran(monkeypatch, "", name)
     for name in ("dist:aarch64-apple-darwin", "check:aarch64-apple-darwin", "dist:universal2-apple-darwin", "dist:darwin", "dist:all"):
-        with pytest.raises(UsageError, match=r"macOS 10\.15; aarch64-apple-darwin is built for macOS 11\.0") as caught:
-            refuse(name)
+        with pytest.raises(UsageError, match=r"SDK of macOS 10\.15; aarch64-apple-darwin is built for macOS 11\.0 and later") as caught:
+            ran(monkeypatch, "", name)
         assert caught.value.hint.endswith("or set it to a newer SDK; this one serves doit dist:x86_64-apple-darwin")
+
+
+def test_an_sdk_that_is_too_old_for_all_is_refused_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = sdk(tmp_path / "sdk", CanonicalName="macosx10.13", Version="10.13")
+    given = Session(ROOT, {"SDKROOT": str(root), "FREESTANDING_STORE": str(tmp_path / "store")})
+    monkeypatch.setattr("graph.commands.here", lambda: given)
+    with pytest.raises(UsageError, match=r"SDK of macOS 10\.13; x86_64-apple-darwin is built for macOS 10\.15") as caught:
+        ran(monkeypatch, "", "dist:x86_64-apple-darwin")
+    assert caught.value.hint == "unset SDKROOT, or set it to a newer SDK"
 
 
 def test_an_sdk_changes_macos_alone(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ LACKING = (*TARGETS, "universal2-apple-darwin")
 POLICY = (ROOT / "toolchains/policy.toml").read_text()
 
 
-def fake_sdk(folder: Path, header: str = "int nothing;\n") -> Path:
-    settings = json.dumps({"CanonicalName": "macosx15.2", "Version": "15.2"})
+def fake_sdk(folder: Path, header: str = "int nothing;\n", version: str = "15.2") -> Path:
+    settings = json.dumps({"CanonicalName": f"macosx{version}", "Version": version})
     tree(folder, {"SDKSettings.json": settings, "System/Library/Frameworks/Cocoa.framework/Headers/Cocoa.h": header})
     return folder
 
@@ -145,6 +145,12 @@ def test_tk_is_compiled_as_objective_c_and_linked_with_frameworks(made: tuple[Co
     assert all(any(f"/{name}.framework/" in library for library in policy.dylibs) for name in named)
 
 
+def test_an_older_sdk_is_linked_with_the_frameworks_that_it_has(tmp_path: Path) -> None:
+    _, plan = planned(given(tmp_path, fake_sdk(tmp_path / "sdk", version="10.15")), "x86_64-apple-darwin")
+    argv = link(plan, "make:x86_64-apple-darwin:tk-aqua")
+    assert after(argv, "-weak_framework") == [] and "Cocoa" in after(argv, "-framework")
+
+
 def test_tcls_configure_takes_the_target_for_its_system(made: tuple[Context, Plan]) -> None:
     context, plan = made
     node = plan[f"configure:{context.triple}:tcl"]
@@ -152,7 +158,8 @@ def test_tcls_configure_takes_the_target_for_its_system(made: tuple[Context, Pla
     assert {"--enable-framework=no", "--enable-corefoundation", f"--host={context.cell.target.autoconf}"} <= set(argv)
     assert isinstance(node.action, Run)
     assert dict(node.action.env)["PATH"].startswith("/build/own:")
-    assert "own/uname" in {file.path for file in node.files}
+    assert {"own/uname", "config.site"} <= {file.path for file in node.files}
+    assert dict(node.action.env)["CONFIG_SITE"] == "/build/config.site"
 
 
 @pytest.mark.parametrize(("option", "answer"), [((), "Darwin"), (("-s",), "Darwin"), (("-r",), "20.0.0")])

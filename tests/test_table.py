@@ -37,7 +37,7 @@ def test_what_the_table_offers_is_made() -> None:
     assert {f"dist:{one}" for one in (*SESSION.cells, *SESSION.matrix.addons())} <= SESSION.plan.nodes.keys()
 
 
-def test_a_releases_files_are_those_that_are_packed() -> None:
+def test_the_archives_named_are_those_that_are_packed() -> None:
     """As the steps of the archive nodes have them, of every cell and add-on."""
     named = archives(SESSION.matrix, SESSION.addons, SESSION.host, SESSION.lock)
     assert list(named) == [row["dist"] for row in rows(SESSION.matrix, SESSION.addons)]

@@ -12,7 +12,7 @@ from doit.cmd_base import ModuleTaskLoader
 
 from graph.commands import Run
 from graph.errors import UsageError
-from graph.local import refuse_unfit
+from graph.local import refuse_idle
 from graph.lock import VCRUNTIME
 from graph.matrix import parse_cell
 from graph.node import Run as Steps
@@ -162,7 +162,7 @@ def test_one_distribution_that_holds_them_is_enough(brought: Session, monkeypatc
 
 
 def test_where_none_were_brought_none_are_missed() -> None:
-    refuse_unfit(SESSION.lock, SESSION.matrix, SESSION.plan.closure([f"dist:{SESSION.matrix.default(CELL.target)}"]))
+    refuse_idle(SESSION.lock, SESSION.matrix, SESSION.plan.closure([f"dist:{SESSION.matrix.default(CELL.target)}"]))
 
 
 def ran(monkeypatch: pytest.MonkeyPatch, option: str, *typed: str) -> list[list[str]]:

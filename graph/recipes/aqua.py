@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from graph.node import Input, Node, Step
 from graph.recipes.common import Context, compile_node, fetch_node
 from graph.recipes.cpython_modules import SHARED_LIBS
@@ -36,8 +38,8 @@ TK_DEFINES = (
 )
 FRAMEWORKS = ("Cocoa", "Carbon", "IOKit", "QuartzCore", "Security", "CoreGraphics")
 """What Tk's configure links with on a Mac."""
-NEWER_FRAMEWORKS = ("UniformTypeIdentifiers",)
-"""Those that macOS 10.15 has not: Tk asks @available before it uses them."""
+NEWER_FRAMEWORKS: Mapping[str, int] = {"UniformTypeIdentifiers": 11}
+"""Those that macOS 10.15 has not -> the first SDK with it. Tk asks @available before it uses them, and does without where the SDK does."""
 
 
 def nodes(ctx: Context) -> tuple[Node, ...]:
@@ -100,9 +102,11 @@ def _tk_objects(ctx: Context) -> Node:
 def _tk(ctx: Context) -> Node:
     objects = Input(f"make:{ctx.triple}:tk-objects", "objects")
     stubs = Input(f"make:{ctx.triple}:tcl-objects", "deps/tcl", only=("lib/libtclstub.a",))
+    major = int(ctx.cell.target.sdk.partition(".")[0])
+    newer = [name for name, since in NEWER_FRAMEWORKS.items() if major >= since]
     frameworks = (
         *(word for name in FRAMEWORKS for word in ("-framework", name)),
-        *(word for name in NEWER_FRAMEWORKS for word in ("-weak_framework", name)),
+        *(word for name in newer for word in ("-weak_framework", name)),
     )
     link = ("-Wl,-force_load,objects/lib/libtk.a", "deps/tcl/lib/libtclstub.a", *frameworks)
     return _shared(ctx, "tk", "tk-aqua", link, (objects, stubs))

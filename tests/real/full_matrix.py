@@ -170,10 +170,12 @@ PARTS: Mapping[str, Callable[[Bench], str]] = {
         "verify": verify,
     },
 }
+NOT_HERE = "not run here"
+"""State of a part whose programs need another processor, or wine."""
 RUNNING = ("smoke", "pip", "extension", "wheels", "suite")
 """Parts that need a machine for the target's programs."""
-OF_UNIX = ("pip", "extension", "wheels")
-"""Parts that know the layout of Unix; test_windows_wheels.py and test_windows_extension.py have what Windows has of them."""
+OF_UNIX = ("configure", "pip", "extension", "wheels")
+"""Parts that know Unix, its layout and scripts; test_windows_wheels.py and test_windows_extension.py have what Windows has of them."""
 LOADING = ("extension", "wheels")
 """Parts that a static program, which loads no shared library, cannot have."""
 
@@ -205,7 +207,7 @@ def attempt(part: str, bench: Bench) -> Part:
         if part in RUNNING:
             bench.session.check_runs(bench.cell.target)
     except (HostToolMissing, SandboxError) as error:
-        return Part("not run here", 0, str(error))
+        return Part(NOT_HERE, 0, str(error))
     start = time.monotonic()
     try:
         state, told = "ok", PARTS[part](bench)
@@ -236,7 +238,7 @@ def due(record: Record, parts: Iterable[str], archives: str) -> tuple[str, ...]:
 
 
 def table(records: Iterable[Record]) -> str:
-    """The records as a Markdown table, and under it what failed."""
+    """The records as a Markdown table, and under it what failed, or was not run, and why."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
     failures = []
     for record in records:
@@ -250,7 +252,7 @@ def table(records: Iterable[Record]) -> str:
             told = part.told if part and part.state == "ok" and name in COUNTED else ""
             cells.append(told or (part.state if part else ""))
         lines.append("| " + " | ".join(cells) + " |")
-        failures += [f"{record.cell} {name}: {part.told}" for name, part in record.parts.items() if part.state == "FAILED"]
+        failures += [f"{record.cell} {name}: {part.told}" for name, part in record.parts.items() if part.state in ("FAILED", NOT_HERE)]
     return "\n".join([*lines, "", *failures]) + "\n"
 
 

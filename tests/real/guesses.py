@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from graph.session import Session
 from graph.target import Cell
 
-GUESS = re.compile(r"guess|cross.compil|\bassum|\.\.\. *(\(cached\) *)?(unknown|maybe|cross)$", re.IGNORECASE)
+GUESS = re.compile(r"guess|cross.compil|cross -- |\bassum|\.\.\. *(\(cached\) *)?(unknown|maybe|cross|undefined|not set)$", re.IGNORECASE)
+"""What scripts say of an answer that they have not found out. (Of many they say nothing: docs/macos.md, configure.)"""
 NO_GUESS = frozenset(
     {
         "checking whether we are cross compiling... no",
@@ -29,12 +31,14 @@ NO_GUESS_ACROSS = frozenset(
 """Where no program of the target runs (macOS); answers stand in toolchains/macos/configure.site."""
 
 
-def log_of(session: Session, name: str) -> str:
-    """What the node printed when it was built; empty where this store never built it."""
-    key = session.store.last(name)
-    result = session.store.result(key) if key else None
-    path = session.store.blob_path(result.log) if result and result.log else None
-    return path.read_text(errors="replace") if path else ""
+def logs_of(session: Session, names: Iterable[str]) -> dict[str, str]:
+    """What nodes printed when they were built; the store must have their results. Raises LookupError."""
+    missing = session.look_up(tuple(names))
+    if missing:
+        raise LookupError(f"not in this store: {', '.join(missing)}")
+    digests = {name: session.build.result(name).log for name in names}
+    paths = {name: session.store.blob_path(digest) if digest else None for name, digest in digests.items()}
+    return {name: path.read_text(errors="replace") if path else "" for name, path in paths.items()}
 
 
 def guesses(log: str, *, across: bool) -> list[str]:
@@ -44,18 +48,16 @@ def guesses(log: str, *, across: bool) -> list[str]:
 
 
 def configured(session: Session, cell: Cell) -> tuple[str, ...]:
-    """The configure nodes whose answers are in the cell's archives, those of its baseline, too."""
-    triples = {str(one) for one in cell.target.with_baseline}
+    """The configure nodes whose answers are in the cell's archives, those of its slices and baseline, too."""
+    triples = {str(one) for target in cell.target.compiled for one in target.with_baseline}
     closure = session.plan.closure([f"dist:{cell}"])
     return tuple(name for name in closure if name.startswith("configure:") and name.split(":")[1] in triples)
 
 
 def guessed(session: Session, cell: Cell) -> dict[str, list[str]]:
-    """Per configure node of the cell what it guessed; a node that this store never built raises LookupError."""
-    found = {}
-    for name in configured(session, cell):
-        log = log_of(session, name)
-        if not log:
-            raise LookupError(f"no log of {name} is in this store")
-        found[name] = guesses(log, across=cell.target.run == "none")
-    return found
+    """Per configure node of a cell for Linux or macOS what it guessed. Raises LookupError where the store has not all of them."""
+    logs = logs_of(session, configured(session, cell))
+    silent = [name for name, log in logs.items() if not log]
+    if silent:
+        raise LookupError(f"no log of {', '.join(silent)}")
+    return {name: guesses(log, across=cell.target.run == "none") for name, log in logs.items()}

@@ -17,7 +17,7 @@ from graph.recipes import emulation, libffi, toolchain
 from graph.recipes.common import Context, configure_node
 from graph.session import Session
 from tests.mini import Checkout
-from tests.real.guesses import guesses, log_of
+from tests.real.guesses import guesses, logs_of
 
 PROGRAM = Path(__file__).with_name("emulation.c")
 FOREIGN = tuple(
@@ -109,6 +109,6 @@ def test_a_program_of_the_target_computes_and_runs_on_its_floor(session: Session
 def test_configure_runs_its_programs_and_guesses_nothing(session: Session, triple: str) -> None:
     build, name = build_of(session, triple), f"configure:{triple}:libffi"
     made(build, name)
-    log = log_of(session, name)
+    log = logs_of(session, [name])[name]
     assert "checking whether we are cross compiling... no" in log
     assert guesses(log, across=False) == []

@@ -22,13 +22,14 @@ from graph.node import File, Input, Node, Step
 from graph.plan import make_plan
 from graph.recipes import universal
 from graph.recipes.common import Context, Scoped, compile_node, of_cell, of_merged, of_target
+from graph.recipes.library import MACOS_ANSWERS
 from graph.recipes.registry import RECIPES
 from graph.session import Session
 from graph.target import Cell
 from graph.testrun import unpack_archive
-from tests.mini import Checkout
+from tests.mini import ROOT, Checkout
 from tests.real.conftest import HOUR
-from tests.real.guesses import guessed, guesses, log_of
+from tests.real.guesses import guessed, guesses, logs_of
 from tests.real.version import DARWIN, MINOR, TAG, VERSION
 from tests.test_recipes_aqua import argvs, fake_sdk, planned
 from tests.test_steps import load
@@ -257,11 +258,12 @@ def test_configure_says_what_it_says_on_macos(made: dict[str, Path], triple: str
     assert disagreements(found, MINOR, triple.partition("-")[0]) == []
 
 
-def test_configure_of_an_older_python_says_it_too(session: Session, tmp_path: Path) -> None:
-    older = parse_cell(f"{TARGETS[0]}:3.11", session.matrix)
-    found = defines((trees(session, older, f"configure:{older.abi}", tmp_path / "out") / "pyconfig.h").read_text())
-    assert disagreements(found, older.minor, "aarch64") == []
-    assert guesses(log_of(session, f"configure:{older.abi}"), across=True) == []
+def test_configure_of_an_older_python_says_it_too(session: Session, triple: str, tmp_path: Path) -> None:
+    older = parse_cell(f"{triple}:3.11", session.matrix)
+    name = f"configure:{older.abi}"
+    found = defines((trees(session, older, name, tmp_path / "out") / "pyconfig.h").read_text())
+    assert disagreements(found, older.minor, triple.partition("-")[0]) == []
+    assert guesses(logs_of(session, [name])[name], across=True) == []
 
 
 def test_a_wrong_answer_is_seen() -> None:
@@ -302,6 +304,27 @@ def test_no_configure_script_has_guessed(session: Session, cell: Cell) -> None:
     found = guessed(session, cell)
     assert {f"configure:{cell.abi}", *(f"configure:{cell.target}:{name}" for name in ("libedit", "libffi", "ncurses"))} <= set(found)
     assert not {name: lines for name, lines in found.items() if lines}
+
+
+def test_every_answer_is_asked_for(first: Checkout, session: Session) -> None:
+    """A name that no script has is a mistake, or of a version that is gone."""
+    scripts = {
+        "cpython-3.13.15": "configure",
+        "cpython-3.11.2": "configure",
+        "ncurses": "configure",
+        "libedit": "configure",
+        "tcl": "unix/configure",
+    }
+    sources = [f"source:{name}" for name in scripts]
+    done = first.doit(*sources, timeout=HOUR)
+    assert done.returncode == 0 and session.look_up(sources) == (), done.stdout[-5000:]
+    texts = [dict(session.files_of(f"source:{name}", "configure"))[path].read_text() for name, path in scripts.items()]
+    site = (ROOT / MACOS_ANSWERS).read_text()
+    names = re.findall(r"^(\w+)=", site, re.M)
+    assert len(names) > 30
+    # a list of functions is asked for in a loop
+    sought = [name.removeprefix("ac_cv_func_") if name in ("ac_cv_func_dup3", "ac_cv_func_pipe2") else name for name in names]
+    assert [name for name in sought if not any(re.search(rf"\b{name}\b", text) for text in texts)] == []
 
 
 def test_terminals_are_looked_for_where_they_lie(session: Session, cell: Cell, tmp_path: Path) -> None:

@@ -114,6 +114,8 @@ def test_without_the_bundled_database_the_library_still_knows_the_usual_terminal
     shutil.rmtree(own.place / PREFIX[1:] / "share/terminfo")
     for term in FALLBACKS:
         initial_tabs(own, term)
+    backspace = "import curses; curses.setupterm(); print(curses.tigetstr('kbs'))"
+    assert own.output(PYTHON, "-c", backspace, TERM="xterm") == repr(BACKSPACE.encode())
     done = own.run(PYTHON, "-c", "import curses; curses.setupterm()", TERM=BUNDLED)
     assert done.stdout.endswith("_curses.error: setupterm: could not find terminfo database\n")
 
