@@ -24,6 +24,8 @@ NO_GUESS = frozenset(
 NO_GUESS_ACROSS = frozenset(
     {
         "checking whether we are cross compiling... yes",
+        # CPython asks for no answer, and goes by a yes alone
+        "checking for glibc _FORTIFY_SOURCE/memmove bug... undefined",
         # ncurses asks for no answer here; only System V before its third release had them the other way round
         "configure: WARNING: cross compiling: assume setvbuf params not reversed",
     }
