@@ -80,7 +80,9 @@ def trees(session: Session, cell: Cell, name: str, place: Path) -> Path:
     # programs that run while building are the build host's
     cells = (session.matrix.default(session.matrix.targets[session.host.triple]), cell)
     own = (Scoped(of_target, drivers), Scoped(of_merged, joined))
-    plan = make_plan([Context(cell, session.host, session.lock, session.files) for cell in cells], [*RECIPES, *own])
+    plan = make_plan(
+        [Context(one, session.host, session.lock, session.files, session.matrix.versions[0]) for one in cells], [*RECIPES, *own]
+    )
     workshop = Workshop(session.store, session.runner, session.fetcher, Jobserver(2), session.reporter, session.lock, session.tools)
     build = Build(plan, workshop)
     for one in plan.closure([name]):
@@ -297,7 +299,9 @@ def cell(first: Checkout, session: Session) -> Cell:
     """Of macOS, built in the first checkout."""
     done = first.doit(f"dist:{DARWIN}", timeout=HOUR)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
-    return parse_cell(DARWIN, session.matrix)
+    cell = parse_cell(DARWIN, session.matrix)
+    assert session.look_up([f"dist:{cell}"]) == ()
+    return cell
 
 
 def test_no_configure_script_has_guessed(session: Session, cell: Cell) -> None:
@@ -330,9 +334,9 @@ def test_every_answer_is_asked_for(first: Checkout, session: Session) -> None:
 def test_terminals_are_looked_for_where_they_lie(session: Session, cell: Cell, tmp_path: Path) -> None:
     """In folders named by the letter's code, as the system's own are: configure does not know that this is macOS (configure.site)."""
     [archive] = [path for path in session.archives(f"dist:{cell}") if "-install_only_stripped." in path.name]
-    unpack_archive(archive, tmp_path)
-    [library] = tmp_path.glob("python/lib/libncursesw-fs.*.dylib")
+    unpack_archive(archive, tmp_path / "dist")
+    [library] = tmp_path.glob("dist/python/lib/libncursesw-fs.*.dylib")
     [pattern] = set(re.findall(rb"%s/(%\w+)/%s\0", library.read_bytes()))
-    found = {path.parent.name: path.name for path in tmp_path.glob("python/share/terminfo/*/*")}
+    found = {path.parent.name: path.name for path in tmp_path.glob("dist/python/share/terminfo/*/*")}
     assert len(found) > 10
     assert set(found) == {pattern.decode() % ord(name[0]) for name in found.values()}
