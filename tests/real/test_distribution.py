@@ -69,7 +69,7 @@ def test_cpythons_own_tests_pass_as_they_do_with_debians_python(first: Checkout,
     result = run_suite(archive(first, "full"), tmp_path, tried.suite, VERSION, only=tried.only)
     print("\n" + render_suite(result, tried.suite, tried.baseline))
     # (Debian's count is of all its files, and those that are left out in a hurry have most cases)
-    assert result.cases >= tried.baseline.cases * (0.99 if percent == 100 else 0.2)
+    assert result.cases >= tried.baseline.cases * (0.99 if percent == 100 else 0.3)
     assert len(result.files) >= len(tried.baseline.files) * 0.95
     assert unexpected(result, tried.suite, tried.baseline) == (), (tmp_path / "all.log").read_text()[-5000:]
 
