@@ -312,13 +312,8 @@ def test_no_configure_script_has_guessed(session: Session, cell: Cell) -> None:
 
 def test_every_answer_is_asked_for(first: Checkout, session: Session) -> None:
     """A name that no script has is a mistake, or of a version that is gone."""
-    scripts = {
-        "cpython-3.13.15": "configure",
-        "cpython-3.11.2": "configure",
-        "ncurses": "configure",
-        "libedit": "configure",
-        "tcl": "unix/configure",
-    }
+    scripts = dict.fromkeys([*(f"cpython-{version}" for version in session.matrix.versions), "ncurses", "libedit"], "configure")
+    scripts["tcl"] = "unix/configure"
     sources = [f"source:{name}" for name in scripts]
     done = first.doit(*sources, timeout=HOUR)
     assert done.returncode == 0 and session.look_up(sources) == (), done.stdout[-5000:]
