@@ -13,7 +13,7 @@ from graph.errors import StoreError
 from graph.node import key as key_of
 from graph.reapi import Outcome, decode_tree, encode_tree
 from graph.result import ActionResult
-from graph.trees import Load, check, flatten
+from graph.trees import DEPTH, Load, check, flatten
 from graph.wire import repeated
 
 MAX_RESULT = 4 << 20
@@ -99,11 +99,15 @@ def folders_of(root: Digest, data: bytes) -> dict[Digest, bytes]:
             loaded[digest] = check(Directory.decode(given[digest]), "")
         return loaded[digest]
 
+    sizes: dict[Digest, _Size] = {}
     try:
-        _measure(load, root)
+        _measure(load, root, sizes, 0)
+        # what a link leads to depends on where it stands
+        for _ in flatten(load, root):
+            pass
     except StoreError as error:
         raise ValueError(error.what) from None
-    return {digest: given[digest] for digest in reversed(loaded)}
+    return {digest: given[digest] for digest in sizes}
 
 
 def foreign_tree(data: bytes) -> tuple[Digest, dict[Digest, bytes]]:
@@ -118,12 +122,29 @@ def foreign_tree(data: bytes) -> tuple[Digest, dict[Digest, bytes]]:
     return Digest.of(root), folders
 
 
-def _measure(load: Load, root: Digest) -> None:
-    size = 0
-    for count, entry in enumerate(flatten(load, root)):
-        size += entry.digest.size if entry.digest else 0
-        if count >= MAX_ENTRIES or size > MAX_SIZE:
-            raise ValueError(f"more than {MAX_ENTRIES} files or {MAX_SIZE} bytes in a tree")
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """What lies below a folder, at any depth."""
+
+    entries: int
+    bytes: int
+
+
+def _measure(load: Load, digest: Digest, sizes: dict[Digest, _Size], level: int) -> _Size:
+    """Put the sizes of a folder and of those below it in `sizes`, each once however often it is held, children first. Raises ValueError."""
+    if digest in sizes:
+        return sizes[digest]
+    if level > DEPTH:
+        raise ValueError(f"a tree of more than {DEPTH} levels")
+    directory = load(digest)
+    below = [_measure(load, child, sizes, level + 1) for _, child in directory.directories]
+    held = [digest.size for _, digest, _ in directory.files] + [digest.size for _, digest in directory.directories]
+    entries = len(held) + len(directory.symlinks) + sum(one.entries for one in below)
+    size = sum(held) + sum(one.bytes for one in below)
+    if entries > MAX_ENTRIES or size > MAX_SIZE:
+        raise ValueError(f"more than {MAX_ENTRIES} files or {MAX_SIZE} bytes in a tree")
+    sizes[digest] = _Size(entries, size)
+    return sizes[digest]
 
 
 def _json(data: bytes) -> object:

@@ -18,6 +18,9 @@ from graph.store import Store
 from tests.fakes import DIST, context_of, tiny_plan
 from tests.test_build import Notes, World
 
+THREADS = 4
+"""That look ahead."""
+
 
 class Machine(World):
     """A World whose store is shared; `said` is what its user reads."""
@@ -34,7 +37,7 @@ class Machine(World):
         self.received += received
         self.sent += sent
 
-    def make(self, names: Iterable[str] = (DIST,), files: dict[str, bytes] | None = None, threads: int = 4) -> list[str]:
+    def make(self, names: Iterable[str] = (DIST,), files: dict[str, bytes] | None = None, threads: int = THREADS) -> list[str]:
         """What the command does: look ahead, realise what is lacking, take the dist's file; the nodes that ran."""
         build, notes = self.build(context_of(files=files))
         self.finish(build, names, threads)
@@ -46,7 +49,7 @@ class Machine(World):
         self.finish(build, names)
         return build, notes
 
-    def finish(self, build: Build, names: Iterable[str], threads: int = 4) -> None:
+    def finish(self, build: Build, names: Iterable[str], threads: int = THREADS) -> None:
         closure = build.plan.closure(names)
         build.look_ahead(closure, threads)
         for name in closure:

@@ -12,6 +12,7 @@ from graph.node import key
 from graph.published import SIGNED, Note, folders_of, foreign_tree, result_of, tree_of
 from graph.reapi import Outcome, encode_tree
 from graph.result import ActionResult
+from graph.trees import DEPTH
 
 MANIFEST = (("kind", "make"), ("step", "true"))
 TEXT = Digest.of(b"text")
@@ -83,6 +84,38 @@ def test_a_tree_has_an_end(monkeypatch: pytest.MonkeyPatch, limit: str, most: in
     top = Directory((("a", TEXT, False), ("b", TEXT, False)))
     with pytest.raises(ValueError, match="more than"):
         foreign_tree(encode_tree(top.encode(), []))
+
+
+def test_a_tree_that_unfolds_is_not_unfolded(monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = [Directory((("file", TEXT, False),))]
+    for _ in range(150):
+        below = Digest.of(folders[-1].encode())
+        folders.append(Directory((), tuple((f"{number}", below) for number in range(50))))
+    monkeypatch.delattr(published, "flatten")
+    data = encode_tree(folders[-1].encode(), [one.encode() for one in folders[:-1]])
+    with pytest.raises(ValueError, match="more than 200000 files"):
+        folders_of(Digest.of(folders[-1].encode()), data)
+
+
+def test_a_folder_comes_after_all_that_it_holds() -> None:
+    low = Directory((("file", TEXT, False),))
+    middle = Directory((), (("low", Digest.of(low.encode())),))
+    # `low` is met first where it is held directly
+    top = Directory((), (("a", Digest.of(low.encode())), ("b", Digest.of(middle.encode()))))
+    other = Directory((), (("a", Digest.of(middle.encode())), ("b", Digest.of(low.encode()))))
+    for root in (top, other):
+        data = encode_tree(root.encode(), [middle.encode(), low.encode()])
+        assert list(folders_of(Digest.of(root.encode()), data).values()) == [low.encode(), middle.encode(), root.encode()]
+
+
+def test_a_tree_has_so_many_levels() -> None:
+    folders = [Directory()]
+    for _ in range(DEPTH + 1):
+        folders.append(Directory((), (("d", Digest.of(folders[-1].encode())),)))
+    with pytest.raises(ValueError, match=f"more than {DEPTH} levels"):
+        folders_of(Digest.of(folders[-1].encode()), encode_tree(folders[-1].encode(), [one.encode() for one in folders[:-1]]))
+    root = Digest.of(folders[-2].encode())
+    assert len(folders_of(root, encode_tree(folders[-2].encode(), [one.encode() for one in folders[:-2]]))) == DEPTH + 1
 
 
 def test_a_link_leads_to_no_place_outside() -> None:

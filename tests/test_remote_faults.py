@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from graph.result import ActionResult
 from graph.shared import SharedStore, Terms
 from graph.store import Store
 from tests.fakes import DIST, context_of
-from tests.machines import EVERYTHING, STEPS, Machine, Place
+from tests.machines import EVERYTHING, STEPS, THREADS, Machine, Place
 from tests.remotes import Api, Cache, CacheHandler, Kept, http_cache, reapi
 from tests.test_build import PATCH_SSL
 from tests.test_remote import publish, size_of
@@ -150,14 +149,24 @@ def test_a_folder_that_is_not_there(place: Place, right: bytes, tmp_path: Path) 
     assert machine.said == ["remote: no such folder: it is not read from any more in this run"]
 
 
+def connections(silent: socket.socket) -> int:
+    """How many clients have connected, all of them before now."""
+    silent.setblocking(False)
+    count = 0
+    with suppress(BlockingIOError):
+        while True:
+            silent.accept()[0].close()
+            count += 1
+    return count
+
+
 @pytest.mark.parametrize("scheme", ["http", "https", "grpc"])
 def test_a_server_that_says_nothing_is_left_after_one_window(place: Place, right: bytes, scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
         machine = place.machine(Settings(f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/x"), window=0.5)
-        start = time.monotonic()
         assert sorted(ends_right(machine, right)) == sorted(EVERYTHING)
-        assert time.monotonic() - start < 15
         assert len(machine.said) == 1, machine.said
+        assert 1 <= connections(silent) <= THREADS, "who comes later does not ask"
 
 
 @pytest.mark.parametrize("where", ["headers", "body"])
@@ -177,9 +186,8 @@ def test_a_slow_loris_is_left_after_one_window(place: Place, right: bytes, where
     with http_cache() as server:
         server.fault = drip
         machine = place.machine(Settings(server.url), window=0.6)
-        start = time.monotonic()
         assert sorted(ends_right(machine, right)) == sorted(EVERYTHING)
-        assert time.monotonic() - start < 15
+        assert 1 <= len(server.kept.asked) <= THREADS, "who comes later does not ask"
         assert machine.said == ["remote: slower than 4096 bytes a second for 0.6 s: it is not read from any more in this run"]
         over.set()
 
@@ -341,10 +349,8 @@ def test_a_hostile_tree_is_refused(place: Place, right: bytes, name: str, tmp_pa
             assert len(data) > MAX_TREE
         lie(kept, build.result("make:openssl"), data, root)
         lie(kept, build.result(DIST), data, root)
-        start = time.monotonic()
         machine = place.machine(Settings(server.url))
         assert {"make:openssl", DIST} & set(ends_right(machine, right))
-        assert time.monotonic() - start < 20
         assert len(machine.said) >= 1
         assert not list(tmp_path.rglob("*escaped*"))
 
