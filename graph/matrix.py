@@ -307,9 +307,12 @@ def _not_offered(chosen: tuple[str, ...], target: Target) -> str:
     absent = [name for name in chosen if not any(name in choice for choice in offered)]
     if absent:
         return f"{target} does not offer {' and '.join(absent)}"
+    beside = {name: sorted({other for choice in offered if name in choice for other in choice} - {name}) for name in chosen}
     if len(chosen) == 1:
-        return f"{target} offers {chosen[0]} together with another option only"
-    return f"{target} does not offer {'+'.join(chosen)} together"
+        return f"{target} offers {chosen[0]} together with another option only: {', '.join(beside[chosen[0]])}"
+    lonely = [name for name in chosen if {*chosen} - {name, *beside[name]}]
+    why = f": {lonely[0]} goes with {', '.join(beside[lonely[0]]) or 'no other option'}" if lonely else ""
+    return f"{target} does not offer {'+'.join(chosen)} together{why}"
 
 
 def nearest(chosen: tuple[str, ...], version: str, target: Target, versions: tuple[str, ...]) -> str:

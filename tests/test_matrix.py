@@ -195,9 +195,11 @@ OFFERS = Matrix({target.triple: target for target in (GNU, MUSL)}, MATRIX.versio
         (f"{GNU}:3.11:freethreaded+noopt", "freethreaded needs Python 3.13", "3.11.2:noopt"),
         (f"{GNU}:3.13:static", "does not offer static", "3.13.15:lto"),
         (f"{GNU}:3.13:debug+static", "does not offer static", "3.13.15:debug"),
-        (f"{MUSL}:3.13:static", "offers static together with another option only", "3.13.15:lto+static"),
-        (f"{MUSL}:3.13:debug+lto", "does not offer debug.lto together", "3.13.15:lto"),
-        (f"{GNU}:3.13:freethreaded", "offers freethreaded together with another option only", "3.13.15:freethreaded+lto"),
+        (f"{MUSL}:3.13:static", "offers static together with another option only: lto\n", "3.13.15:lto+static"),
+        (f"{MUSL}:3.13:debug+lto", "does not offer debug.lto together: debug goes with no other option\n", "3.13.15:lto"),
+        (f"{MUSL}:3.13:freethreaded+static", "together: freethreaded goes with lto, noopt\n", "3.13.15:freethreaded+lto"),
+        (f"{GNU}:3.13:lto+noopt", "together: lto goes with freethreaded\n", "3.13.15:lto"),
+        (f"{GNU}:3.13:freethreaded", "offers freethreaded together with another option only: lto, noopt\n", "3.13.15:freethreaded+lto"),
     ],
 )
 def test_a_bad_cell_is_refused_with_the_reason_and_the_nearest(text: str, reason: str, nearest: str) -> None:

@@ -10,12 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from graph.machine import Machine
-from graph.session import Session
 from graph.target import Cell
 from graph.testrun import prefix_of, unpack_archive
 from tests.real.machine import environment, patiently, said
+
+if TYPE_CHECKING:
+    from graph.session import Session
 
 NOTHING: Mapping[str, str] = {}
 EXTENSION = Path(__file__).with_name("extension")
@@ -114,8 +117,8 @@ def realise(session: Session, names: Iterable[str]) -> None:
         session.build.realise(name)
 
 
-def land(session: Session, cell: Cell, archive: Path, place: Path) -> Landed:
-    """Unpack the archive of a cell, which is built, below `place`, and set up the compiler that built it."""
+def land(session: Session, cell: Cell, archive: Path, place: Path, machine: Machine | None = None) -> Landed:
+    """Unpack the archive of a cell, which is built, below `place`, and set up the compiler that built it. `machine` is not this one's."""
     unpack_archive(archive, place / "tree")
     names = (f"libc:{cell.target}", "toolchain:zig")
     realise(session, names)
@@ -123,7 +126,7 @@ def land(session: Session, cell: Cell, archive: Path, place: Path) -> Landed:
     shutil.copytree(session.root / "toolchains/driver", place / "cross/tc/bin")
     (place / "cross/libc").symlink_to(trees[f"libc:{cell.target}"])
     (place / "system").mkdir()
-    landed = Landed(cell, machine_of(session, cell), place, place / "cross", trees["toolchain:zig"] / "zig", place / "system")
+    landed = Landed(cell, machine or machine_of(session, cell), place, place / "cross", trees["toolchain:zig"] / "zig", place / "system")
     if cell.target.run == "qemu":
         _link_zlib(session, landed)
     return landed
