@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -307,12 +307,17 @@ def _not_offered(chosen: tuple[str, ...], target: Target) -> str:
     absent = [name for name in chosen if not any(name in choice for choice in offered)]
     if absent:
         return f"{target} does not offer {' and '.join(absent)}"
-    beside = {name: sorted({other for choice in offered if name in choice for other in choice} - {name}) for name in chosen}
+    beside = {name: _beside(name, offered) for name in chosen}
     if len(chosen) == 1:
         return f"{target} offers {chosen[0]} together with another option only: {', '.join(beside[chosen[0]])}"
-    lonely = [name for name in chosen if {*chosen} - {name, *beside[name]}]
-    why = f": {lonely[0]} goes with {', '.join(beside[lonely[0]]) or 'no other option'}" if lonely else ""
+    apart = [name for name in chosen if {*chosen} - {name, *beside[name]}]
+    why = f": {apart[0]} goes only with {', '.join(beside[apart[0]]) or 'itself'}" if apart else ""
     return f"{target} does not offer {'+'.join(chosen)} together{why}"
+
+
+def _beside(name: str, offered: Iterable[tuple[str, ...]]) -> list[str]:
+    """The options that an option is offered together with."""
+    return sorted({other for choice in offered if name in choice for other in choice} - {name})
 
 
 def nearest(chosen: tuple[str, ...], version: str, target: Target, versions: tuple[str, ...]) -> str:

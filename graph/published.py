@@ -138,7 +138,7 @@ def _measure(load: Load, digest: Digest, sizes: dict[Digest, _Size], level: int)
         raise ValueError(f"a tree of more than {DEPTH} levels")
     directory = load(digest)
     below = [_measure(load, child, sizes, level + 1) for _, child in directory.directories]
-    held = [digest.size for _, digest, _ in directory.files] + [digest.size for _, digest in directory.directories]
+    held = [file.size for _, file, _ in directory.files] + [folder.size for _, folder in directory.directories]
     entries = len(held) + len(directory.symlinks) + sum(one.entries for one in below)
     size = sum(held) + sum(one.bytes for one in below)
     if entries > MAX_ENTRIES or size > MAX_SIZE:

@@ -256,8 +256,8 @@ def joined(one: SuiteResult, other: SuiteResult) -> SuiteResult:
 def _file_of(case: str, files: Mapping[str, str]) -> str:
     """The test file that a case belongs to: regrtest names a file test_x, or test.test_x.test_y inside a package that it splits."""
     parts = case.split(".")
-    outer = [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
-    return max((name for whole in outer for name in (whole, whole.removeprefix("test.")) if name in files), key=len, default=case)
+    prefixes = [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
+    return max((name for whole in prefixes for name in (whole, whole.removeprefix("test.")) if name in files), key=len, default=case)
 
 
 def failed_files(result: SuiteResult) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ FILTER_SCHEMA = "1"
 EMPTY = Directory()
 DEPTH = 200
 """Folders that may be nested: a tree also comes from other machines."""
+NAME_MAX, PATH_MAX = 255, 4096
+"""Linux's limits, in bytes: of a name, and of a path or a link's text. (Here letters are counted, of which there are not more.)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,16 @@ def escapes(path: str, target: str) -> bool:
 
 
 def check(directory: Directory, place: str) -> Directory:
-    """The directory itself. Raises StoreError if a name is no file name or stands twice: trees also come from other machines."""
+    """The directory itself. Raises StoreError if a name is no file name or stands twice, or no file system could hold it.
+
+    Trees also come from other machines.
+    """
     names = [child[0] for group in (directory.files, directory.directories, directory.symlinks) for child in group]
     bad = [name for name in names if name in ("", ".", "..") or "/" in name or "\0" in name]
     if bad or len(set(names)) != len(names):
         raise StoreError(f"a directory holds a bad name: {bad[0] if bad else 'one twice'!r}", place=place, hint="doit store verify")
+    if any(len(name) > NAME_MAX for name in names) or any(len(target) >= PATH_MAX for _, target in directory.symlinks):
+        raise StoreError("a directory holds a name or a link that no file system takes", place=place, hint="doit store verify")
     return directory
 
 
@@ -74,6 +81,8 @@ def flatten(load: Load, root: Digest, prefix: str = "") -> Iterator[Entry]:
 def _entries(load: Load, root: Digest, prefix: str) -> Iterator[Entry]:
     if prefix.count("/") > DEPTH:
         raise StoreError(f"a tree has more than {DEPTH} levels", place=prefix[:100], hint="doit store verify")
+    if len(prefix) > PATH_MAX:
+        raise StoreError(f"a tree has a path of more than {PATH_MAX} bytes", place=prefix[:100], hint="doit store verify")
     directory = load(root)
     for name, digest, executable in directory.files:
         yield Entry(prefix + name, "file", digest, executable)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -159,9 +160,13 @@ def test_a_slow_server_is_left_for_the_next_way(server: Server, bench: Bench) ->
         waited_for.append(handler)
 
     slow = server.url("/slow", hang)
-    assert bench.fetch(source(slow, server.url("/yes", whole(BODY)))) == BODY
-    assert waited_for == []
-    release.set()
+    began = time.monotonic()
+    try:
+        assert bench.fetch(source(slow, server.url("/yes", whole(BODY)))) == BODY
+        assert waited_for == []
+    finally:
+        release.set()
+    assert time.monotonic() - began < Timeouts().read, "the bench's own is a thirtieth of it"
 
 
 def test_a_server_that_falls_silent_amid_the_body(server: Server, bench: Bench) -> None:

@@ -196,9 +196,9 @@ OFFERS = Matrix({target.triple: target for target in (GNU, MUSL)}, MATRIX.versio
         (f"{GNU}:3.13:static", "does not offer static", "3.13.15:lto"),
         (f"{GNU}:3.13:debug+static", "does not offer static", "3.13.15:debug"),
         (f"{MUSL}:3.13:static", "offers static together with another option only: lto\n", "3.13.15:lto+static"),
-        (f"{MUSL}:3.13:debug+lto", "does not offer debug.lto together: debug goes with no other option\n", "3.13.15:lto"),
-        (f"{MUSL}:3.13:freethreaded+static", "together: freethreaded goes with lto, noopt\n", "3.13.15:freethreaded+lto"),
-        (f"{GNU}:3.13:lto+noopt", "together: lto goes with freethreaded\n", "3.13.15:lto"),
+        (f"{MUSL}:3.13:debug+lto", "does not offer debug.lto together: debug goes only with itself\n", "3.13.15:lto"),
+        (f"{MUSL}:3.13:freethreaded+static", "together: freethreaded goes only with lto, noopt\n", "3.13.15:freethreaded+lto"),
+        (f"{GNU}:3.13:lto+noopt", "together: lto goes only with freethreaded\n", "3.13.15:lto"),
         (f"{GNU}:3.13:freethreaded", "offers freethreaded together with another option only: lto, noopt\n", "3.13.15:freethreaded+lto"),
     ],
 )

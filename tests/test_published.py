@@ -12,7 +12,7 @@ from graph.node import key
 from graph.published import SIGNED, Note, folders_of, foreign_tree, result_of, tree_of
 from graph.reapi import Outcome, encode_tree
 from graph.result import ActionResult
-from graph.trees import DEPTH
+from graph.trees import DEPTH, NAME_MAX, PATH_MAX
 
 MANIFEST = (("kind", "make"), ("step", "true"))
 TEXT = Digest.of(b"text")
@@ -108,14 +108,61 @@ def test_a_folder_comes_after_all_that_it_holds() -> None:
         assert list(folders_of(Digest.of(root.encode()), data).values()) == [low.encode(), middle.encode(), root.encode()]
 
 
-def test_a_tree_has_so_many_levels() -> None:
+def chain(levels: int) -> list[Directory]:
+    """A folder in a folder, the innermost first."""
     folders = [Directory()]
-    for _ in range(DEPTH + 1):
+    for _ in range(levels):
         folders.append(Directory((), (("d", Digest.of(folders[-1].encode())),)))
+    return folders
+
+
+def folders_below(*folders: Directory) -> dict[Digest, bytes]:
+    """What is found in a Tree of these, of which the last is the root."""
+    messages = [one.encode() for one in folders]
+    return folders_of(Digest.of(messages[-1]), encode_tree(messages[-1], messages[:-1]))
+
+
+# (far more would exceed Python's own stack)
+@pytest.mark.parametrize("more", [1, 2000])
+def test_a_tree_has_so_many_levels(more: int) -> None:
+    assert len(folders_below(*chain(DEPTH))) == DEPTH + 1
     with pytest.raises(ValueError, match=f"more than {DEPTH} levels"):
-        folders_of(Digest.of(folders[-1].encode()), encode_tree(folders[-1].encode(), [one.encode() for one in folders[:-1]]))
-    root = Digest.of(folders[-2].encode())
-    assert len(folders_of(root, encode_tree(folders[-2].encode(), [one.encode() for one in folders[:-2]]))) == DEPTH + 1
+        folders_below(*chain(DEPTH + more))
+
+
+def test_levels_count_on_the_longest_way() -> None:
+    folders = chain(DEPTH)
+    deep, top = (Digest.of(one.encode()) for one in (folders[-1], folders[-2]))
+    # it is met first where it may be, and then one level too low
+    root = Directory((), (("a", top), ("b", deep)))
+    with pytest.raises(ValueError, match=f"more than {DEPTH} levels"):
+        folders_below(*folders, root)
+
+
+@pytest.mark.parametrize(
+    "top",
+    [
+        Directory((("n" * (NAME_MAX + 1), TEXT, False),)),
+        Directory((), (("n" * (NAME_MAX + 1), ROOT),)),
+        Directory((), (), (("l", "t" * PATH_MAX),)),
+    ],
+)
+def test_a_name_that_no_file_system_takes(top: Directory) -> None:
+    with pytest.raises(ValueError, match="no file system takes"):
+        folders_below(Directory(), top)
+
+
+def test_names_and_links_of_any_length_that_a_file_system_takes() -> None:
+    top = Directory((("n" * NAME_MAX, TEXT, False),), (), (("l", "t" * (PATH_MAX - 1)),))
+    assert len(folders_below(top)) == 1
+
+
+def test_a_path_that_no_file_system_takes() -> None:
+    folders = [Directory()]
+    while len(folders) <= PATH_MAX // NAME_MAX + 1:
+        folders.append(Directory((), (("n" * NAME_MAX, Digest.of(folders[-1].encode())),)))
+    with pytest.raises(ValueError, match=f"a path of more than {PATH_MAX} bytes"):
+        folders_below(*folders)
 
 
 def test_a_link_leads_to_no_place_outside() -> None:

@@ -173,7 +173,7 @@ def test_makeflags_lead_to_the_jobserver(runner: Runner, tmp_path: Path) -> None
 def test_cancel_kills_the_step_and_its_children_and_asks_nobody(runner: Runner, tmp_path: Path, marker: str) -> None:
     cancel = threading.Event()
     # who is asked to end says so, and goes on: it would have been given time
-    given = job(tmp_path, f"trap 'echo asked' TERM INT HUP; (sleep {marker} &); while :; do sleep {marker}; done")
+    given = job(tmp_path, f"trap 'echo asked' TERM INT HUP; (sleep {marker} &); while :; do sleep {marker} & wait; done")
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(runner.run, given, None, cancel)
         wait_until(marker, alive=True, seconds=60)
@@ -218,7 +218,7 @@ def test_kill_9_of_the_caller_leaves_no_orphan(runner: Runner, tmp_path: Path, m
         time.sleep(0.01)
     caller.kill()
     caller.wait()
-    # the sleeps would live for a day
+    # the sleeps would live for a day; how soon is not asked
     wait_until(marker, alive=False, seconds=60)
 
 
