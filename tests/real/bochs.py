@@ -3,31 +3,41 @@
     python -m tests.real.bochs FOLDER CELL... [--flavours install_only,...]
 
 CELL's archives are in dist/. Each cell boots a PC of its own, in which this file's second half tries what full_matrix.py does of native
-cells: toolchains/smoke.py after two moves, pip, and a C extension by the target's own compiler. FOLDER keeps what Debian gave. Bochs is two
-hundred times slower than the processor it runs on: an archive takes half an hour and more.
+cells: toolchains/smoke.py after two moves, pip, and a C extension by the target's own compiler. FOLDER keeps what Debian gave, and what
+each PC said. Bochs is two hundred times slower than the processor it runs on: an archive takes half an hour and more.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from graph.errors import FreestandingError, TestsFailed, UsageError
 from graph.machine import LEVELS, Emulated, Machine, Native, lacking, processor
 from graph.matrix import parse_cell, parse_matrix
+from graph.policy import parse_policy
+from graph.suite import parse_suite
+from graph.target import Cell
 from graph.testrun import refuse_smoke, run_smoke, unpack_archive
 from tests.real import landed
+from tests.real.debian_baseline import bootstrap
 from tests.real.machine import said
+
+if TYPE_CHECKING:
+    from graph.session import Session
 
 ROOT = Path(__file__).resolve().parents[2]
 RELEASE = "bookworm"
@@ -46,12 +56,13 @@ CYLINDER = 63 * 16 * 512
 """Bytes: a disk has whole ones."""
 LIMIT = 4 * 3600.0
 """Seconds for a PC, from its start to its end."""
-RESULT, END = "RESULT ", "THE END"
+RESULT, END = "RESULT ", "THE END "
+"""Begin a line with a result, as JSON, and the last one, with the status of what was run."""
 
 # XSAVES and XSAVEC are switched off: Bochs tells the size of their format wrongly, for which Linux would do without all of AVX
 BOOT = """set timeout=0
 menuentry linux {
-  linux /vmlinuz console=ttyS0 quiet mitigations=off clearcpuid=321,323
+  linux /vmlinuz console=ttyS0 loglevel=1 mitigations=off clearcpuid=321,323
   initrd /initrd
 }
 """
@@ -69,7 +80,7 @@ mount -t devpts pts /dev/pts; mount -t tmpfs shm /dev/shm
 exec > /dev/ttyS0 2>&1 < /dev/null
 ip link set lo up
 cd /code && python3 -m tests.real.bochs --inside /work/job.json
-echo {END}
+echo "{END}$?"
 exec sleep 1000000
 """
 PC = f"""plugin_ctrl: unmapped=1, biosdev=1, speaker=0, extfpuirq=1, parallel=0, serial=1, iodebug=0
@@ -92,28 +103,25 @@ panic: action=report
 error: action=ignore
 info: action=ignore
 """
-"""ips sets the pace of the clock, not of the PC: so many instructions are a second there, and time limits are of such seconds."""
+"""ips, instructions a second, sets the pace of the clock, not of the PC: time limits count the clock's seconds."""
 
 
-def make_root(place: Path, packages: str) -> None:
-    """A root file system with these packages, unless it is there. Raises AssertionError when the archive refuses."""
-    # (imported here: the PC has not what these import)
-    from tests.real.debian_baseline import KEYS, mirror
-
-    if place.exists():
-        return
-    making = place.with_name(place.name + ".making")
-    shutil.rmtree(making, ignore_errors=True)
-    line = f"deb [signed-by={KEYS}] {mirror()} {RELEASE} main"
-    options = ["--variant=essential", '--aptopt=Acquire::Check-Valid-Until "false"', f"--include={packages}"]
-    said("mmdebstrap", "--quiet", *options, RELEASE, making, line)
-    making.rename(place)
+def root_of(folder: Path, packages: str) -> Path:
+    """A root file system with these packages, made unless it is there. Raises HostToolMissing, AssertionError when the archive refuses."""
+    place = folder / f"root-{hashlib.sha256(packages.encode()).hexdigest()[:8]}"
+    if not place.exists():
+        making = place.with_name(place.name + ".making")
+        shutil.rmtree(making, ignore_errors=True)
+        bootstrap(making, RELEASE, packages)
+        making.rename(place)
+    return place
 
 
 def within(root: Path, *argv: str) -> list[str]:
-    """The command line that runs a program of a root file system."""
+    """The command line that runs a program of a root file system; it ends with the process that starts it."""
     enter = Path(__file__).with_name("enter_root.sh")
-    return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-e", str(enter), str(root), *argv]
+    spaces = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
+    return ["setpriv", "--pdeathsig", "KILL", *spaces, "sh", "-e", str(enter), str(root), *argv]
 
 
 def boot_disk(tools: Path, guest: Path, place: Path) -> None:
@@ -151,23 +159,20 @@ class Job:
     """The target's libc, if it is not the PC's own."""
 
 
-def lay_out(session: Any, cell: Any, flavours: Sequence[str], work: Path) -> Job:
-    """Copy to `work`, the PC's /work, what the job needs. `session` is a Session, whose store has the cell."""
-    from graph.policy import parse_policy
-    from graph.suite import parse_suite
-
+def lay_out(session: Session, cell: Cell, flavours: Sequence[str], work: Path) -> Job:
+    """Copy to `work`, the PC's /work, what the job needs. The session's store has the cell."""
     work.mkdir()
     archives = [path for path in session.archives(f"dist:{cell}") if any(f"-{flavour}." in path.name for flavour in flavours)]
     for path in archives:
         shutil.copy(path, work)
     land = landed.land(session, cell, archives[0], work / "laid", Native())
-    shutil.rmtree(land.place / "tree")
     shutil.copytree(land.toolchain / "tc", work / "cross/tc")
     shutil.copytree((land.toolchain / "libc").resolve(), work / "cross/libc", symlinks=True)
     shutil.copytree(land.zig.parent, work / "zig", symlinks=True)
     shutil.rmtree(land.place)
     landed.stock_build_requirements(work / "house")
-    landed.realise(session, nodes := session.machine_nodes(cell.target))
+    nodes = session.machine_nodes(cell.target)
+    landed.realise(session, nodes)
     for name in nodes:
         shutil.copytree(session.store.checkout(session.build.result(name).tree), work / "runtime", symlinks=True)
     missing = parse_suite(session.read("toolchains/suite.toml"), cell).missing
@@ -185,59 +190,89 @@ def hard_disk(tools: Path, guest: Path, place: Path) -> None:
     os.truncate(place / "disk", size)
 
 
-def run_pc(tools: Path, place: Path) -> dict[str, str]:
-    """Switch it on, and wait for what it says: what was tried -> what came of it. Raises TestsFailed."""
-    (place / "bochsrc").write_text(PC.format(place=f"/{place.relative_to(tools)}"))
+def run_pc(tools: Path, place: Path, kept: Path) -> str:
+    """Switch it on, and collect what it tells, until it has nothing more to tell. `kept` gets that, and what Bochs said.
+
+    Raises TestsFailed when it does not come to its end.
+    """
+    there = f"/{place.relative_to(tools)}"
+    (place / "bochsrc").write_text(PC.format(place=there))
     # Debian's Bochs has its debugger in, which waits for a word
     (place / "go").write_text("c\n")
-    there = f"/{place.relative_to(tools)}"
     # it draws the screen, on a terminal of its own
     command = f"exec bochs-bin -q -f {there}/bochsrc -rc {there}/go"
     argv = within(tools, "script", "--quiet", "--return", "--flush", "--command", command, f"{there}/screen")
     serial = place / "serial"
     start, text = time.monotonic(), ""
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        while END not in text and process.poll() is None and time.monotonic() - start < LIMIT:
-            time.sleep(2)
-            text = serial.read_text(errors="replace") if serial.exists() else ""
-    finally:
-        process.kill()
-        process.wait()
-    found: dict[str, str] = {}
+    with (place / "said").open("wb") as out:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        try:
+            while f"\n{END}" not in text and process.poll() is None and time.monotonic() - start < LIMIT:
+                time.sleep(2)
+                text = serial.read_text(errors="replace") if serial.exists() else ""
+        finally:
+            ended = process.poll()
+            process.kill()
+            process.wait()
+            kept.mkdir(parents=True, exist_ok=True)
+            for name in ("serial", "screen", "said", "bochs.log"):
+                if (place / name).exists():
+                    shutil.copy(place / name, kept)
+    if f"\n{END}" not in text:
+        how = f"Bochs ended ({ended})" if ended is not None else f"there was no end after {LIMIT / 3600:.0f} hours"
+        raise TestsFailed(f"{how}; the PC's last words: {text.strip()[-400:] or 'none'}", place=str(kept), hint=f"less {kept}/said")
+    return text
+
+
+def results(text: str, job: Job) -> dict[str, str]:
+    """What was tried -> ok and figures, or FAILED and why, out of the lines of a PC. Whatever is lacking has failed."""
+    found = dict.fromkeys(expected(job), "FAILED: nothing was told of it")
     for line in text.splitlines():
         if line.startswith(RESULT):
-            found.update(json.loads(line.removeprefix(RESULT)))
-    if END not in text or not found:
-        raise TestsFailed(f"the PC said no more than: {text.strip()[-600:]}", place=str(serial), hint=f"{place}/bochs.log")
+            try:
+                found.update(json.loads(line.removeprefix(RESULT)))
+            except ValueError:
+                found[line[:80]] = "FAILED: the line is broken"
+        elif line.startswith(END) and line.split()[-1] != "0":
+            found["the end"] = f"FAILED: {line}"
     return found
 
 
-def try_cell(folder: Path, cell_name: str, flavours: Sequence[str]) -> dict[str, str]:
-    """What was tried with this cell -> what came of it: ok and figures, or FAILED and why."""
+def expected(job: Job) -> list[str]:
+    """What is tried. A static program loads no extension."""
+    static = "static" in job.cell.rpartition(":")[2].split("+")
+    return ["processor", *(f"smoke of {Path(name).name}" for name in job.archives), "pip", *([] if static else ["extension"])]
+
+
+def try_cell(folder: Path, name: str, flavours: Sequence[str]) -> dict[str, str]:
+    """What was tried -> what came of it. Raises FreestandingError, AssertionError, OSError."""
+    # (the PC lacks what they need)
+    from graph.recipes.distribution import FLAVOURS
     from graph.session import Session
 
     session = Session(ROOT)
-    cell = session.selection(f"dist:{cell_name}")
-    if missing := session.look_up([f"dist:{cell}"]):
-        raise UsageError(f"{len(missing)} nodes of {cell} are not in the store", hint=f"doit dist:{cell}")
-    tools = folder / "tools"
-    make_root(tools, TOOLS)
-    make_root(folder / "guest", GUEST)
-    with tempfile.TemporaryDirectory(prefix="pc-", dir=tools / "srv") as name:
-        place = Path(name)
+    cell = session.selection(f"dist:{name}")
+    if not isinstance(cell, Cell) or (cell.target.os, cell.target.arch) != ("linux", "x86_64"):
+        raise UsageError(f"{name} is no distribution for Linux on x86_64", hint="doit test:TARGET runs others")
+    if unknown := [flavour for flavour in flavours if flavour not in FLAVOURS]:
+        raise UsageError(f"there is no archive {unknown[0]!r}", hint=f"--flavours {','.join(FLAVOURS)}")
+    if session.look_up([f"dist:{cell}"]) or not session.delivery.is_delivered(f"dist:{cell}"):
+        raise UsageError(f"{cell} is not built", hint=f"doit dist:{cell}")
+    tools = root_of(folder, TOOLS)
+    with tempfile.TemporaryDirectory(prefix="pc-", dir=tools / "srv") as made:
+        place = Path(made)
         guest = place / "guest"
-        subprocess.run(["cp", "-a", "--reflink=auto", str(folder / "guest"), str(guest)], check=True)
+        said("cp", "--archive", "--reflink=auto", root_of(folder, GUEST), guest)
         for part in CODE:
             shutil.copytree(ROOT / part, guest / "code" / part, ignore=shutil.ignore_patterns("__pycache__"))
         job = lay_out(session, cell, flavours, guest / "work")
-        (guest / "work/job.json").write_text(json.dumps({name: getattr(job, name) for name in Job.__slots__}))
+        (guest / "work/job.json").write_text(json.dumps(asdict(job)))
         (guest / "init").write_text(INIT)
         (guest / "init").chmod(0o755)
         boot_disk(tools, guest, place)
         hard_disk(tools, guest, place)
         shutil.rmtree(guest)
-        return run_pc(tools, place)
+        return results(run_pc(tools, place, folder / str(cell)), job)
 
 
 # in the PC
@@ -246,37 +281,43 @@ def try_cell(folder: Path, cell_name: str, flavours: Sequence[str]) -> dict[str,
 def inside(job: Job) -> None:
     """Try all, and tell each result on a line of its own."""
     cell = parse_cell(job.cell, parse_matrix((ROOT / "toolchains/targets.toml").read_text()))
-    assert not (lacks := lacking(cell.target.cpu_flags, processor())), f"the PC's processor lacks {lacks}"
     machine: Machine = Emulated(Path(job.runtime), None) if job.runtime else Native()
-    tell("processor", f"ok {' '.join(sorted(LEVELS['-march=x86-64-v4'] & processor()))}")
-    for name in job.archives:
-        attempt(f"smoke of {Path(name).name}", lambda name=name: smoke(job, name, cell.version, machine))
     place = Path("/work/landed")
-    unpack_archive(Path(job.archives[0]), place / "tree")
     land = landed.Landed(cell, machine, place, Path("/work/cross"), Path("/work/zig/zig"), place)
-    attempt("pip", lambda: landed.pure_wheel(land))
-    attempt("extension", lambda: json.dumps(landed.extension(land, Path("/work/house"))))
+    tries: dict[str, Callable[[], str]] = {
+        "processor": lambda: level(cell),
+        **{f"smoke of {Path(name).name}": partial(smoke, job, name, cell.version, machine) for name in job.archives},
+        "pip": partial(pip, land, Path(job.archives[0])),
+        "extension": lambda: json.dumps(landed.extension(land, Path("/work/house"))),
+    }
+    for name in expected(job):
+        try:
+            told = f"ok {tries[name]()}"
+        except Exception as error:  # whatever it is, the others go on
+            told = f"FAILED {type(error).__name__}: {str(error)[-3000:]}"
+        print(RESULT + json.dumps({name: told}), flush=True)
+
+
+def level(cell: Cell) -> str:
+    """The features that the target's level asks for; the PC has them. Raises TestsFailed."""
+    if lacks := lacking(cell.target.cpu_flags, processor()):
+        raise TestsFailed(f"the PC's processor lacks {', '.join(lacks)}")
+    return " ".join(sorted(set().union(*(LEVELS.get(flag, ()) for flag in cell.target.cpu_flags))))
 
 
 def smoke(job: Job, archive: str, version: str, machine: Machine) -> str:
     """How many checks went well. Raises TestsFailed."""
-    script = ROOT / "toolchains/smoke.py"
-    checks = run_smoke(Path(archive), Path("/work", Path(archive).stem), script, version, job.missing, job.builtin, machine)
+    place = Path("/work/smoke")
+    checks = run_smoke(Path(archive), place, ROOT / "toolchains/smoke.py", version, job.missing, job.builtin, machine)
+    shutil.rmtree(place)
     refuse_smoke(checks, archive)
     return f"{len(checks)} checks"
 
 
-def attempt(name: str, what: Any) -> None:
-    """Tell what came of it; the others go on, whatever it raises."""
-    try:
-        tell(name, f"ok {what()}")
-    except Exception as error:
-        tell(name, f"FAILED {type(error).__name__}: {str(error)[-3000:]}")
-
-
-def tell(name: str, result: str) -> None:
-    """To the serial line."""
-    print(RESULT + json.dumps({name: result}), flush=True)
+def pip(land: landed.Landed, archive: Path) -> str:
+    """A wheel of Python alone; what it says."""
+    unpack_archive(archive, land.place / "tree")
+    return landed.pure_wheel(land)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -288,15 +329,14 @@ def main(argv: Sequence[str]) -> int:
     given = parser.parse_args(argv)
     given.folder.mkdir(parents=True, exist_ok=True)
     failed = False
-    for cell in given.cells:
+    for name in given.cells:
         start = time.monotonic()
-        found: Mapping[str, str] = try_cell(given.folder.resolve(), cell, given.flavours.split(","))
-        print(
-            f"{cell}, {(time.monotonic() - start) / 60:.0f} minutes",
-            *(f"  {name}: {told}" for name, told in found.items()),
-            sep="\n",
-            flush=True,
-        )
+        try:
+            found = try_cell(given.folder.resolve(), name, given.flavours.split(","))
+        except (FreestandingError, AssertionError, OSError) as error:
+            found = {"the PC": f"FAILED {error}"}
+        minutes = (time.monotonic() - start) / 60
+        print(f"{name}, {minutes:.0f} minutes", *(f"  {what}: {told}" for what, told in found.items()), sep="\n", flush=True)
         failed = failed or any(not told.startswith("ok") for told in found.values())
     return int(failed)
 
@@ -305,7 +345,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--inside"]:
         inside(Job(**json.loads(Path(sys.argv[2]).read_text())))
         sys.exit()
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except FreestandingError as error:
-        sys.exit(str(error))
+    # what is begun is cleared away
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.exit(main(sys.argv[1:]))

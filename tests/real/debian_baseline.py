@@ -12,6 +12,7 @@ import argparse
 import datetime
 import json
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from graph.matrix import parse_cell, parse_matrix  # noqa: E402
 from graph.suite import SuiteResult, baseline_file, parse_suite  # noqa: E402
 from graph.target import Cell  # noqa: E402
 from graph.testrun import Regrtest, run_regrtest  # noqa: E402
+from tests.real.machine import said  # noqa: E402
 
 KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 HEAD = "What Debian's own Python makes of CPython's test suite. Written by tests/real/debian_baseline.py; do not edit."
@@ -49,18 +51,24 @@ def mirror() -> str:
     raise FetchError("apt knows no Debian archive", hint="apt-get update")
 
 
+def bootstrap(root: Path, release: str, packages: str, *options: str) -> None:
+    """A root file system of a Debian release: what is essential, and these packages, comma-separated.
+
+    Raises HostToolMissing without mmdebstrap, AssertionError when the archive refuses.
+    """
+    if shutil.which("mmdebstrap") is None:
+        raise HostToolMissing("mmdebstrap is not on PATH", hint="apt-get install mmdebstrap")
+    line = f"deb [signed-by={KEYS}] {mirror()} {release} main"
+    # a frozen mirror's index may be past its date; it is still checked by signature
+    dated = '--aptopt=Acquire::Check-Valid-Until "false"'
+    said("mmdebstrap", "--quiet", "--variant=essential", dated, *options, f"--include={packages}", release, root, line)
+
+
 def make_root(root: Path, minor: str) -> None:
     """A root file system with Debian's Python and its test suite."""
     python = f"python{minor} python{minor}-venv python{minor}-gdbm python{minor}-dev libpython{minor}-testsuite"
     suite, zones = RELEASES[minor]
-    packages = ",".join(f"{python} {BESIDES} {zones}".split())
-    line = f"deb [signed-by={KEYS}] {mirror()} {suite} main"
-    # a frozen mirror's index may be past its date; it is still checked by signature
-    options = ["--variant=essential", '--aptopt=Acquire::Check-Valid-Until "false"', f"--include={packages}"]
-    try:
-        subprocess.run(["mmdebstrap", *options, suite, str(root), line], check=True)
-    except FileNotFoundError:
-        raise HostToolMissing("mmdebstrap is not on PATH", hint="apt-get install mmdebstrap") from None
+    bootstrap(root, suite, ",".join(f"{python} {BESIDES} {zones}".split()))
 
 
 def native_cell(minor: str) -> Cell:

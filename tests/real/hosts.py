@@ -18,7 +18,7 @@ from graph import toml
 from graph.node import Fetch
 from graph.session import Session
 from tests.mini import ROOT, Checkout
-from tests.real.debian_baseline import KEYS, mirror
+from tests.real.debian_baseline import bootstrap
 from tests.real.machine import said
 
 RELEASE = "bookworm" if platform.freedesktop_os_release().get("VERSION_CODENAME") == "trixie" else "trixie"
@@ -129,10 +129,8 @@ def make_host(root: Path) -> OtherHost:
     # a half-made one has another name
     place = root.with_name(root.name + ".making")
     shutil.rmtree(place, ignore_errors=True)
-    line = f"deb [signed-by={KEYS}] {mirror()} {RELEASE} main"
-    options = ["--variant=essential", '--aptopt=Acquire::Check-Valid-Until "false"', f"--include={PACKAGES}"]
     place.parent.mkdir(parents=True, exist_ok=True)
-    said("mmdebstrap", "--quiet", *options, RELEASE, place, line)
+    bootstrap(place, RELEASE, PACKAGES)
     host = OtherHost(place)
     (place / "bin/sh").unlink()
     (place / "bin/sh").symlink_to("bash")

@@ -12,8 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from tests.real.debian_baseline import KEYS, mirror
-from tests.real.machine import said
+from tests.real.debian_baseline import bootstrap
 
 RELEASE = "trixie"
 ARCHITECTURES = "amd64,i386"
@@ -27,12 +26,9 @@ exec unshare --mount --pid --fork --kill-child {enter} {root} "$@"
 def make_root(place: Path) -> Path:
     """A folder with `wine` in it, to be put on PATH. Raises AssertionError when the archive refuses."""
     root = place / "root"
-    line = f"deb [signed-by={KEYS}] {mirror()} {RELEASE} main"
-    what = (f"--architectures={ARCHITECTURES}", f"--include={PACKAGES}")
-    options = ["--variant=essential", '--aptopt=Acquire::Check-Valid-Until "false"', *what]
     shutil.rmtree(root, ignore_errors=True)
     place.mkdir(parents=True, exist_ok=True)
-    said("mmdebstrap", "--quiet", *options, RELEASE, root, line)
+    bootstrap(root, RELEASE, PACKAGES, f"--architectures={ARCHITECTURES}")
     program = place / "wine"
     program.write_text(PROGRAM.format(enter=Path(__file__).with_name("enter_wine.sh"), root=root))
     program.chmod(0o755)
