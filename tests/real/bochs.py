@@ -13,13 +13,17 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import tty
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -56,6 +60,7 @@ CYLINDER = 63 * 16 * 512
 """Bytes: a disk has whole ones."""
 LIMIT = 4 * 3600.0
 """Seconds for a PC, from its start to its end."""
+SCREEN = re.compile(r'connected to screen "(/dev/pts/\d+)"')
 RESULT, END = "RESULT ", "THE END "
 """Begin a line with a result, as JSON, and the last one, with the status of what was run."""
 
@@ -190,6 +195,15 @@ def hard_disk(tools: Path, guest: Path, place: Path) -> None:
     os.truncate(place / "disk", size)
 
 
+def drain(terminal: str) -> None:
+    """Read what is written to a terminal until it is closed: the writer would wait."""
+    with suppress(OSError):
+        reading = os.open(terminal, os.O_RDONLY | os.O_NOCTTY)
+        tty.setraw(reading)
+        while os.read(reading, 1 << 16):
+            pass
+
+
 def run_pc(tools: Path, place: Path, kept: Path) -> str:
     """Switch it on, and collect what it tells, until it has nothing more to tell. `kept` gets that, and what Bochs said.
 
@@ -199,10 +213,10 @@ def run_pc(tools: Path, place: Path, kept: Path) -> str:
     (place / "bochsrc").write_text(PC.format(place=there))
     # Debian's Bochs has its debugger in, which waits for a word
     (place / "go").write_text("c\n")
-    # it draws the screen, on a terminal of its own
+    # it tells on a terminal that it draws its screen on another, of its own
     command = f"exec bochs-bin -q -f {there}/bochsrc -rc {there}/go"
     argv = within(tools, "script", "--quiet", "--return", "--flush", "--command", command, f"{there}/screen")
-    serial = place / "serial"
+    serial, screen, drained = place / "serial", place / "screen", False
     start, text = time.monotonic(), ""
     with (place / "said").open("wb") as out:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
@@ -210,6 +224,9 @@ def run_pc(tools: Path, place: Path, kept: Path) -> str:
             while f"\n{END}" not in text and process.poll() is None and time.monotonic() - start < LIMIT:
                 time.sleep(2)
                 text = serial.read_text(errors="replace") if serial.exists() else ""
+                if not drained and (drawn := SCREEN.search(screen.read_text(errors="replace") if screen.exists() else "")):
+                    drained = True
+                    threading.Thread(target=drain, args=drawn.groups(), daemon=True).start()
         finally:
             ended = process.poll()
             process.kill()
