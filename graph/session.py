@@ -425,7 +425,8 @@ class Session:
         lacks = lacking(target.cpu_flags, processor()) if target.run == "native" else ()
         if lacks:
             what = f"this processor cannot run programs of {target}: it lacks {', '.join(lacks)}"
-            raise SandboxError(what, hint=f"doit check:{target} audits its archives; run them on a newer processor, or on Bochs (docs/testing.md)")
+            hint = f"doit check:{target} audits its archives; run them on a newer processor, or on Bochs (docs/testing.md)"
+            raise SandboxError(what, hint=hint)
 
     def machine(self, target: Target) -> Machine:
         """Where its programs run; `machine_nodes` are realised. Raises as check_runs does when nowhere here."""
