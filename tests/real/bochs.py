@@ -63,6 +63,7 @@ LIMIT = 4 * 3600.0
 SCREEN = re.compile(r'connected to screen "(/dev/pts/\d+)"')
 RESULT, END = "RESULT ", "THE END "
 """Begin a line with a result, as JSON, and the last one, with the status of what was run."""
+LAST = re.compile(rf"^{END}\d+\s", re.MULTILINE)
 
 # XSAVES and XSAVEC are switched off: Bochs tells the size of their format wrongly, for which Linux would do without all of AVX
 BOOT = """set timeout=0
@@ -221,7 +222,7 @@ def run_pc(tools: Path, place: Path, kept: Path) -> str:
     with (place / "said").open("wb") as out:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         try:
-            while f"\n{END}" not in text and process.poll() is None and time.monotonic() - start < LIMIT:
+            while not LAST.search(text) and process.poll() is None and time.monotonic() - start < LIMIT:
                 time.sleep(2)
                 text = serial.read_text(errors="replace") if serial.exists() else ""
                 if not drained and (drawn := SCREEN.search(screen.read_text(errors="replace") if screen.exists() else "")):
@@ -235,7 +236,7 @@ def run_pc(tools: Path, place: Path, kept: Path) -> str:
             for name in ("serial", "screen", "said", "bochs.log"):
                 if (place / name).exists():
                     shutil.copy(place / name, kept)
-    if f"\n{END}" not in text:
+    if not LAST.search(text):
         how = f"Bochs ended ({ended})" if ended is not None else f"there was no end after {LIMIT / 3600:.0f} hours"
         raise TestsFailed(f"{how}; the PC's last words: {text.strip()[-400:] or 'none'}", place=str(kept), hint=f"less {kept}/said")
     return text
