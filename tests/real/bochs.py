@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import signal
@@ -58,6 +59,8 @@ ROOM = 2 << 30
 """Free bytes of the disk."""
 CYLINDER = 63 * 16 * 512
 """Bytes: a disk has whole ones."""
+KNOWN = {"ssl handshake": "Bochs computes it wrongly, for Debian's Python, too"}
+"""Checks that fail on every Python there; each is tried with Debian's when it fails."""
 LIMIT = 4 * 3600.0
 """Seconds for a PC, from its start to its end."""
 SCREEN = re.compile(r'connected to screen "(/dev/pts/\d+)"')
@@ -324,12 +327,22 @@ def level(cell: Cell) -> str:
 
 
 def smoke(job: Job, archive: str, version: str, machine: Machine) -> str:
-    """How many checks went well. Raises TestsFailed."""
-    place = Path("/work/smoke")
-    checks = run_smoke(Path(archive), place, ROOT / "toolchains/smoke.py", version, job.missing, job.builtin, machine)
+    """How many checks went well, and which are Bochs's. Raises TestsFailed."""
+    place, script = Path("/work/smoke"), ROOT / "toolchains/smoke.py"
+    checks = run_smoke(Path(archive), place, script, version, job.missing, job.builtin, machine)
     shutil.rmtree(place)
-    refuse_smoke(checks, archive)
-    return f"{len(checks)} checks"
+    of_bochs = [check.name for check in checks if check.error and check.name in KNOWN and not debian_passes(script, check.name)]
+    left = [check for check in checks if check.name not in of_bochs]
+    refuse_smoke(left, archive)
+    return "; ".join([f"{len(left)} checks", *(f"{name}: {KNOWN[name]}" for name in of_bochs)])
+
+
+def debian_passes(script: Path, name: str) -> bool:
+    """Whether a check of smoke.py goes well with the PC's own Python."""
+    expected = json.dumps({"version": platform.python_version(), "prefix": sys.prefix, "missing": [], "builtin": None, "scratch": "/tmp"})
+    argv = [sys.executable, "-I", str(script), expected, name.replace(" ", "_")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    return not any(json.loads(done.stdout.splitlines()[-1]).values())
 
 
 def pip(land: landed.Landed, archive: Path) -> str:
