@@ -13,7 +13,6 @@ import argparse
 import hashlib
 import json
 import os
-import platform
 import re
 import shutil
 import signal
@@ -39,7 +38,7 @@ from graph.target import Cell
 from graph.testrun import refuse_smoke, run_smoke, unpack_archive
 from tests.real import landed
 from tests.real.debian_baseline import bootstrap
-from tests.real.machine import said
+from tests.real.machine import environment, said
 
 if TYPE_CHECKING:
     from graph.session import Session
@@ -59,8 +58,10 @@ ROOM = 2 << 30
 """Free bytes of the disk."""
 CYLINDER = 63 * 16 * 512
 """Bytes: a disk has whole ones."""
-KNOWN = {"ssl handshake": "Bochs computes it wrongly, for Debian's Python, too"}
-"""Checks that fail on every Python there; each is tried with Debian's when it fails."""
+SMOKE = ROOT / "toolchains/smoke.py"
+SPOILED = {"ssl handshake": "OPENSSL_ia32cap=:~0x80100"}
+"""Checks that Bochs 2.7 spoils -> the setting with which they go well: OpenSSL's big numbers come out wrong there with ADX and BMI2, which
+this switches off. Debian's Python fails as well; AVX-512 has no part in it, for ours fail with that switched off."""
 LIMIT = 4 * 3600.0
 """Seconds for a PC, from its start to its end."""
 SCREEN = re.compile(r'connected to screen "(/dev/pts/\d+)"')
@@ -327,22 +328,23 @@ def level(cell: Cell) -> str:
 
 
 def smoke(job: Job, archive: str, version: str, machine: Machine) -> str:
-    """How many checks went well, and which are Bochs's. Raises TestsFailed."""
-    place, script = Path("/work/smoke"), ROOT / "toolchains/smoke.py"
-    checks = run_smoke(Path(archive), place, script, version, job.missing, job.builtin, machine)
+    """How many checks went well, and which need a setting there. Raises TestsFailed."""
+    place = Path("/work/smoke")
+    checks = run_smoke(Path(archive), place, SMOKE, version, job.missing, job.builtin, machine)
+    [python] = place.rglob(f"bin/python{version.rpartition('.')[0]}")
+    spoiled = [check.name for check in checks if check.error and check.name in SPOILED and not without_fault(machine, python, check.name)]
     shutil.rmtree(place)
-    of_bochs = [check.name for check in checks if check.error and check.name in KNOWN and not debian_passes(script, check.name)]
-    left = [check for check in checks if check.name not in of_bochs]
-    refuse_smoke(left, archive)
-    return "; ".join([f"{len(left)} checks", *(f"{name}: {KNOWN[name]}" for name in of_bochs)])
+    refuse_smoke([check for check in checks if check.name not in spoiled], archive)
+    return "; ".join([f"{len(checks)} checks", *(f"{name} with {SPOILED[name]}" for name in spoiled)])
 
 
-def debian_passes(script: Path, name: str) -> bool:
-    """Whether a check of smoke.py goes well with the PC's own Python."""
-    expected = json.dumps({"version": platform.python_version(), "prefix": sys.prefix, "missing": [], "builtin": None, "scratch": "/tmp"})
-    argv = [sys.executable, "-I", str(script), expected, name.replace(" ", "_")]
-    done = subprocess.run(argv, capture_output=True, text=True, check=True)
-    return not any(json.loads(done.stdout.splitlines()[-1]).values())
+def without_fault(machine: Machine, python: Path, name: str) -> str:
+    """What is wrong with a check of smoke.py, of which Bochs may be the reason, with the setting that leaves Bochs's fault out."""
+    expected = json.dumps({"version": "", "prefix": "", "missing": [], "builtin": None, "scratch": "/tmp"})
+    setting, _, value = SPOILED[name].partition("=")
+    argv = machine.argv(str(python), "-I", str(SMOKE), expected, name.replace(" ", "_"))
+    [error] = json.loads(said(*argv, env=environment(**{setting: value})).splitlines()[-1]).values()
+    return str(error)
 
 
 def pip(land: landed.Landed, archive: Path) -> str:
