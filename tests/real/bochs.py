@@ -89,7 +89,7 @@ mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; m
 mount -t devpts pts /dev/pts; mount -t tmpfs shm /dev/shm
 exec > /dev/ttyS0 2>&1 < /dev/null
 ip link set lo up
-cd /code && python3 -m tests.real.bochs --inside /work/job.json
+cd /code && python3 -m tests.real.bochs --inside /trial/job.json
 echo "{END}$?"
 exec sleep 1000000
 """
@@ -170,7 +170,7 @@ class Job:
 
 
 def lay_out(session: Session, cell: Cell, flavours: Sequence[str], work: Path) -> Job:
-    """Copy to `work`, the PC's /work, what the job needs. The session's store has the cell."""
+    """Copy to `work`, the PC's /trial, what the job needs. The session's store has the cell."""
     work.mkdir()
     archives = [path for path in session.archives(f"dist:{cell}") if any(f"-{flavour}." in path.name for flavour in flavours)]
     for path in archives:
@@ -187,8 +187,8 @@ def lay_out(session: Session, cell: Cell, flavours: Sequence[str], work: Path) -
         shutil.copytree(session.store.checkout(session.build.result(name).tree), work / "runtime", symlinks=True)
     missing = parse_suite(session.read("toolchains/suite.toml"), cell).missing
     builtin = parse_policy(session.read("toolchains/policy.toml"), cell).builtin
-    names = [f"/work/{path.name}" for path in archives]
-    return Job(str(cell), names, sorted(missing), None if builtin is None else sorted(builtin), "/work/runtime" if nodes else "")
+    names = [f"/trial/{path.name}" for path in archives]
+    return Job(str(cell), names, sorted(missing), None if builtin is None else sorted(builtin), "/trial/runtime" if nodes else "")
 
 
 def hard_disk(tools: Path, guest: Path, place: Path) -> None:
@@ -287,8 +287,8 @@ def try_cell(folder: Path, name: str, flavours: Sequence[str]) -> dict[str, str]
         said("cp", "--archive", "--reflink=auto", root_of(folder, GUEST), guest)
         for part in CODE:
             shutil.copytree(ROOT / part, guest / "code" / part, ignore=shutil.ignore_patterns("__pycache__"))
-        job = lay_out(session, cell, flavours, guest / "work")
-        (guest / "work/job.json").write_text(json.dumps(asdict(job)))
+        job = lay_out(session, cell, flavours, guest / "trial")
+        (guest / "trial/job.json").write_text(json.dumps(asdict(job)))
         (guest / "init").write_text(INIT)
         (guest / "init").chmod(0o755)
         boot_disk(tools, guest, place)
@@ -304,13 +304,13 @@ def inside(job: Job) -> None:
     """Try all, and tell each result on a line of its own."""
     cell = parse_cell(job.cell, parse_matrix((ROOT / "toolchains/targets.toml").read_text()))
     machine: Machine = Emulated(Path(job.runtime), None) if job.runtime else Native()
-    place = Path("/work/landed")
-    land = landed.Landed(cell, machine, place, Path("/work/cross"), Path("/work/zig/zig"), place)
+    place = Path("/trial/landed")
+    land = landed.Landed(cell, machine, place, Path("/trial/cross"), Path("/trial/zig/zig"), place)
     tries: dict[str, Callable[[], str]] = {
         "processor": lambda: level(cell),
         **{f"smoke of {Path(name).name}": partial(smoke, job, name, cell.version, machine) for name in job.archives},
         "pip": partial(pip, land, Path(job.archives[0])),
-        "extension": lambda: json.dumps(landed.extension(land, Path("/work/house"))),
+        "extension": lambda: json.dumps(landed.extension(land, Path("/trial/house"))),
     }
     for name in expected(job):
         try:
@@ -329,7 +329,7 @@ def level(cell: Cell) -> str:
 
 def smoke(job: Job, archive: str, version: str, machine: Machine) -> str:
     """How many checks went well, and which need a setting there. Raises TestsFailed."""
-    place = Path("/work/smoke")
+    place = Path("/trial/smoke")
     checks = run_smoke(Path(archive), place, SMOKE, version, job.missing, job.builtin, machine)
     [python] = place.rglob(f"bin/python{version.rpartition('.')[0]}")
     spoiled = [check.name for check in checks if check.error and check.name in SPOILED and not without_fault(machine, python, check.name)]
