@@ -75,6 +75,14 @@ def addon_names(target: Target) -> tuple[str, ...]:
     return ADDONS if target.zig_wheel else ()
 
 
+NO_STATIC: Mapping[str, str] = {
+    "gnu": "glibc loads libraries of its own version to look up names, also for a static program",
+    "none": "macOS has no static libSystem",
+    "ucrt": "extension modules link python3XX.dll",
+}
+"""libc of a target -> why no program of it stands alone."""
+
+
 def refusal(chosen: tuple[str, ...], version: str, target: Target) -> str:
     """Why the target cannot have these options in this Python version; empty if it can."""
     if "freethreaded" in chosen and _numbers(version)[:2] < FREETHREADED_SINCE:
@@ -306,7 +314,8 @@ def _not_offered(chosen: tuple[str, ...], target: Target) -> str:
         return ""
     absent = [name for name in chosen if not any(name in choice for choice in offered)]
     if absent:
-        return f"{target} does not offer {' and '.join(absent)}"
+        why = f": {NO_STATIC[target.libc]}" if "static" in absent and target.libc in NO_STATIC else ""
+        return f"{target} does not offer {' and '.join(absent)}{why}"
     beside = {name: _beside(name, offered) for name in chosen}
     if len(chosen) == 1:
         return f"{target} offers {chosen[0]} together with another option only: {', '.join(beside[chosen[0]])}"

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from graph.errors import LockError, UsageError
-from graph.matrix import Matrix, nearest, parse_cell, parse_matrix, parse_selection
+from graph.matrix import NO_STATIC, Matrix, nearest, options, parse_cell, parse_matrix, parse_selection
 from graph.target import Addon, Cell, windows_names
 from tests.data import TARGET
+from tests.mini import ROOT
 
 ROW = """
 [targets.x86_64-unknown-linux-gnu]
@@ -193,7 +194,7 @@ OFFERS = Matrix({target.triple: target for target in (GNU, MUSL)}, MATRIX.versio
     [
         (f"{GNU}:3.11:freethreaded", "freethreaded needs Python 3.13 or later, not 3.11.2", "3.11.2:lto"),
         (f"{GNU}:3.11:freethreaded+noopt", "freethreaded needs Python 3.13", "3.11.2:noopt"),
-        (f"{GNU}:3.13:static", "does not offer static", "3.13.15:lto"),
+        (f"{GNU}:3.13:static", "does not offer static: glibc loads libraries of its own version", "3.13.15:lto"),
         (f"{GNU}:3.13:debug+static", "does not offer static", "3.13.15:debug"),
         (f"{MUSL}:3.13:static", "offers static together with another option only: lto\n", "3.13.15:lto+static"),
         (f"{MUSL}:3.13:debug+lto", "does not offer debug.lto together: debug goes only with itself\n", "3.13.15:lto"),
@@ -208,6 +209,15 @@ def test_a_bad_cell_is_refused_with_the_reason_and_the_nearest(text: str, reason
     cell = caught.value.hint.rpartition(" ")[2]
     assert cell.endswith(f":{nearest}")
     assert str(parse_cell(cell, OFFERS)) == cell
+
+
+def test_who_offers_no_static_program_says_why() -> None:
+    matrix = parse_matrix((ROOT / "toolchains/targets.toml").read_text())
+    without = [target for target in matrix.targets.values() if not any("static" in options(choice) for choice in target.options)]
+    assert {target.libc for target in without} == set(NO_STATIC)
+    for target in without:
+        with pytest.raises(UsageError, match=f"does not offer static: {NO_STATIC[target.libc]}\n"):
+            parse_cell(f"{target}::static", matrix)
 
 
 def test_an_unknown_cpu_level_is_an_unknown_target() -> None:
