@@ -37,7 +37,7 @@ from graph.suite import parse_suite
 from graph.target import Cell
 from graph.testrun import refuse_smoke, run_smoke, unpack_archive
 from tests.real import landed
-from tests.real.debian_baseline import bootstrap
+from tests.real.debian import bootstrap
 from tests.real.machine import environment, said
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ import argparse
 import datetime
 import json
 import platform
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,15 +22,13 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(HERE))
 
-from graph.errors import FetchError, HostToolMissing  # noqa: E402
 from graph.machine import MODULE  # noqa: E402
 from graph.matrix import parse_cell, parse_matrix  # noqa: E402
 from graph.suite import SuiteResult, baseline_file, parse_suite  # noqa: E402
 from graph.target import Cell  # noqa: E402
 from graph.testrun import Regrtest, run_regrtest  # noqa: E402
-from tests.real.machine import said  # noqa: E402
+from tests.real.debian import bootstrap  # noqa: E402
 
-KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 HEAD = "What Debian's own Python makes of CPython's test suite. Written by tests/real/debian_baseline.py; do not edit."
 BESIDES = "gcc g++ libc6-dev ca-certificates netbase ncurses-term procps xz-utils zip unzip bzip2 openssl media-types net-tools locales"
 """Packages whose programs or data tests look for, and skip without."""
@@ -39,29 +36,6 @@ BESIDES = "gcc g++ libc6-dev ca-certificates netbase ncurses-term procps xz-util
 
 RELEASES = {"3.13": ("forky", "tzdata-legacy"), "3.11": ("bookworm", "tzdata")}
 """Python version -> the Debian release that has it, and its package with the old names of time zones."""
-
-
-def mirror() -> str:
-    """Base address of the Debian archive in this machine's apt configuration."""
-    asked = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(LABEL)", "Created-By: Packages"]
-    for line in subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines():
-        address, _, label = line.partition(" ")
-        if label == "Debian":
-            return address
-    raise FetchError("apt knows no Debian archive", hint="apt-get update")
-
-
-def bootstrap(root: Path, release: str, packages: str, *options: str) -> None:
-    """A root file system of a Debian release: what is essential, and these packages, comma-separated.
-
-    Raises HostToolMissing without mmdebstrap, AssertionError when the archive refuses.
-    """
-    if shutil.which("mmdebstrap") is None:
-        raise HostToolMissing("mmdebstrap is not on PATH", hint="apt-get install mmdebstrap")
-    line = f"deb [signed-by={KEYS}] {mirror()} {release} main"
-    # a frozen mirror's index may be past its date; it is still checked by signature
-    dated = '--aptopt=Acquire::Check-Valid-Until "false"'
-    said("mmdebstrap", "--quiet", "--variant=essential", dated, *options, f"--include={packages}", release, root, line)
 
 
 def make_root(root: Path, minor: str) -> None:

@@ -18,7 +18,7 @@ from graph import toml
 from graph.node import Fetch
 from graph.session import Session
 from tests.mini import ROOT, Checkout
-from tests.real.debian_baseline import bootstrap
+from tests.real.debian import bootstrap
 from tests.real.machine import said
 
 RELEASE = "bookworm" if platform.freedesktop_os_release().get("VERSION_CODENAME") == "trixie" else "trixie"

@@ -12,7 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from tests.real.debian_baseline import bootstrap
+from tests.real.debian import bootstrap
 
 RELEASE = "trixie"
 ARCHITECTURES = "amd64,i386"
