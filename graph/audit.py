@@ -20,7 +20,9 @@ from graph.errors import UnpackError
 from graph.facts import Archive, Binary, Entry, Finding, Pdb
 from graph.pdb import read_pdb
 from graph.policy import Policy
+from graph.pyc import source_hash
 from graph.rules import METADATA, check
+from graph.rules.common import source_of
 from graph.staticlib import names_of
 
 READ = (METADATA, "*/_sysconfigdata_*.py", "*/config-*/Makefile", "*/include/python*/pyconfig.h", "*/include/pyconfig.h")
@@ -58,6 +60,7 @@ def read_archive(path: Path, policy: Policy) -> Archive:
     texts: dict[str, str] = {}
     indexes: dict[tuple[str, str], frozenset[str]] = {}
     pdbs: dict[str, Pdb] = {}
+    sources: dict[str, bytes] = {}
     try:
         with members(path) as stream:
             for member, data in stream:
@@ -65,6 +68,8 @@ def read_archive(path: Path, policy: Policy) -> Archive:
                 binaries.extend(read_binaries(member.name, data))
                 if pdb := read_pdb(data):
                     pdbs[member.name] = pdb
+                if member.name.endswith(".py"):
+                    sources[member.name] = data
                 if any(fnmatchcase(member.name, glob) for glob in READ):
                     texts[member.name] = data.decode("utf-8", "replace")
                 if fnmatchcase(member.name, INDEXED):
@@ -72,7 +77,8 @@ def read_archive(path: Path, policy: Policy) -> Archive:
         stamp = _stamp(path)
     except (tarfile.TarError, EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
         raise UnpackError(str(error), place=str(path), hint="build it again: doit dist:TARGET") from error
-    return Archive(path.name, tuple(entries), tuple(binaries), texts, indexes, pdbs, stamp)
+    hashes = {entry.path: source_hash(entry.head[:4], sources[source]) for entry in entries if (source := source_of(entry.path)) in sources}
+    return Archive(path.name, tuple(entries), tuple(binaries), texts, indexes, pdbs, hashes, stamp)
 
 
 @contextlib.contextmanager
@@ -115,27 +121,35 @@ def _entry(member: tarfile.TarInfo, data: bytes, patterns: Sequence[re.Pattern[b
         link=member.linkname,
         pax=tuple(sorted(member.pax_headers)),
         head=data[:HEAD],
-        leaks=tuple(find_leaks(data, patterns)) + tuple(find_leaks(member.linkname.encode(), patterns)),
+        leaks=tuple(find_leaks(data, patterns, member.name.endswith(".pyc"))) + tuple(find_leaks(member.linkname.encode(), patterns)),
     )
 
 
-def find_leaks(data: bytes, patterns: Sequence[re.Pattern[bytes]]) -> list[str]:
-    """Passages that match, the first three different ones, each with the rest of its path.
+def find_leaks(data: bytes, patterns: Sequence[re.Pattern[bytes]], marshalled: bool = False) -> list[str]:
+    """Passages that match, the first three different ones, each with the rest of its path; `marshalled` is what a .pyc holds.
 
-    A match inside a longer path (https://host/build/x, ../build/x) is none; one that is glued to an option (-I/build/x) is.
+    A match inside a longer path (https://host/build/x, ../build/x) is none; one that is glued to an option (-I/build/x) is,
+    as is one of a file: URL.
     """
     found: dict[str, None] = {}
     for pattern in patterns:
         for match in pattern.finditer(data):
-            before = _BEFORE.search(data[max(0, match.start() - 80) : match.start()])
-            lead = before.group() if before else b""
-            if lead and not (lead.startswith(b"-") and b"/" not in lead):
+            if not _stands_alone(data[max(0, match.start() - 80) : match.start()], marshalled):
                 continue
             rest = _AFTER.match(data, match.start())
             found[(rest.group()[:80] if rest else match.group()).decode(errors="replace")] = None
             if len(found) == 3:
                 return list(found)
     return list(found)
+
+
+def _stands_alone(before: bytes, marshalled: bool) -> bool:
+    """Does a path begin behind these bytes. A short string of marshal's follows its kind and its length, a byte that may be a letter's."""
+    if marshalled and re.search(rb"[zZ\xfa\xda].\Z", before, re.DOTALL):
+        return True
+    found = _BEFORE.search(before)
+    lead = found.group() if found else b""
+    return not lead or (lead.startswith(b"-") and b"/" not in lead) or before.endswith(b"file://")
 
 
 def _stamp(path: Path) -> tuple[int, bool]:

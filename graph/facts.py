@@ -231,6 +231,8 @@ class Archive:
     """Of static libpythons, by path and, of a fat one, machine: the names that a linker finds in them, as the object format has them."""
     pdbs: Mapping[str, Pdb] = field(default_factory=dict)
     """PDB files, by path."""
+    sources: Mapping[str, bytes] = field(default_factory=dict)
+    """Of .pyc files, by path: the hash of the source beside it, as a hash-based one would have it (graph/pyc.py)."""
     stamp: tuple[int, bool] = (0, False)
     """Of a gzip file: its header's mtime, and whether the header holds a file name."""
 

@@ -354,8 +354,9 @@ def _link(blob: Path, path: Path, executable: bool) -> None:
     try:
         path.hardlink_to(blob)
     except OSError as error:
-        # an inode has a largest number of links (65,000 on ext4)
-        if error.errno != errno.EMLINK:
+        # an inode has a largest number of links (65,000 on ext4); and whoever keeps the same bytes at this moment replaces
+        # the file: a name is never without one, but the old one, once unlinked, takes no further name (vfs_link: ENOENT)
+        if error.errno not in (errno.EMLINK, errno.ENOENT):
             raise
         copy_file(blob, path)
         _finish(path, 0o555 if executable else 0o444)

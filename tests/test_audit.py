@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import marshal
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from graph.audit import audit_archives, find_leaks, read_archive
 from graph.errors import UnpackError
 from graph.facts import Finding
 from graph.policy import parse_policy
+from graph.pyc import source_hash
 from tests.fake_archive import CELL, NAMES, POLICY, Member, Tree, changed, document, elf, good, write
 from tests.test_binaries import PT_GNU_STACK, PT_LOAD, with_flags
 from tests.test_staticlib import gnu
@@ -59,8 +63,15 @@ def edited(name: str, kind: int, flags: int) -> Member:
     return Member(with_flags(elf(name).data, kind, flags), 0o755)
 
 
-def pyc(flags: int, mtime: int, size: int, magic: bytes = b"\xf3\r\r\n") -> Member:
-    return Member(magic + b"".join(number.to_bytes(4, "little") for number in (flags, mtime, size)))
+MAGIC = b"\xf3\r\r\n"
+
+
+def pyc(flags: int, rest: bytes, magic: bytes = MAGIC) -> Member:
+    return Member(magic + flags.to_bytes(4, "little") + rest)
+
+
+def stat(mtime: int, size: int) -> bytes:
+    return mtime.to_bytes(4, "little") + size.to_bytes(4, "little")
 
 
 HERE = Member().mtime
@@ -85,8 +96,10 @@ BAD: list[tuple[str, str, Callable[[Tree], Tree]]] = [
     ("build-path", OS, lambda tree: changed(tree, OS, data=b"LIBDIR = '/install/lib'")),
     ("build-path", "python/bin/python", add("python/bin/python", link("/build/out/bin/python"))),
     ("shebang", "python/bin/pip", add("python/bin/pip", Member(b"#!/install/bin/python3.13\nimport pip\n", 0o755))),
-    ("pycache", f"{CACHE}/gone.cpython-313.pyc", add(f"{CACHE}/gone.cpython-313.pyc", pyc(1, 0, 0))),
-    ("pycache", f"{CACHE}/os.cpython-313.pyc", add(f"{CACHE}/os.cpython-313.pyc", pyc(0, HERE, 5))),
+    ("pycache", f"{CACHE}/gone.cpython-313.pyc", add(f"{CACHE}/gone.cpython-313.pyc", pyc(1, bytes(8)))),
+    ("pycache", f"{CACHE}/os.cpython-313.pyc", add(f"{CACHE}/os.cpython-313.pyc", pyc(0, stat(HERE, 5)))),
+    ("pycache", f"{CACHE}/os.cpython-313.pyc", add(f"{CACHE}/os.cpython-313.pyc", pyc(1, b"WRONGHSH"))),
+    ("pycache", f"{CACHE}/os.cpython-313.pyc", add(f"{CACHE}/os.cpython-313.pyc", pyc(3, source_hash(MAGIC, b"an older os.py")))),
     ("binary-format", "python/x.exe", add("python/x.exe", Member(b"MZ\x90"))),
     ("binary-format", "python/x", add("python/x", Member(b"\x7fELF\x02"))),
     ("needed", PYTHON, drop(LIBPYTHON)),
@@ -115,10 +128,12 @@ def test_a_bad_install_only_archive_is_found(tmp_path: Path, rule: str, path: st
 
 def test_good_bytecode_is_no_finding(tmp_path: Path) -> None:
     tree = good("install_only")
-    size = len(tree[OS].data)
-    for name, member in (("os.cpython-313", pyc(0, HERE, size)), ("os.cpython-313.opt-1", pyc(1, 7, 7))):
+    source = tree[OS].data
+    good_ones = (pyc(0, stat(HERE, len(source))), pyc(1, source_hash(MAGIC, source)), pyc(3, source_hash(MAGIC, source)))
+    for name, member in zip(("os.cpython-313", "os.cpython-313.opt-1", "os.cpython-313.opt-2"), good_ones, strict=True):
         assert audit(tmp_path, "install_only", {**tree, f"{CACHE}/{name}.pyc": member}) == ()
-    two = {f"{CACHE}/os.cpython-313.pyc": pyc(1, 0, 0), f"{CACHE}/os.cpython-312.pyc": pyc(1, 0, 0, b"\xcb\r\r\n")}
+    other = b"\xcb\r\r\n"
+    two = {f"{CACHE}/os.cpython-31{n}.pyc": pyc(1, source_hash(magic, source), magic) for n, magic in ((3, MAGIC), (2, other))}
     assert [f.rule for f in audit(tmp_path, "install_only", {**tree, **two})] == ["pycache"]
 
 
@@ -220,10 +235,20 @@ def test_an_absent_archive_is_refused(tmp_path: Path) -> None:
         (b"https://x.org/build/a /home/me/build/b ../build/c $(srcdir)/build/d project/build/e", []),
         (b"/build/a /build/a /build/b /build/c /build/d", ["/build/a", "/build/b", "/build/c"]),
         (b"/builder/x", []),
+        (b"file:///build/a http:///build/b", ["/build/a"]),
     ],
 )
 def test_leaks(data: bytes, leaks: list[str]) -> None:
     assert find_leaks(data, [re.compile(b"/build/")]) == leaks
+
+
+@given(length=st.integers(8, 255), module=st.booleans())
+def test_a_leak_in_bytecode_of_any_length(length: int, module: bool) -> None:
+    """A name of up to 255 letters follows a byte of its kind and one of its length, which is a letter of paths for many."""
+    path = "/build/" + "x" * (length - 7)
+    code = compile("def f(): pass", path, "exec") if module else path
+    assert find_leaks(marshal.dumps(code), [re.compile(b"/build/")], marshalled=True) == [path[:80]]
+    assert find_leaks(marshal.dumps(f"at https://host{path}"), [re.compile(b"/build/")], marshalled=True) == []
 
 
 def test_an_optional_module_may_be_absent_from_files_and_description_alike(tmp_path: Path) -> None:

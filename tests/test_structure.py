@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "wire", "digest", "target", "facts", "metadata", "toml"}),
-    frozenset({"node", "lock", "matrix", "policy", "globs", "patch", "suite", "staticlib", "tbd", "codesign", "pdb"}),
+    frozenset({"node", "lock", "matrix", "policy", "globs", "patch", "suite", "staticlib", "tbd", "codesign", "pdb", "pyc"}),
     frozenset({"recipes", "rules", "result", "trees", "ways", "reapi", "groups", "feeds"}),
     frozenset({"plan", "explain", "picture", "trace", "table", "published", "errand"}),
     frozenset({"disk", "machine"}),

@@ -38,6 +38,12 @@ def module_of(path: str) -> str:
     return name.split(".")[0].removesuffix("_d" if name.endswith(".pyd") else "")
 
 
+def source_of(path: str) -> str:
+    """Path of the module that a .pyc in a __pycache__ folder was made of, as importlib.util.source_from_cache has it; else empty."""
+    folder, _, name = path.rpartition("/__pycache__/")
+    return f"{folder}/{name.partition('.')[0]}.py" if folder and name.endswith(".pyc") else ""
+
+
 def is_core(binary: Binary) -> bool:
     """Is it the interpreter or libpython; of Windows python.exe, pythonw.exe, python3.dll or pythonXY.dll."""
     folder, name = posixpath.split(binary.path)

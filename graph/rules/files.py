@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from graph.facts import Archive, Binary, Finding, format_of
 from graph.policy import Policy
-from graph.rules.common import Findings
+from graph.rules.common import Findings, source_of
 
 
 def contents(archive: Archive, policy: Policy) -> Findings:
@@ -23,17 +23,18 @@ def contents(archive: Archive, policy: Policy) -> Findings:
 def bytecode(archive: Archive, policy: Policy) -> Findings:
     """PEP 552: bytes 0-3 magic, 4-7 flags (1 hash-based, 2 check source), then mtime and size of the source, or its hash."""
     files = {entry.path: entry for entry in archive.entries}
-    compiled = [entry for entry in archive.entries if entry.path.endswith(".pyc") and "/__pycache__/" in entry.path]
+    compiled = [entry for entry in archive.entries if source_of(entry.path)]
     for magic in sorted({entry.head[:4] for entry in compiled})[1:]:
         yield Finding("pycache", next(e.path for e in compiled if e.head[:4] == magic), "another magic number than the others have")
     for entry in compiled:
-        folder, name = entry.path.split("/__pycache__/", 1)
-        source = files.get(f"{folder}/{name.split('.')[0]}.py")
+        source = files.get(source_of(entry.path))
         flags, mtime, size = (int.from_bytes(entry.head[at : at + 4], "little") for at in (4, 8, 12))
         if source is None:
             yield Finding("pycache", entry.path, "has no source beside it")
         elif flags == 0 and (mtime, size) != (int(source.mtime) & 0xFFFFFFFF, source.size):
             yield Finding("pycache", entry.path, "is stale: made of a source with another mtime or size")
+        elif flags & 1 and entry.head[8:16] != archive.sources.get(entry.path):
+            yield Finding("pycache", entry.path, "is stale: made of a source with another hash")
 
 
 def foreign(archive: Archive, policy: Policy) -> Findings:
