@@ -76,7 +76,7 @@ def read_archive(path: Path, policy: Policy) -> Archive:
                     indexes |= {(member.name, machine): names_of(part) or frozenset() for machine, part in slices_of(data)}
         stamp = _stamp(path)
     except (tarfile.TarError, EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
-        raise UnpackError(str(error), place=str(path), hint="build it again: doit dist:TARGET") from error
+        raise UnpackError(str(error), place=str(path), hint="make this archive anew") from error
     hashes = {entry.path: source_hash(entry.head[:4], sources[source]) for entry in entries if (source := source_of(entry.path)) in sources}
     return Archive(path.name, tuple(entries), tuple(binaries), texts, indexes, pdbs, hashes, stamp)
 

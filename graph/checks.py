@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from graph.errors import AuditFailed
+from graph.errors import UnpackError
 from graph.facts import Format
 from graph.lock import VCRUNTIME
 from graph.machine import Machine
 from graph.policy import Policy, parse_policy
+from graph.rules import refuse
 from graph.session import Session
-from graph.suite import parse_suite, refuse_suite, render_suite, wanted
+from graph.suite import refuse_suite, render_suite, wanted
 from graph.target import Addon, Cell, Target
 from graph.tbd import Stub, offered, parse_tbd
-
-SHOWN = 20
-"""Findings that are printed; the rest is counted."""
 
 
 def check_dist(session: Session, chosen: Cell | Addon) -> None:
@@ -31,12 +30,18 @@ def check_dist(session: Session, chosen: Cell | Addon) -> None:
     cell = chosen if isinstance(chosen, Cell) else Cell(chosen.target, session.matrix.versions[0], ())
     policy = parse_policy(session.read("toolchains/policy.toml"), cell)
     policy = replace(_with_stubs(session, policy), bundled=_bundled(session, cell.target))
-    findings = audit_archives(paths, policy)
-    if findings:
-        more = [f"  and {len(findings) - SHOWN} more"] if len(findings) > SHOWN else []
-        what = "\n".join([f"{len(findings)} findings", *(f"  {finding}" for finding in findings[:SHOWN]), *more])
-        raise AuditFailed(what, place=f"check:{chosen}", hint="docs/audit.md says what each limit is for")
+    with _made_again_by(chosen):
+        refuse(audit_archives(paths, policy), f"check:{chosen}")
     session.reporter.line(f"audit of {len(paths)} archives: nothing found")
+
+
+@contextmanager
+def _made_again_by(chosen: Cell | Addon) -> Iterator[None]:
+    """An archive that cannot be read names the command that makes it."""
+    try:
+        yield
+    except UnpackError as error:
+        raise UnpackError(error.what, place=error.place, hint=f"rm '{error.place}' && doit store verify && doit dist:{chosen}") from error
 
 
 def _with_stubs(session: Session, policy: Policy) -> Policy:
@@ -70,7 +75,7 @@ def test_cell(session: Session, cell: Cell) -> None:
     archives = session.archives(f"dist:{cell}")
     machine = session.machine(cell.target)
     try_machine(machine)
-    with tempfile.TemporaryDirectory(prefix="freestanding-") as folder:
+    with _made_again_by(cell), tempfile.TemporaryDirectory(prefix="freestanding-") as folder:
         for archive in archives:
             _smoke(session, cell, machine, archive, Path(folder) / archive.name)
         [full] = [archive for archive in archives if "-full." in archive.name]
@@ -78,11 +83,9 @@ def test_cell(session: Session, cell: Cell) -> None:
 
 
 def _smoke(session: Session, cell: Cell, machine: Machine, archive: Path, workdir: Path) -> None:
-    from graph.testrun import refuse_smoke, render_smoke, run_smoke
+    from graph.testrun import expected_of, refuse_smoke, render_smoke, run_smoke
 
-    missing = parse_suite(session.read("toolchains/suite.toml"), cell).missing
-    builtin = parse_policy(session.read("toolchains/policy.toml"), cell).builtin
-    checks = run_smoke(archive, workdir, session.root / "toolchains/smoke.py", cell.version, missing, builtin, machine)
+    checks = run_smoke(archive, workdir, session.root / "toolchains/smoke.py", expected_of(cell, session.read), machine)
     session.reporter.line(f"{archive.name}\n{render_smoke(checks)}".rstrip())
     refuse_smoke(checks, archive.name)
 

@@ -245,3 +245,6 @@ class Finding:
     path: str
     message: str
     archive: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.rule}  {self.archive}{': ' if self.archive else ''}{self.path}  {self.message}"

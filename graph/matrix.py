@@ -287,7 +287,7 @@ def _version(text: str, target: Target, matrix: Matrix) -> str:
         if (version + ".").startswith(text + "."):
             return version
     if text in addon_names(target):
-        raise UsageError(f"{text} is an add-on: it has no Python to test", hint=f"check:{target}:{text}")
+        raise UsageError(f"{text} is an add-on: it has no Python to test", hint=f"doit check:{target}:{text}")
     if text in ADDONS:
         having = [str(addon.target) for addon in matrix.addons() if addon.name == text]
         what = f"there is no add-on {text} for {target}" + (f", only for {', '.join(having)}" if having else "")
@@ -298,7 +298,7 @@ def _version(text: str, target: Target, matrix: Matrix) -> str:
 
 def _choice(text: str, version: str, target: Target, versions: tuple[str, ...]) -> tuple[str, ...]:
     if text in addon_names(target):
-        raise UsageError(f"the add-on {text} is one for all Python versions", hint=f"{target}:{text}")
+        raise UsageError(f"the add-on {text} is one for all Python versions", hint=f"doit dist:{target}:{text}")
     chosen = options(text or target.options[0])
     for name in (name for name in chosen if name not in OPTIONS):
         raise UsageError(f"unknown option {name!r}", hint=did_you_mean(name, OPTIONS))

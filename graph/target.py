@@ -26,6 +26,12 @@ def spelled(options: tuple[str, ...]) -> str:
     return "+".join(sorted(options, key=NAMED.index))
 
 
+def named(options: tuple[str, ...], best: tuple[str, ...], full: bool) -> tuple[str, ...]:
+    """Options in an archive's name: all in a full one's; in others none of the target's best, and of these without the GIL that alone."""
+    usual = {best: (), tuple(sorted({*best, "freethreaded"})): ("freethreaded",)}
+    return options if full else usual.get(options, options)
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """One row of toolchains/targets.toml, the platform table."""

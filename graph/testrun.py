@@ -16,9 +16,9 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import reduce
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +27,9 @@ import zstandard
 
 from graph.errors import SandboxError, TestsFailed, UnpackError
 from graph.machine import Machine, Native
-from graph.suite import FAILED, Suite, SuiteResult, again, arguments, failed_files, joined, parse_output
+from graph.policy import parse_policy
+from graph.suite import FAILED, Suite, SuiteResult, again, arguments, failed_files, joined, parse_output, parse_suite
+from graph.target import Cell
 
 LAUNCH = Path(__file__).with_name("launch.py")
 NATIVE = Native()
@@ -52,6 +54,27 @@ class Check:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a distribution must say of itself."""
+
+    version: str
+    """X.Y.Z"""
+    platform: str
+    """sysconfig.get_platform()"""
+    missing: tuple[str, ...]
+    """Modules of the standard library that may not import."""
+    builtin: tuple[str, ...]
+    """Modules that must be in the core, and no others."""
+
+
+def expected_of(cell: Cell, read: Callable[[str], str]) -> Expected:
+    """By the tables in toolchains/, of which `read` gives the text. Raises LockError."""
+    missing = parse_suite(read("toolchains/suite.toml"), cell).missing
+    builtin = parse_policy(read("toolchains/policy.toml"), cell).builtin
+    return Expected(cell.version, cell.target.platform_tag, tuple(sorted(missing)), tuple(sorted(builtin)))
+
+
 def try_machine(machine: Machine) -> None:
     """Raises SandboxError when programs cannot be run there, whatever they are."""
     with _scratch() as scratch:
@@ -60,19 +83,9 @@ def try_machine(machine: Machine) -> None:
         raise SandboxError(output.strip()[-400:] or f"status {status}", hint="docs/testing.md, What it needs")
 
 
-def run_smoke(
-    archive: Path,
-    workdir: Path,
-    script: Path,
-    version: str,
-    missing: Iterable[str],
-    builtin: Collection[str] | None,
-    machine: Machine = NATIVE,
-) -> tuple[Check, ...]:
-    """Unpack to a fresh place with a space in its name, move it twice, and try it after each move.
-
-    `script` is toolchains/smoke.py; `missing` the standard library modules that may not import, `builtin` those that must be in the core.
-    """
+def run_smoke(archive: Path, workdir: Path, script: Path, expected: Expected, machine: Machine = NATIVE) -> tuple[Check, ...]:
+    """Unpack to a fresh place with a space in its name, move it twice, and try it after each move; `script` is toolchains/smoke.py."""
+    version = expected.version
     places = [workdir / "fresh place", workdir / "moved" / "once", workdir / "moved" / "a deeper" / "place, again"]
     unpack_archive(archive, places[0])
     checks = [_starts(places[0], version, machine)]
@@ -83,10 +96,8 @@ def run_smoke(
     prefix = prefix_of(places[-1])
     with _scratch() as scratch:
         wanted = {
-            "version": version,
+            **asdict(expected),
             "prefix": machine.name(prefix.resolve()),
-            "missing": sorted(missing),
-            "builtin": None if builtin is None else sorted(builtin),
             "scratch": machine.name(scratch / "tmp"),
             "timeout": 240 * machine.patience,
         }
@@ -234,7 +245,7 @@ def unpack_archive(archive: Path, place: Path) -> None:
                     vars(tar)["extraction_filter"] = getattr(tarfile, "data_filter", None)
                     tar.extractall(place, _inside(tar))
     except (tarfile.TarError, zstandard.ZstdError, EOFError, OSError) as error:
-        raise UnpackError(str(error), place=str(archive), hint="build it again: doit dist:TARGET") from error
+        raise UnpackError(str(error), place=str(archive), hint="make this archive anew") from error
 
 
 def _inside(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

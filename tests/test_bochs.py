@@ -8,8 +8,8 @@ import pytest
 
 from tests.real.bochs import END, RESULT, Job, expected, results
 
-DYNAMIC = Job("x86_64_v4-unknown-linux-gnu:3.13.15:lto", ("/trial/a.tar.gz",), (), None, "")
-STATIC = Job("x86_64_v4-unknown-linux-musl:3.13.15:lto+static", ("/trial/a.tar.gz", "/trial/b.tar.zst"), (), None, "/trial/runtime")
+DYNAMIC = Job("x86_64_v4-unknown-linux-gnu:3.13.15:lto", ("/trial/a.tar.gz",), "")
+STATIC = Job("x86_64_v4-unknown-linux-musl:3.13.15:lto+static", ("/trial/a.tar.gz", "/trial/b.tar.zst"), "/trial/runtime")
 ALL = {"processor": "ok avx512f", "smoke of a.tar.gz": "ok 26 checks", "pip": "ok small indeed", "extension": "ok {}"}
 LINES = [RESULT + json.dumps({name: told}) for name, told in ALL.items()]
 

@@ -48,6 +48,19 @@ def test_a_neutral_makefile() -> None:
     assert "MODULE__SSL_STATE= yes\n" in text and "MODULE__GDBM_STATE=n/a\n" in text
 
 
+def test_a_static_distribution_says_so_everywhere() -> None:
+    """Its objects were configured for a shared libpython too."""
+    steps = load("build_files")
+    given = "PY_ENABLE_SHARED=\t1\nCONFIG_ARGS=\t '--enable-shared' '--with-x'\n"
+    assert steps.neutral_makefile(given, [], steps.STATIC) == "PY_ENABLE_SHARED= 0\nCONFIG_ARGS= '--with-x'\n"
+    assert steps.neutral_makefile(given, []) == "PY_ENABLE_SHARED=\t1\nCONFIG_ARGS= '--enable-shared' '--with-x'\n"
+    header = "#define A 1\n#define Py_ENABLE_SHARED 1\n"
+    assert steps.configured(header, static=False) == header
+    assert steps.configured(header, static=True) == "#define A 1\n/* #undef Py_ENABLE_SHARED */\n"
+    with pytest.raises(ValueError, match="enable-shared"):
+        steps.configured("#define A 1\n", static=True)
+
+
 def test_a_place_of_the_sandbox_in_a_makefile_is_an_error() -> None:
     with pytest.raises(ValueError, match="line 2 names a place of the sandbox: LIBS= -L/build/deps/zlib/lib"):
         load("build_files").neutral_makefile("CC= cc\nLIBS= -L/build/deps/zlib/lib\n", [])

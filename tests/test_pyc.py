@@ -36,5 +36,7 @@ def test_a_known_hash() -> None:
 def test_a_compiled_file_holds_it(tmp_path: Path, mode: py_compile.PycInvalidationMode) -> None:
     source = tmp_path / "one.py"
     source.write_bytes(b"x = 1\n")
-    made = Path(py_compile.compile(str(source), invalidation_mode=mode)).read_bytes()
+    compiled = py_compile.compile(str(source), invalidation_mode=mode, doraise=True)
+    assert compiled
+    made = Path(compiled).read_bytes()
     assert made[8:16] == source_hash(made[:4], source.read_bytes())

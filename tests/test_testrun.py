@@ -8,9 +8,10 @@ import platform
 import signal
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from graph.machine import REGRTEST as DRIVER
 from graph.suite import SuiteResult, parse_suite
 from graph.testrun import (
     Check,
+    Expected,
     Regrtest,
     prefix_of,
     refuse_smoke,
@@ -34,6 +36,7 @@ from tests.fake_archive import VERSION, Member, Tree, good, write
 from tests.mini import ROOT, hear_interrupts
 
 SMOKE = ROOT / "toolchains/smoke.py"
+EXPECTED = Expected(VERSION, "linux-x86_64", ("winreg",), ("sys",))
 SUITE = parse_suite('[run]\nresources = "all"\njobs = 3\ntimeout = 60\n[exclude]\ntest_no = "slow"\n"*.test_case" = "slow"\n')
 
 PYTHON = f"""#!/bin/sh
@@ -68,7 +71,7 @@ def with_python(flavour: str, script: str) -> Tree:
 def test_the_interpreter_is_tried_after_each_move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flavour: str) -> None:
     monkeypatch.setenv("PYTHONHOME", "/nowhere")
     archive = write(tmp_path, flavour, with_python(flavour, PYTHON))
-    checks = run_smoke(archive, tmp_path / "run", SMOKE, VERSION, ["winreg"], {"sys"})
+    checks = run_smoke(archive, tmp_path / "run", SMOKE, EXPECTED)
     assert [check.name for check in checks] == [
         "starts in 'fresh place'",
         "starts in 'once'",
@@ -82,7 +85,7 @@ def test_the_interpreter_is_tried_after_each_move(tmp_path: Path, monkeypatch: p
     assert names == {"HOME", "LANG", "PATH", "TERM", "TMPDIR"}
     given = json.loads(checks[5].error)
     assert given["prefix"] == str(prefix_of(tmp_path / "run/moved/a deeper/place, again"))
-    assert (given["version"], given["missing"], given["builtin"]) == (VERSION, ["winreg"], ["sys"])
+    assert {name: given[name] for name in asdict(EXPECTED)} == {**asdict(EXPECTED), "missing": ["winreg"], "builtin": ["sys"]}
     assert not (tmp_path / "run/fresh place").exists()
 
 
@@ -100,7 +103,7 @@ exec(sys.argv[-1]) if sys.argv[2] == "-c" else print('{{"version": ""}}')
 @pytest.mark.parametrize(("version", "broken"), [(VERSION, 0), ("3.13.0", 3)])
 def test_a_version_under_development_is_the_one_that_it_will_be(tmp_path: Path, version: str, broken: int) -> None:
     archive = write(tmp_path, "install_only", with_python("install_only", DEVELOPMENT.replace("VERSION", version)))
-    checks = run_smoke(archive, tmp_path / "run", SMOKE, VERSION, [], None)
+    checks = run_smoke(archive, tmp_path / "run", SMOKE, EXPECTED)
     assert len(checks) == 4
     assert [check.name for check in checks if check.error] == [check.name for check in checks[:broken]]
 
@@ -116,7 +119,7 @@ def test_a_version_under_development_is_the_one_that_it_will_be(tmp_path: Path, 
 )
 def test_an_interpreter_that_does_not_start(tmp_path: Path, script: str, said: str) -> None:
     archive = write(tmp_path, "install_only", with_python("install_only", script))
-    checks = run_smoke(archive, tmp_path / "run", SMOKE, VERSION, [], None)
+    checks = run_smoke(archive, tmp_path / "run", SMOKE, EXPECTED)
     assert [check.name for check in checks if not check.error] == []
     assert said in checks[0].error
     assert checks[-1].name == "smoke script"
@@ -293,7 +296,12 @@ def test_a_broken_or_hostile_archive_is_refused(tmp_path: Path, flavour: str, mo
 
 def smoke(tmp_path: Path, *names: str, **more: object) -> dict[str, str]:
     """Run checks of the smoke script with this very Python."""
-    base: dict[str, object] = {"version": platform.python_version(), "prefix": "/nowhere", "missing": [], "builtin": None}
+    base: dict[str, object] = {
+        "version": platform.python_version(),
+        "prefix": "/nowhere",
+        "missing": [],
+        "builtin": list(sys.builtin_module_names),
+    }
     argv = [sys.executable, "-I", str(SMOKE), json.dumps({**base, "scratch": str(tmp_path), **more}), *names]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -303,12 +311,24 @@ def smoke(tmp_path: Path, *names: str, **more: object) -> dict[str, str]:
 
 
 def test_the_smoke_script_passes_what_works(tmp_path: Path) -> None:
-    names = ("version", "hashes", "ctypes_callback", "decimals", "compressors", "ssl_handshake", "builtin_modules", "processes")
-    assert smoke(tmp_path, *names) == dict.fromkeys(names, "")
+    names = (
+        "version",
+        "platform_tag",
+        "hashes",
+        "ctypes_callback",
+        "decimals",
+        "compressors",
+        "ssl_handshake",
+        "builtin_modules",
+        "processes",
+    )
+    assert smoke(tmp_path, *names, platform=sysconfig.get_platform()) == dict.fromkeys(names, "")
 
 
 def test_the_smoke_script_tells_what_does_not(tmp_path: Path) -> None:
-    found = smoke(tmp_path, "version", "prefix", "bundled_pip", "builtin_modules", version="3.0.0", builtin=["sys"])
+    names = ("version", "platform_tag", "prefix", "bundled_pip", "builtin_modules")
+    found = smoke(tmp_path, *names, version="3.0.0", builtin=["sys"], platform="beos-bone")
+    assert "is not 'beos-bone'" in found["platform_tag"]
     assert "is not '3.0.0'" in found["version"]
     assert "is not '/nowhere'" in found["prefix"]
     assert found["bundled_pip"]

@@ -1,7 +1,7 @@
 """Run BY the interpreter of a distribution: tries what a moved Python must be able to do. Prints JSON, {check: "" or what broke}.
 
 Usage: PYTHON -I smoke.py EXPECTED [CHECK...], where EXPECTED is JSON
-{"version", "prefix", "missing": [modules], "builtin": [modules] or null, "scratch": a folder, "timeout": seconds for a process}.
+{"version", "platform", "prefix", "missing": [modules], "builtin": [modules], "scratch": a folder, "timeout": seconds for a process}.
 Imports only the standard library; every check stands alone, so that one broken module hides no other.
 """
 
@@ -73,6 +73,16 @@ def version(expected: Expected) -> None:
 
 
 @check
+def platform_tag(expected: Expected) -> None:
+    """What pip names wheels by; where build-details.json lies (PEP 739), it says the same."""
+    import sysconfig
+
+    same(sysconfig.get_platform(), expected["platform"])
+    details = Path(sysconfig.get_path("stdlib"), "build-details.json")
+    same(json.loads(details.read_bytes())["platform"] if details.exists() else expected["platform"], expected["platform"])
+
+
+@check
 def prefix(expected: Expected) -> None:
     for name in ("prefix", "exec_prefix", "base_prefix", "base_exec_prefix"):
         same(os.path.realpath(getattr(sys, name)), expected["prefix"])
@@ -103,9 +113,8 @@ def imports(expected: Expected) -> None:
 
 @check
 def builtin_modules(expected: Expected) -> None:
-    if expected["builtin"] is not None:
-        got, wanted = set(sys.builtin_module_names), set(expected["builtin"])
-        same((sorted(got - wanted), sorted(wanted - got)), ([], []))
+    got, wanted = set(sys.builtin_module_names), set(expected["builtin"])
+    same((sorted(got - wanted), sorted(wanted - got)), ([], []))
 
 
 @check

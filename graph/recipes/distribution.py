@@ -20,7 +20,7 @@ from graph.recipes.library import shared_file
 from graph.recipes.names import ext_suffixes, soname
 from graph.recipes.pip import pip_name
 from graph.recipes.toolchain import LLVM
-from graph.target import spelled
+from graph.target import named, spelled
 
 FLAVOURS = {"full": "full.tar.zst", "install_only": "install_only.tar.gz", "install_only_stripped": "install_only_stripped.tar.gz"}
 INSTALLERS = {"zip": "install_only_stripped.zip", "msi": "installer.msi"}
@@ -74,9 +74,8 @@ def archive_name(ctx: Context, flavour: str) -> str:
     release = f"{ctx.lock.release}.{VCRUNTIME}.{brought.sha256[:8]}" if brought else ctx.lock.release
     stem = f"cpython-{ctx.cell.version}+{release}-{ctx.triple}"
     best = options(ctx.cell.target.options[0])
-    usual = {best: (), tuple(sorted({*best, "freethreaded"})): ("freethreaded",)}
-    named = ctx.cell.options if flavour == "full" else usual.get(ctx.cell.options, ctx.cell.options)
-    return "-".join((stem, *((spelled(named),) if named else ()), {**FLAVOURS, **INSTALLERS}[flavour]))
+    told = named(ctx.cell.options, best, full=flavour == "full")
+    return "-".join((stem, *((spelled(told),) if told else ()), {**FLAVOURS, **INSTALLERS}[flavour]))
 
 
 def _config_folder(ctx: Context) -> str:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import chain
@@ -16,7 +16,7 @@ from graph.policy import Policy
 from graph.rules import addon, files, form, hardening, linking, macho, modules, pe, platform
 from graph.rules.common import METADATA, Findings, Rule, bundled, flavour_of
 
-__all__ = ["METADATA", "OF_CODE", "OF_DISTRIBUTIONS", "OF_EVERY_ARCHIVE", "OF_TOOLCHAINS", "check", "flavour_of", "refuse", "render"]
+__all__ = ["METADATA", "OF_CODE", "OF_DISTRIBUTIONS", "OF_EVERY_ARCHIVE", "OF_TOOLCHAINS", "check", "flavour_of", "refuse"]
 
 OF_EVERY_ARCHIVE: tuple[Rule, ...] = (
     form.name,
@@ -102,21 +102,13 @@ def _of_slices(rule: Rule, archive: Archive, policy: Policy) -> Findings:
             yield replace(finding, path=f"{finding.path} ({limits.machine})")
 
 
-def render(findings: Iterable[Finding]) -> str:
-    """A table: rule, place, message."""
-    rows = [(f.rule, f"{f.archive}: {f.path}" if f.archive else f.path, f.message) for f in findings]
-    if not rows:
-        return "no findings\n"
-    wide = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    return "".join(f"{rule:<{wide[0]}}  {place:<{wide[1]}}  {message}\n" for rule, place, message in rows)
+SHOWN = 20
+"""Findings that are told; the rest is counted."""
 
 
-def refuse(findings: tuple[Finding, ...]) -> None:
-    """Raises AuditFailed, with the count and the first ones, when there is any finding."""
+def refuse(findings: Sequence[Finding], place: str) -> None:
+    """Raises AuditFailed, which tells of the first ones, when there is any finding; `place` is the task that looked."""
     if findings:
-        shown = "; ".join(f"{f.rule} {f.path}: {f.message}" for f in findings[:3])
-        raise AuditFailed(
-            f"{len(findings)} findings: {shown}{'; ...' if len(findings) > 3 else ''}",
-            place=findings[0].archive,
-            hint="docs/audit.md explains each rule; the limits stand in toolchains/policy.toml",
-        )
+        more = [f"  and {len(findings) - SHOWN} more"] if len(findings) > SHOWN else []
+        what = "\n".join([f"{len(findings)} findings", *(f"  {finding}" for finding in findings[:SHOWN]), *more])
+        raise AuditFailed(what, place=place, hint="docs/audit.md explains each rule; the limits stand in toolchains/policy.toml")

@@ -12,7 +12,7 @@ from graph.facts import Archive, Entry, Finding, Flavour
 from graph.lock import VCRUNTIME
 from graph.policy import Policy
 from graph.rules.common import Findings, flavour_of, places_of, root_of
-from graph.target import spelled, windows_names
+from graph.target import named, spelled, windows_names
 
 _ZIP_EPOCH = 315_532_800
 """1980-01-01 UTC: a zip file's first date."""
@@ -23,10 +23,11 @@ def name(archive: Archive, policy: Policy) -> Findings:
     triple = re.escape(policy.target.triple)
     brought = rf"\.{VCRUNTIME}\.[0-9a-f]{{8}}" if policy.bundled else ""
     stem = rf"cpython-{re.escape(policy.cell.version)}\+\d{{8}}{brought}-{triple}-"
-    options = re.escape(spelled(policy.cell.options))
+    cell, best = policy.cell, tuple(sorted(policy.target.options[0].split("+")))
+    full, other = (re.escape(spelled(named(cell.options, best, full))) for full in (True, False))
     addon = rf"toolchain\+\d{{8}}-{triple}\.tar\.gz"
     if not re.fullmatch(
-        stem + rf"({options}-full\.tar\.zst|({options}-|freethreaded-)?install_only(_stripped)?\.tar\.gz)|" + addon, archive.filename
+        stem + rf"({full}-full\.tar\.zst|{other + '-' if other else ''}install_only(_stripped)?\.tar\.gz)|" + addon, archive.filename
     ):
         yield Finding("archive-name", archive.filename, "not a name that installers of python-build-standalone know")
 

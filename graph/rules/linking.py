@@ -52,7 +52,7 @@ def versions(archive: Archive, policy: Policy) -> Findings:
     own = {binary.name for binary in shipped(archive) if binary.name}
     for binary in shipped(archive):
         for symbol in binary.imports:
-            if symbol.name in policy.banned_symbols:
+            if symbol.name in policy.banned_symbols and not (symbol.weak and symbol.name in policy.weak_symbols):
                 yield Finding("symbol-banned", binary.path, f"uses {symbol.name}")
             if symbol.version and symbol.library not in own and not allowed(symbol, policy):
                 yield Finding("symbol-version", binary.path, f"{symbol.name}@{symbol.version} of {symbol.library or 'no library'}")

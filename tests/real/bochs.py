@@ -32,10 +32,8 @@ from typing import TYPE_CHECKING
 from graph.errors import FreestandingError, TestsFailed, UsageError
 from graph.machine import LEVELS, Emulated, Machine, Native, lacking, processor
 from graph.matrix import parse_cell, parse_matrix
-from graph.policy import parse_policy
-from graph.suite import parse_suite
 from graph.target import Cell
-from graph.testrun import refuse_smoke, run_smoke, unpack_archive
+from graph.testrun import expected_of, refuse_smoke, run_smoke, unpack_archive
 from tests.real import landed
 from tests.real.debian import bootstrap
 from tests.real.machine import environment, said
@@ -163,8 +161,6 @@ class Job:
 
     cell: str
     archives: Sequence[str]
-    missing: Sequence[str]
-    builtin: Sequence[str] | None
     runtime: str
     """The target's libc, if it is not the PC's own."""
 
@@ -185,10 +181,8 @@ def lay_out(session: Session, cell: Cell, flavours: Sequence[str], work: Path) -
     landed.realise(session, nodes)
     for name in nodes:
         shutil.copytree(session.store.checkout(session.build.result(name).tree), work / "runtime", symlinks=True)
-    missing = parse_suite(session.read("toolchains/suite.toml"), cell).missing
-    builtin = parse_policy(session.read("toolchains/policy.toml"), cell).builtin
     names = [f"/trial/{path.name}" for path in archives]
-    return Job(str(cell), names, sorted(missing), None if builtin is None else sorted(builtin), "/trial/runtime" if nodes else "")
+    return Job(str(cell), names, "/trial/runtime" if nodes else "")
 
 
 def hard_disk(tools: Path, guest: Path, place: Path) -> None:
@@ -308,7 +302,7 @@ def inside(job: Job) -> None:
     land = landed.Landed(cell, machine, place, Path("/trial/cross"), Path("/trial/zig/zig"), place)
     tries: dict[str, Callable[[], str]] = {
         "processor": lambda: level(cell),
-        **{f"smoke of {Path(name).name}": partial(smoke, job, name, cell.version, machine) for name in job.archives},
+        **{f"smoke of {Path(name).name}": partial(smoke, name, cell, machine) for name in job.archives},
         "pip": partial(pip, land, Path(job.archives[0])),
         "extension": lambda: json.dumps(landed.extension(land, Path("/trial/house"))),
     }
@@ -327,11 +321,11 @@ def level(cell: Cell) -> str:
     return " ".join(sorted(set().union(*(LEVELS.get(flag, ()) for flag in cell.target.cpu_flags))))
 
 
-def smoke(job: Job, archive: str, version: str, machine: Machine) -> str:
+def smoke(archive: str, cell: Cell, machine: Machine) -> str:
     """How many checks went well, and which need a setting there. Raises TestsFailed."""
     place = Path("/trial/smoke")
-    checks = run_smoke(Path(archive), place, SMOKE, version, job.missing, job.builtin, machine)
-    [python] = place.rglob(f"bin/python{version.rpartition('.')[0]}")
+    checks = run_smoke(Path(archive), place, SMOKE, expected_of(cell, lambda name: (ROOT / name).read_text()), machine)
+    [python] = place.rglob(f"bin/python{cell.ldversion}")
     spoiled = [check.name for check in checks if check.error and check.name in SPOILED and not without_fault(machine, python, check.name)]
     shutil.rmtree(place)
     refuse_smoke([check for check in checks if check.name not in spoiled], archive)
@@ -340,7 +334,7 @@ def smoke(job: Job, archive: str, version: str, machine: Machine) -> str:
 
 def without_fault(machine: Machine, python: Path, name: str) -> str:
     """What is wrong with a check of smoke.py, of which Bochs may be the reason, with the setting that leaves Bochs's fault out."""
-    expected = json.dumps({"version": "", "prefix": "", "missing": [], "builtin": None, "scratch": "/tmp"})
+    expected = json.dumps({"scratch": "/tmp"})
     setting, _, value = SPOILED[name].partition("=")
     argv = machine.argv(str(python), "-I", str(SMOKE), expected, name.replace(" ", "_"))
     [error] = json.loads(said(*argv, env=environment(**{setting: value})).splitlines()[-1]).values()

@@ -21,12 +21,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from graph.errors import FreestandingError, HostToolMissing, SandboxError, UsageError
-from graph.policy import parse_policy
 from graph.recipes.distribution import FLAVOURS
 from graph.session import RUNS, Session
-from graph.suite import FAILED, PASSED, SKIPPED, parse_suite, render_suite, unexpected, wanted
+from graph.suite import FAILED, PASSED, SKIPPED, render_suite, unexpected, wanted
 from graph.target import Cell
-from graph.testrun import refuse_smoke, run_smoke, run_suite, try_machine
+from graph.testrun import expected_of, refuse_smoke, run_smoke, run_suite, try_machine
 from tests.real import landed
 from tests.real.guesses import guessed
 
@@ -109,12 +108,11 @@ def smoke(bench: Bench, flavours: Sequence[str] = tuple(FLAVOURS)) -> str:
     """The archives of these flavours, each moved twice. Raises TestsFailed."""
     machine = landed.machine_of(bench.session, bench.cell)
     try_machine(machine)
-    missing = parse_suite(bench.session.read("toolchains/suite.toml"), bench.cell).missing
-    builtin = parse_policy(bench.session.read("toolchains/policy.toml"), bench.cell).builtin
+    expected = expected_of(bench.cell, bench.session.read)
     count = 0
     for archive in map(bench.archive, flavours):
         script = bench.session.root / "toolchains/smoke.py"
-        checks = run_smoke(archive, bench.workdir / archive.name, script, bench.cell.version, missing, builtin, machine)
+        checks = run_smoke(archive, bench.workdir / archive.name, script, expected, machine)
         refuse_smoke(checks, archive.name)
         count += len(checks)
     return f"{count} checks"

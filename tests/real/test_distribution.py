@@ -10,10 +10,9 @@ import pytest
 from graph.audit import audit_archives, read_archive
 from graph.matrix import parse_cell, parse_matrix
 from graph.policy import Policy, parse_policy
-from graph.rules import render
-from graph.suite import parse_suite, render_suite, unexpected, wanted
+from graph.suite import render_suite, unexpected, wanted
 from graph.target import Cell
-from graph.testrun import render_smoke, run_smoke, run_suite
+from graph.testrun import expected_of, render_smoke, run_smoke, run_suite
 from tests.mini import Checkout
 from tests.real.conftest import HOUR, archive
 from tests.real.version import CELL, VERSION
@@ -42,7 +41,7 @@ def test_the_archives_pass_the_audit(first: Checkout) -> None:
     start = time.monotonic()
     findings = audit_archives(paths, limits(first))
     print(f"\naudit of {len(paths)} archives: {time.monotonic() - start:.1f} s")
-    assert findings == (), render(findings)
+    assert findings == ()
 
 
 def test_the_audit_saw_the_whole_distribution(first: Checkout) -> None:
@@ -55,10 +54,9 @@ def test_the_audit_saw_the_whole_distribution(first: Checkout) -> None:
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_the_interpreter_works_after_two_moves(first: Checkout, tmp_path: Path, flavour: str) -> None:
-    suite = parse_suite(text(first, "suite.toml"), cell(first))
-    policy = limits(first)
     script = first.root / "toolchains" / "smoke.py"
-    checks = run_smoke(archive(first, flavour), tmp_path, script, VERSION, suite.missing, policy.builtin)
+    expected = expected_of(cell(first), lambda name: (first.root / name).read_text())
+    checks = run_smoke(archive(first, flavour), tmp_path, script, expected)
     assert len(checks) > 20
     assert [check for check in checks if check.error] == [], render_smoke(checks)
 

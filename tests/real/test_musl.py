@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from graph.matrix import parse_matrix
-from graph.policy import parse_policy
 from graph.store import Store
-from graph.suite import parse_suite
 from graph.target import Cell
-from graph.testrun import unpack_archive
+from graph.testrun import expected_of, unpack_archive
 from tests.mini import ROOT, Checkout
 from tests.real.conftest import HOUR
 from tests.real.machine import patiently, said
@@ -118,16 +117,9 @@ def wheel(name: str, folder: Path) -> Path:
 def broken(root: MuslRoot, options: str) -> dict[str, str]:
     """The checks of smoke.py that fail in the root."""
     cell = Cell(parse_matrix((ROOT / "toolchains/targets.toml").read_text()).targets[TRIPLE], VERSION, tuple(sorted(options.split("+"))))
-    policy = parse_policy((ROOT / "toolchains/policy.toml").read_text(), cell)
-    suite = parse_suite((ROOT / "toolchains/suite.toml").read_text(), cell)
     root.write("smoke.py", (ROOT / "toolchains/smoke.py").read_bytes())
-    wanted = {
-        "version": VERSION,
-        "prefix": "/opt/a place",
-        "missing": sorted(suite.missing),
-        "builtin": sorted(policy.builtin),
-        "scratch": "/tmp",
-    }
+    expected = asdict(expected_of(cell, lambda name: (ROOT / name).read_text()))
+    wanted = {**expected, "prefix": "/opt/a place", "scratch": "/tmp"}
     told = json.loads(root.output(PYTHON, "-I", "/smoke.py", json.dumps(wanted), timeout=900).splitlines()[-1])
     return {name: error for name, error in told.items() if error}
 

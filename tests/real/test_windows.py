@@ -20,8 +20,8 @@ from graph.policy import parse_policy
 from graph.recipes.windows_tcl import DLLS
 from graph.rules import METADATA
 from graph.session import Session
-from graph.suite import narrow, parse_suite, render_suite, unexpected, wanted
-from graph.testrun import refuse_smoke, render_smoke, run_smoke, run_suite
+from graph.suite import narrow, render_suite, unexpected, wanted
+from graph.testrun import expected_of, refuse_smoke, render_smoke, run_smoke, run_suite
 from tests.fake_pe import PE
 from tests.mini import Checkout
 from tests.real import landed
@@ -321,8 +321,7 @@ def test_it_works_after_two_moves(first: Checkout, wine: Wine, tmp_path: Path) -
     session = Session(first.root, {})
     cell = parse_cell(f"{WINDOWS}:noopt", session.matrix)
     script = first.root / "toolchains/smoke.py"
-    missing = parse_suite(session.read("toolchains/suite.toml"), cell).missing
-    checks = run_smoke(archive, tmp_path, script, cell.version, missing, None, wine)
+    checks = run_smoke(archive, tmp_path, script, expected_of(cell, session.read), wine)
     print("\n" + render_smoke(checks))
     refuse_smoke(checks, archive.name)
 

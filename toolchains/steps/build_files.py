@@ -113,7 +113,9 @@ def _neutral_line(line: str, values: dict[str, str]) -> str:
     name, equals, value = found.groups()
     if name == "CONFIG_ARGS":
         # what the environment held is no argument
-        words = re.findall(r"'[^']*'", value)
+        words = [
+            word for word in re.findall(r"'[^']*'", value) if not (word == "'--enable-shared'" and values.get("PY_ENABLE_SHARED") == "0")
+        ]
         if CROSS in value:
             words = [word for word in words if not word.startswith((CROSS, "'--build="))]
         return "CONFIG_ARGS= " + " ".join(word for word in words if word.startswith("'--")).replace("=/install'", f"={PREFIX}'")
@@ -225,11 +227,22 @@ def copy(source: Path, dest: Path, executable: bool = False) -> None:
     dest.chmod(0o755 if executable else 0o644)
 
 
-def headers(src: Path, work: Path, include: Path) -> None:
-    """Include/ as `make inclinstall` places it, and pyconfig.h."""
+def configured(pyconfig: str, static: bool) -> str:
+    """pyconfig.h of a distribution with a shared libpython (as given), or none. Raises ValueError if the given one says otherwise."""
+    if not static:
+        return pyconfig
+    text, found = re.subn(r"(?m)^#define Py_ENABLE_SHARED 1$", "/* #undef Py_ENABLE_SHARED */", pyconfig)
+    if found != 1:
+        raise ValueError("pyconfig.h was not configured with --enable-shared")
+    return text
+
+
+def headers(src: Path, pyconfig: str, include: Path) -> None:
+    """Include/ as `make inclinstall` places it, and pyconfig.h, of which the text is given."""
     for header in sorted((src / "Include").rglob("*.h")):
         copy(header, include / header.relative_to(src / "Include"))
-    copy(work / "pyconfig.h", include / "pyconfig.h")
+    (include / "pyconfig.h").write_text(pyconfig)
+    (include / "pyconfig.h").chmod(0o644)
 
 
 def config_folder(src: Path, work: Path, folder: Path, makefile: str) -> None:
@@ -328,11 +341,12 @@ def main(argv: list[str]) -> None:
     facts: Facts = json.loads(Path(argv[4]).read_text())
     minor, lib = facts["minor"], out / facts["lib"]
     (out / "bin").mkdir(parents=True)
-    headers(src, work, out / f"include/python{minor}{facts['abiflags']}")
+    include = out / f"include/python{minor}{facts['abiflags']}"
+    headers(src, configured((work / "pyconfig.h").read_text(), facts["static"]), include)
     kind = STATIC if facts["static"] else {}
     makefile = neutral_makefile((work / "Makefile").read_text(), facts["modules"], kind)
     config_folder(src, work, out / facts["config"], placed_makefile(makefile))
-    values = {**config_vars(makefile, work / "pyconfig.h"), **({"Py_ENABLE_SHARED": 0} if kind else {})}
+    values = config_vars(makefile, include / "pyconfig.h")
     sysconfig_files(runtime, lib, values, facts)
     commands(minor, out / "bin")
     pkgconfig(work, facts, out / "lib/pkgconfig")
