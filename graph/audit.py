@@ -25,7 +25,14 @@ from graph.rules import METADATA, check
 from graph.rules.common import source_of
 from graph.staticlib import names_of
 
-READ = (METADATA, "*/_sysconfigdata_*.py", "*/config-*/Makefile", "*/include/python*/pyconfig.h", "*/include/pyconfig.h")
+READ = (
+    METADATA,
+    "*/_sysconfigdata_*.py",
+    "*/config-*/Makefile",
+    "*/include/python*/pyconfig.h",
+    "*/include/pyconfig.h",
+    "*/build-details.json",
+)
 """Members whose text is judged."""
 INDEXED = "*/libpython*.a"
 """Static libraries whose index is judged."""

@@ -16,6 +16,7 @@ TEXTS = (
     "license_path",
     "libpython_link_mode",
     "optimizations",
+    "python_abi_tag",
     "python_exe",
     "python_implementation_cache_tag",
     "python_implementation_name",
@@ -46,6 +47,8 @@ OTHERS = (
 )
 KEYS = tuple(sorted({*TEXTS, *OTHERS} - {"optimizations"}))
 """Keys that must be there; `optimizations` was replaced by build_options and may be."""
+OF_APPLE = ("apple_sdk_canonical_name", "apple_sdk_deployment_target", "apple_sdk_platform", "apple_sdk_version")
+"""Keys of macOS alone."""
 OF_SYSCONFIG = "python_stdlib_platform_config"
 """Names _sysconfigdata, which Windows has not."""
 EXTENSION_KEYS = ("in_core", "init_fn", "links", "objs", "required", "variant")
@@ -54,8 +57,8 @@ Problem = tuple[str, str]
 """Where in the document (a.b.c), and what is wrong there."""
 
 
-def problems(text: str, present: Collection[str]) -> Iterator[Problem]:
-    """What is wrong with the document; `present` holds the paths of all members of its archive, python/ included."""
+def problems(text: str, present: Collection[str], more: Collection[str] = ()) -> Iterator[Problem]:
+    """What is wrong with the document; `present` holds the paths of all members of its archive, python/ included, `more` further keys."""
     try:
         document = json.loads(text)
     except ValueError as error:
@@ -66,7 +69,7 @@ def problems(text: str, present: Collection[str]) -> Iterator[Problem]:
         return
     if document.get("version") != VERSION:
         yield "version", f"is {document.get('version')!r}, not {VERSION!r}"
-    for key in KEYS:
+    for key in (*KEYS, *more):
         if key not in document and (key != OF_SYSCONFIG or any("/_sysconfigdata_" in path for path in present)):
             yield key, "is missing"
     for key in TEXTS:
@@ -99,7 +102,7 @@ def differences(text: str, expected: dict[str, str], builtin: Collection[str], s
 
 def paths(document: dict[str, Any]) -> Iterator[Problem]:
     """(where, path) of every path that the document names, relative to the archive's python/."""
-    for key in ("python_exe", "license_path"):
+    for key in ("python_exe", "license_path", "run_tests", OF_SYSCONFIG):
         yield from _path(key, document.get(key))
     for key in ("python_paths", "tcl_library_paths"):
         values = document.get(key)

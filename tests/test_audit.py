@@ -160,6 +160,13 @@ def test_debug_sections_in_a_stripped_archive(tmp_path: Path) -> None:
         (("target_triple",), "aarch64-apple-darwin", "target_triple"),
         (("tcl_library_paths",), ["install/lib/tcl9"], "tcl_library_paths"),
         (("python_version",), "3.13.0", "python_version"),
+        (("python_abi_tag",), "t", "python_abi_tag"),
+        (("python_tag",), "cp311", "python_tag"),
+        (("build_options",), "lto", "build_options"),
+        (("libpython_link_mode",), "static", "libpython_link_mode"),
+        (("python_platform_tag",), "linux-aarch64", "python_platform_tag"),
+        (("run_tests",), "build/gone.py", "run_tests"),
+        (("python_stdlib_platform_config",), "install/lib/python3.13/_sysconfigdata__x.py", "python_stdlib_platform_config"),
         (("build_info", "core", "objs"), ["build/gone.o"], "build_info.core.objs"),
         (("build_info", "extensions", "fix"), [], "build_info.extensions.fix"),
         (("build_info", "extensions", "more"), [{}], "build_info.extensions.more.variant"),
@@ -181,6 +188,14 @@ def test_a_key_that_is_missing(tmp_path: Path) -> None:
     text = json.dumps({key: value for key, value in document().items() if key != "run_tests"})
     found = audit(tmp_path, "full", changed(good("full"), JSON, data=text.encode()))
     assert [(f.path, f.message) for f in found] == [(f"{JSON} run_tests", "is missing")]
+
+
+@pytest.mark.parametrize(
+    ("text", "rules"), [('{"platform": "linux-x86_64"}', []), ('{"platform": "win32"}', ["metadata"]), ("{}", ["metadata"])]
+)
+def test_the_platform_that_build_details_name(tmp_path: Path, text: str, rules: list[str]) -> None:
+    tree = {**good("install_only"), "python/lib/python3.13/build-details.json": Member(text.encode())}
+    assert [f.rule for f in audit(tmp_path, "install_only", tree)] == rules
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff"])

@@ -58,6 +58,7 @@ OF_DISTRIBUTIONS: tuple[Rule, ...] = (
     pe.platform,
     modules.modules,
     modules.metadata,
+    modules.details,
     platform.platform,
 )
 OF_CODE: frozenset[Rule] = frozenset(
