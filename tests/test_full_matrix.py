@@ -149,6 +149,32 @@ def test_parts_are_due_until_they_went_well_with_these_archives() -> None:
     assert due(Record("cell", parts), ["a", "b", "c", "d", "e"], "x") == ("b", "c", "e")
 
 
+def test_what_was_tried_with_earlier_archives_is_in_no_table(bench: Bench) -> None:
+    path = bench.out / "record.json"
+    (bench.out / "break smoke").touch()
+    first = run_cell(bench, ["build", "smoke", "pip"], path, False)
+    assert "smoke: 2 of 3" in table([first]) or "smoke: x: 2 of 3" in table([first])
+    (bench.out / "digest").write_text("two")
+    second = run_cell(bench, ["build", "check"], path, False)
+    assert set(second.parts) == {"build", "check", "smoke", "pip"} and set(second.current) == {"build", "check"}
+    assert "2 of 3" not in table([second])
+    (bench.out / "break build").touch()
+    assert set(run_cell(bench, ["build"], path, False).current) == {"build"}
+
+
+def test_a_universal_target_is_verified_with_its_slices(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    universal = SESSION.matrix.default(SESSION.matrix.targets["universal2-apple-darwin"])
+    asked: list[str] = []
+
+    def doit(self: Bench, *words: str) -> str:
+        asked.extend(words)
+        return "verified"
+
+    monkeypatch.setattr(Bench, "doit", doit)
+    assert full_matrix.verify(replace(bench, cell=universal)) == "verified"
+    assert {name.split(":")[1] for name in asked if name.startswith(("make:", "core:"))} == {"aarch64-apple-darwin", "x86_64-apple-darwin"}
+
+
 def test_the_table_has_a_line_for_each_cell_and_what_failed() -> None:
     good = {
         "build": Part("ok", 90, "5 run, 90 from the store; 1234 bytes"),

@@ -2,8 +2,9 @@
 
     python -m tests.real.full_matrix [CELL...] [--options] [--parts build,check,...] [--out FOLDER] [--again]
 
-CELL is dist:linux, a target, or TARGET:VERSION:OPTIONS; without any, the default cell of every target. With --options every option that
-the targets offer. What FOLDER (matrix/) has of the same archives is not done again, so a run that was stopped goes on where it was.
+CELL is dist:linux, a target, or TARGET:VERSION:OPTIONS; without any, the default cell of every target but those with slices. With --options
+every option that the targets offer. What FOLDER (matrix/) has of the same archives is not done again, so a run that was stopped goes on
+where it was.
 """
 
 from __future__ import annotations
@@ -55,6 +56,12 @@ class Record:
 
     cell: str
     parts: Mapping[str, Part] = field(default_factory=dict)
+
+    @property
+    def current(self) -> Mapping[str, Part]:
+        """The build, what was tried with the archives that it made (of earlier ones nothing counts), and what is not tried with any."""
+        made = self.parts.get("build")
+        return {name: part for name, part in self.parts.items() if made is None or part.archives in ("", made.archives)}
 
 
 @dataclass(frozen=True)
@@ -149,8 +156,9 @@ def wheels(bench: Bench) -> str:
 
 
 def verify(bench: Bench) -> str:
-    """Every node of the target, and of the baseline that it takes libraries from, a second time, with the same bytes."""
-    targets = {str(one) for one in bench.cell.target.with_baseline}
+    """Every node of the target, of its slices, and of the baselines that these take libraries from, a second time, with the same bytes."""
+    whole = bench.cell.target
+    targets = {str(whole), *(str(one) for target in whole.compiled for one in target.with_baseline)}
     nodes = [name for name in bench.session.plan.closure([f"dist:{bench.cell}"]) if targets & {*name.split(":")}]
     return bench.doit("verify", *nodes).splitlines()[-1]
 
@@ -246,11 +254,11 @@ def table(records: Iterable[Record]) -> str:
         minutes = f"{made.seconds / 60:.1f}" if made else ""
         cells = [target, rest, minutes, *((f"{numbers[1]} (+{numbers[2]})", numbers[3]) if numbers else ("", ""))]
         for name in AFTER:
-            part = record.parts.get(name)
+            part = record.current.get(name)
             told = part.told if part and part.state == "ok" and name in COUNTED else ""
             cells.append(told or (part.state if part else ""))
         lines.append("| " + " | ".join(cells) + " |")
-        failures += [f"{record.cell} {name}: {part.told}" for name, part in record.parts.items() if part.state in ("FAILED", NOT_HERE)]
+        failures += [f"{record.cell} {name}: {part.told}" for name, part in record.current.items() if part.state in ("FAILED", NOT_HERE)]
     return "\n".join([*lines, "", *failures]) + "\n"
 
 
@@ -293,7 +301,7 @@ def main(argv: Sequence[str]) -> int:
         records.append(run_cell(Bench(session, cell, given.out, given.out), parts, path, given.again))
         (given.out / "table.md").write_text(table(records))
     print(table(records))
-    return int(any(part.state == "FAILED" for record in records for part in record.parts.values()))
+    return int(any(part.state == "FAILED" for record in records for part in record.current.values()))
 
 
 if __name__ == "__main__":
