@@ -59,7 +59,12 @@ def _bundled(session: Session, target: Target) -> frozenset[str]:
 
 
 def _stubs(session: Session, target: Target, form: Format) -> Mapping[str, frozenset[str]]:
-    """What macOS's libraries offer, by install name: of the .tbd files in the target's sysroot, the tree of libc:TRIPLE."""
+    """What the system's libraries offer, by name: musl's, or those of the .tbd files for macOS, in the target's sysroot (libc:TRIPLE)."""
+    if target.libc == "musl":
+        from graph.binaries import read_binaries
+
+        read = [read_binaries(path, blob.read_bytes()) for path, blob in session.files_of(f"libc:{target}", "usr/lib/libc.so")]
+        return {"libc.so": frozenset(symbol.name for binaries in read for binary in binaries for symbol in binary.exports)}
     if form is not Format.MACHO:
         return {}
     stubs: list[Stub] = []

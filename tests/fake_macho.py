@@ -21,6 +21,7 @@ MAC = replace(
     deployment_target="10.15",
     multiarch="darwin",
     platform_tag="macosx-10.15-x86_64",
+    options=("lto",),
 )
 CELL = Cell(MAC, "3.13.15", ("lto",))
 NAME = "cpython-3.13.15+20260801-x86_64-apple-darwin-install_only.tar.gz"

@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import UUID
 
 from graph.binaries import read_binaries
+from graph.metadata import OF_SYSCONFIG
 from graph.pdb import MAGIC
 from graph.policy import Policy, parse_policy
 from graph.target import Cell
@@ -120,7 +121,7 @@ def _of_full() -> Tree:
     extension = {"in_core": True, "init_fn": "x", "links": [], "objs": [], "required": False, "variant": "default"}
     files = {name: f"install/DLLs/{name}.pyd" for name in ("fix", "_testfix")}
     text = {
-        **document(),
+        **{key: value for key, value in document().items() if key != OF_SYSCONFIG},
         "target_triple": WINDOWS.triple,
         "python_platform_tag": WINDOWS.platform_tag,
         "python_exe": "install/python.exe",

@@ -121,6 +121,24 @@ def test_a_version_of_a_shipped_library_is_free() -> None:
     assert rules(program(imports=(Symbol("f", "OWN_9", "libown.so.1"),)), library) == set()
 
 
+def test_what_a_program_imports_is_offered_by_somebody() -> None:
+    """On glibc a name without a version is of the archive's own libraries, not of another module; on musl libc.so may have it, too."""
+    library = program(path="python/lib/libown.so", kind=Kind.SHARED, name="libown.so", exports=(Symbol("own", "OWN_1"),))
+    module = program(path="python/lib/python3.13/lib-dynload/fix.so", kind=Kind.SHARED, exports=(Symbol("PyInit_fix"),))
+
+    def undefined(name: str, more: Policy, **fields: bool) -> bool:
+        user = program(imports=(Symbol(name, **fields),))  # type: ignore[arg-type]
+        return bool({rule for rule, _ in rules(user, library, module, more=more)} & {"undefined"})
+
+    glibc = policy()
+    musl = replace(glibc, versions={}, stubs={"libc.so": frozenset({"fopen"})})
+    for more in (glibc, musl):
+        assert not undefined("own", more) and undefined("PyInit_fix", more)
+        assert undefined("gone", more) and not undefined("gone", more, weak=True)
+    assert undefined("fopen", glibc) and not undefined("fopen", musl)
+    assert undefined("fopen", replace(musl, stubs={}))
+
+
 @pytest.mark.parametrize("name", ["$ORIGIN", "${ORIGIN}/", "@loader_path"])
 def test_a_shipped_library_is_found_beside_the_binary(name: str) -> None:
     library = program(path="python/bin/libown.so", kind=Kind.SHARED, name="libown.so")

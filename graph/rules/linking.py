@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Set
 
 from graph.facts import Archive, Binary, Finding, Format, Kind, Symbol
 from graph.policy import Policy
-from graph.rules.common import Findings, is_core, module_of, root_of, shipped, some
+from graph.rules.common import Findings, elf, is_core, module_of, root_of, shipped, some
 
 
 def libraries(archive: Archive, policy: Policy) -> Findings:
@@ -136,11 +136,13 @@ def undefined(archive: Archive, policy: Policy) -> Findings:
 
 
 def unversioned(archive: Archive, policy: Policy) -> Findings:
-    """ELF on glibc: an import without a version, which glibc's have, is in the core or in a shipped library."""
-    if "GLIBC" not in policy.versions:
+    """ELF: an import without a version, which glibc's have, is in the core, in a shipped library, or (musl) in libc.so."""
+    binaries = list(elf(archive))
+    if "GLIBC" not in policy.versions and not policy.stubs:
+        if any(binary.imports for binary in binaries):
+            yield Finding("undefined", binaries[0].path, "no libc.so of a sysroot was read, so no import can be looked up")
         return
-    binaries = list(shipped(archive))
-    offered = {symbol.name for binary in binaries for symbol in binary.exports}
+    offered = {symbol.name for binary in binaries if not module_of(binary.path) for symbol in binary.exports}.union(*policy.stubs.values())
     # _testcapi takes a function of libpthread, which the program has loaded, without naming the library
     for binary in (one for one in binaries if module_of(one.path) not in policy.test):
         absent = [s.name for s in binary.imports if not (s.version or s.weak or s.name in offered)]
