@@ -9,7 +9,7 @@ from typing import Any
 
 from graph import toml
 from graph.errors import LockError, UsageError, did_you_mean
-from graph.target import OPTIONS, Addon, Cell, Target
+from graph.target import OPTIONS, Addon, Cell, Target, spelled
 
 PLACE = "toolchains/targets.toml"
 CHOICES = {
@@ -292,6 +292,8 @@ def _version(text: str, target: Target, matrix: Matrix) -> str:
         having = [str(addon.target) for addon in matrix.addons() if addon.name == text]
         what = f"there is no add-on {text} for {target}" + (f", only for {', '.join(having)}" if having else "")
         raise UsageError(what, hint=f"doit dist:{having[0]}:{text}" if having else "doit matrix shows what is built here")
+    if set(options(text)) <= OPTIONS.keys():
+        raise UsageError("options stand behind a Python version", hint=f"doit dist:{target}:{matrix.versions[0]}:{spelled(options(text))}")
     built = [version for version in matrix.versions if not refusal((), version, target)]
     raise UsageError(f"unknown Python version {text!r}", hint=did_you_mean(text, [*built, *addon_names(target)]))
 
