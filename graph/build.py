@@ -26,7 +26,7 @@ from graph.node import Fetch, File, Input, Manifest, Node, Run, Unpack, key, man
 from graph.plan import Plan, deep_keys
 from graph.result import ActionResult
 from graph.sandbox import Job, Mount, Runner
-from graph.store import StoreProtocol
+from graph.store import StoreProtocol, Turn
 
 T = TypeVar("T")
 
@@ -86,6 +86,14 @@ class Workshop:
     tools: Mapping[str, str]
     """What each set of host tools holds, as manifests tell it."""
     farm: FarmProtocol | None = None
+
+
+class _BusyError(Exception):
+    """Another process makes the node."""
+
+    @classmethod
+    def raised(cls) -> None:
+        raise cls
 
 
 class GoneError(StoreError):
@@ -219,26 +227,31 @@ class Build:
         lines = self.manifest(name)
         with self._store.lock(key(lines), lambda: self._shop.observer.waiting(name)):
             result = self._find(lines)
-            if result is None:
-                result = self._made(name, lines)
-            else:
-                self._shop.observer.cached(name)
+        if result is None:
+            result = self._made(name, lines)
+        else:
+            self._shop.observer.cached(name)
         self._keep(name, result)
         return result
 
     def _made(self, name: str, lines: Manifest) -> ActionResult:
-        """The result of executing the node here, or on the machine that was first to claim it."""
+        """The result of executing the node here, in another process of this store, or on the machine that was first to claim it."""
         while True:
-            # claimed by one that has a slot, as it runs at once; waited for without one
+            turn, size = Turn(ours=False), len(canonical(lines))
             farm = self._farm_for(self.plan[name], lines)
-            with self._place(self.plan[name], farm), self._store.turn(name, key(lines), len(canonical(lines))) as turn:
-                if turn.ours and turn.found is None:
-                    return self._executed(name, lines, farm)
+            # who has a slot locks and claims, as it runs at once: what waits for one keeps nobody from the node
+            with suppress(_BusyError), self._place(self.plan[name], farm), self._store.lock(key(lines), _BusyError.raised):
+                turn = Turn(found=self._usable(self._store.result(key(lines))))
+                if turn.found is None:
+                    with self._store.turn(name, key(lines), size) as turn:
+                        if turn.ours and turn.found is None:
+                            return self._executed(name, lines, farm)
             found = turn.found
             if found is None:
                 self._shop.observer.waiting(name)
-                self._store.wait(key(lines), self._stop)
-                found = self._find(lines)
+                with self._store.lock(key(lines)):
+                    self._store.wait(key(lines), self._stop)
+                    found = self._find(lines)
             if found is not None:
                 self._shop.observer.cached(name)
                 return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -331,6 +332,25 @@ def test_two_builds_at_once_on_one_store_run_each_node_once(world: World) -> Non
         thread.join()
     assert problems == []
     assert sorted(ran) == sorted(EVERYTHING)
+
+
+def test_a_node_that_waits_for_a_slot_is_free_for_who_has_one(world: World) -> None:
+    """A run with one job, busy with another node, holds up nobody; and a node that is being made is waited for without a slot."""
+    (busy, said), (other, _) = world.build(context_of()), world.build(context_of())
+    jobs = busy._shop.jobserver
+    name, *rest = [one for one in busy.plan.nodes if not busy.plan[one].inputs]
+    for build in (busy, other):
+        for one in rest:
+            build.realise(one)
+    waiting = next(one for one in busy.plan.nodes if busy.plan[one].inputs and {given.node for given in busy.plan[one].inputs} <= {*rest})
+    with ThreadPoolExecutor(1) as pool:
+        with jobs.slot(), jobs.slot():
+            behind = pool.submit(busy.realise, waiting)
+            other.realise(waiting)
+            assert not behind.done()
+        assert behind.result(60) == other.result(waiting)
+    assert waiting not in said.ran and waiting in said.from_store
+    assert name not in said.ran
 
 
 def test_verify_builds_again_and_compares(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
