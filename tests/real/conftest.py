@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +41,8 @@ AHEAD_WHOLE = {
 }
 """And with --whole."""
 HOUR = 3600.0
+ROOM = 12 * 1024**3
+"""Bytes of disk that must be free at the start: a run has been seen to take half of it, a whole one (--whole) more."""
 TOOLS = ("uv==0.13.9", "pbs-installer[install]==2026.10.25")
 
 
@@ -81,7 +84,9 @@ def build_ahead(first: Checkout, names: Iterable[str], place: Path) -> Iterator[
 @pytest.fixture(scope="session")
 def first(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     """A clone in which the README's first command has ended well; with --built, the checkout named there, with its own store."""
-    built = request.config.getoption("--built")
+    built, place = request.config.getoption("--built"), tmp_path_factory.getbasetemp()
+    if not built and (free := shutil.disk_usage(place).free) < ROOM:
+        pytest.exit(f"{free >> 30} GiB are free where {place} is, {ROOM >> 30} are needed: make room, or set TMPDIR", returncode=2)
     checkout = Checkout(Path(built)) if built else clone(tmp_path_factory.mktemp("first") / "clone")
     if built and "FREESTANDING_STORE" in os.environ:
         checkout.settings["FREESTANDING_STORE"] = os.environ["FREESTANDING_STORE"]
