@@ -132,13 +132,13 @@ class Checkout:
             preexec_fn=hear_interrupts,
         )
 
-    def doit(self, *argv: str, timeout: float = 120, **more: str) -> subprocess.CompletedProcess[str]:
+    def doit(self, *argv: str, timeout: float = 600, **more: str) -> subprocess.CompletedProcess[str]:
         """Run doit to its end."""
         process = self.start(*argv, **more)
         out, err = process.communicate(timeout=timeout)
         return subprocess.CompletedProcess(argv, process.returncode, out, err)
 
-    def ran(self, *argv: str, timeout: float = 120, **more: str) -> list[str]:
+    def ran(self, *argv: str, timeout: float = 600, **more: str) -> list[str]:
         """The nodes that a successful run executed, in order."""
         done = self.doit(*argv, timeout=timeout, **more)
         assert done.returncode == 0, done.stdout + done.stderr

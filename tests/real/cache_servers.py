@@ -131,7 +131,10 @@ def listening(argv: list[str], place: Path, port: int, ending: int = signal.SIGT
             yield process.kill
         finally:
             process.send_signal(ending)
-            process.wait(20)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

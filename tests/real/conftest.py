@@ -10,12 +10,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import pytest
 
+from graph.disk import remove_tree
 from graph.machine import Wine
 from graph.recipes.common import Context
 from graph.recipes.distribution import FLAVOURS, archive_name
@@ -40,6 +41,7 @@ AHEAD_WHOLE = {
     f"test_windows{name}.py": (f"dist:{WINDOWS}:noopt",) for name in ("", "_extension", "_installers", "_pdb", "_tkinter", "_wheels")
 }
 """And with --whole."""
+BOTH_CORES = ("test_coverage.py", "test_emulation.py", "test_packages.py")
 HOUR = 3600.0
 ROOM = 12 * 1024**3
 """Bytes of disk that must be free at the start: a run has been seen to take half of it, a whole one (--whole) more."""
@@ -60,13 +62,20 @@ def _cpu_seconds() -> float:
 
 @contextmanager
 def build_ahead(first: Checkout, names: Iterable[str], place: Path) -> Iterator[None]:
-    """Meanwhile these are built into the store of `first`, one job at a time; who asks for one earlier makes it."""
+    """Meanwhile these are built into the store of `first`, by what the tests leave of the processor; who asks for one earlier makes it."""
     other, log = Checkout(place / "clone"), place / "log"
     subprocess.run(["git", "clone", "--quiet", str(first.root), str(other.root)], check=True)
     log.touch()
-    other.enter = ("sh", "-c", 'exec nice -n 19 setpriv --pdeathsig KILL "$@" > "$0" 2>&1', str(log))
-    other.settings |= {"FREESTANDING_STORE": str(first.store), "FREESTANDING_JOBS": "1"}
-    process = other.start(*names)
+    other.settings["FREESTANDING_STORE"] = str(first.store)
+    with last_in_line() as group:
+        script = 'echo $$ > "$1"; shift; exec nice -n 19 setpriv --pdeathsig KILL "$@" > "$0" 2>&1'
+        other.enter = ("sh", "-c", script, str(log), str(group / "cgroup.procs" if group else os.devnull))
+        yield from _running_beside(other.start(*names))
+    print("built ahead:", *log.read_text().splitlines()[-1:])
+
+
+def _running_beside(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Until it has ended, or is ended because nothing needs it any more."""
     # a child that has ended, and that nobody waits for, would be what a test's os.wait() finds
     threading.Thread(target=process.wait, daemon=True).start()
     yield
@@ -78,7 +87,61 @@ def build_ahead(first: Checkout, names: Iterable[str], place: Path) -> Iterator[
         process.wait(60)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-    print("built ahead:", *log.read_text().splitlines()[-1:])
+
+
+@contextmanager
+def last_in_line() -> Iterator[Path | None]:
+    """A cgroup whose processes run when no other wants to; None where none can be made.
+
+    To be nice is not enough: each session has a share of its own (sched_autogroup), and doit and its steps begin some.
+    """
+    groups = (Path(top, f"freestanding-{os.getpid()}") for top in ("/sys/fs/cgroup/cpu", "/sys/fs/cgroup"))
+    group = next((group for group in groups if _of_least_weight(group)), None)
+    try:
+        yield group
+    finally:
+        if group:
+            with suppress(OSError):
+                group.rmdir()
+
+
+def _of_least_weight(group: Path) -> bool:
+    """Whether the cgroup, of version 1 or 2, could be made, with the least share of the processor that there is."""
+    try:
+        group.mkdir()
+        file, least = next(item for item in (("cpu.shares", "2"), ("cpu.weight", "1")) if (group / item[0]).exists())
+        (group / file).write_text(least)
+    except (OSError, StopIteration):
+        with suppress(OSError):
+            group.rmdir()
+        return False
+    return True
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """First what leaves a core to what is built ahead; then what takes both; last what needs what was built ahead."""
+    turns = {**dict.fromkeys(BOTH_CORES, 1), **dict.fromkeys((*AHEAD, *AHEAD_WHOLE), 2)}
+    items.sort(key=lambda item: turns.get(item.path.name, 0))
+
+
+Folder = Callable[[str], Path]
+"""Makes a folder of this name."""
+
+
+@pytest.fixture(scope="module")
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
+    """Folders that go when the tests of the module have ended, but where one failed: a run makes some twenty GB of trees."""
+    made: list[Path] = []
+    failed = request.session.testsfailed
+
+    def make(name: str) -> Path:
+        made.append(tmp_path_factory.mktemp(name))
+        return made[-1]
+
+    yield make
+    for place in made if request.session.testsfailed == failed else ():
+        remove_tree(place)
 
 
 @pytest.fixture(scope="session")

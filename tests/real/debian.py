@@ -22,6 +22,10 @@ def mirror() -> str:
     raise FetchError("apt knows no Debian archive", hint="apt-get update")
 
 
+AGAIN = '--aptopt=Acquire::Retries "5"'
+"""Archives refuse a file now and then."""
+
+
 def bootstrap(root: Path, release: str, packages: str, *options: str) -> None:
     """A root file system of a Debian release: what is essential, and these packages, comma-separated.
 
@@ -32,4 +36,4 @@ def bootstrap(root: Path, release: str, packages: str, *options: str) -> None:
     line = f"deb [signed-by={KEYS}] {mirror()} {release} main"
     # a frozen mirror's index may be past its date; it is still checked by signature
     dated = '--aptopt=Acquire::Check-Valid-Until "false"'
-    said("mmdebstrap", "--quiet", "--variant=essential", dated, *options, f"--include={packages}", release, root, line)
+    said("mmdebstrap", "--quiet", "--variant=essential", dated, AGAIN, *options, f"--include={packages}", release, root, line)

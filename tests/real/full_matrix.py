@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from graph.disk import remove_tree
 from graph.errors import FreestandingError, HostToolMissing, SandboxError, UsageError
 from graph.recipes.distribution import FLAVOURS
 from graph.session import RUNS, Session
@@ -120,6 +121,7 @@ def smoke(bench: Bench, flavours: Sequence[str] = tuple(FLAVOURS)) -> str:
     for archive in map(bench.archive, flavours):
         script = bench.session.root / "toolchains/smoke.py"
         checks = run_smoke(archive, bench.workdir / archive.name, script, expected, machine)
+        remove_tree(bench.workdir / archive.name)
         refuse_smoke(checks, archive.name)
         count += len(checks)
     return f"{count} checks"

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from graph.errors import FetchError
+
 T = TypeVar("T")
 TRIES = 4
 """How often something is tried that needs an index or a registry."""
@@ -44,7 +46,7 @@ def patiently(attempt: Callable[[], T]) -> T:
     for number in range(TRIES - 1):
         try:
             return attempt()
-        except (AssertionError, subprocess.TimeoutExpired) as error:
+        except (AssertionError, subprocess.TimeoutExpired, subprocess.CalledProcessError, FetchError) as error:
             print(f"once more: {str(error)[-300:]}")
             time.sleep(3 * 4**number)
     return attempt()

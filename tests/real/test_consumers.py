@@ -13,7 +13,7 @@ import pytest
 
 from graph.testrun import prefix_of, unpack_archive
 from tests.mini import Checkout
-from tests.real.conftest import DIST, archive
+from tests.real.conftest import DIST, Folder, archive
 from tests.real.machine import environment, said
 from tests.real.packages import PACKAGES, REQUIREMENTS, stock
 from tests.real.version import MINOR, VERSION
@@ -24,8 +24,8 @@ MARKUPSAFE = tuple(package for package in PACKAGES if package.name == "markupsaf
 
 
 @pytest.fixture(scope="module")
-def unpacked(first: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("unpacked") / "here"
+def unpacked(first: Checkout, folder: Folder) -> Path:
+    place = folder("unpacked") / "here"
     unpack_archive(archive(first, "install_only"), place)
     return prefix_of(place)
 
@@ -47,9 +47,9 @@ class Uv:
 
 
 @pytest.fixture(scope="module")
-def uv(first: Checkout, tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Uv:
+def uv(first: Checkout, tools: Path, folder: Folder) -> Uv:
     """With this distribution installed in a folder with a space and letters beyond ASCII."""
-    top = tmp_path_factory.mktemp("uv") / "bei ürgendwem"
+    top = folder("uv") / "bei ürgendwem"
     top.mkdir()
     listed = first.doit("index", "--url", (first.root / "dist").resolve().as_uri(), "--output", str(top), DIST)
     assert listed.returncode == 0, listed.stderr

@@ -12,7 +12,7 @@ import pytest
 
 from graph.testrun import prefix_of, unpack_archive
 from tests.mini import Checkout
-from tests.real.conftest import archive
+from tests.real.conftest import Folder, archive
 from tests.real.machine import environment, patiently, said
 from tests.real.version import MINOR, TAG
 
@@ -121,9 +121,9 @@ class Moved:
 
 
 @pytest.fixture(scope="module")
-def application(first: Checkout, moved: Path, tmp_path_factory: pytest.TempPathFactory) -> Moved:
+def application(first: Checkout, moved: Path, folder: Folder) -> Moved:
     """All programs are built in one place, then all is moved to another."""
-    top = tmp_path_factory.mktemp("embedding")
+    top = folder("embedding")
     app = Application(top / "hier gebaut/schöner Ort", top / "scratch")
     (app.place / "bin").mkdir(parents=True)
     app.scratch.mkdir()

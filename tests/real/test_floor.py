@@ -15,6 +15,7 @@ import pytest
 
 from graph.session import Session
 from tests.mini import ROOT, Checkout
+from tests.real.conftest import Folder
 from tests.real.version import TARGET
 
 ELF = ROOT / "tests/elf"
@@ -60,11 +61,11 @@ def shipped(prefix: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def oldest(first: Checkout, tmp_path_factory: pytest.TempPathFactory) -> set[Versioned]:
+def oldest(first: Checkout, folder: Folder) -> set[Versioned]:
     """What a libc of the floor's version has."""
     session = Session(first.root, first.environment())
     assert session.look_up([f"libc:{TARGET}"]) == ()
-    tree = tmp_path_factory.mktemp("libc") / "out"
+    tree = folder("libc") / "out"
     session.store.copy_tree(session.build.result(f"libc:{TARGET}").tree, tree)
     stubs = [path for path in (tree / "usr/lib").glob("*.so.*") if not path.is_symlink()]
     assert len(stubs) > 5

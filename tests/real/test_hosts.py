@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 
 from tests.mini import LEAKS, Mini
+from tests.real.conftest import Folder
 from tests.real.hosts import NAME, TESTS, Away, OtherHost, make_host
 from tests.real.machine import patiently
 from tests.test_cli import TARGET as MINI
 
 
 @pytest.fixture(scope="module")
-def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> OtherHost:
+def other(request: pytest.FixtureRequest, folder: Folder) -> OtherHost:
     """Debian 13 beside this machine's."""
     made = request.config.getoption("--host")
-    place = tmp_path_factory.mktemp("hosts")
+    place = folder("hosts")
     host = OtherHost(Path(made)) if made else patiently(lambda: make_host(place / "host"))
     host.copy_code()
     return host

@@ -28,7 +28,7 @@ from graph.session import Session
 from graph.target import Cell
 from graph.testrun import unpack_archive
 from tests.mini import ROOT, Checkout
-from tests.real.conftest import HOUR
+from tests.real.conftest import HOUR, Folder
 from tests.real.guesses import guessed, guesses, logs_of
 from tests.real.version import DARWIN, MINOR, TAG, VERSION
 from tests.test_recipes_aqua import argvs, fake_sdk, planned
@@ -68,11 +68,11 @@ def triple(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def made(session: Session, triple: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+def made(session: Session, triple: str, folder: Folder) -> Iterator[dict[str, Path]]:
     """Trees by node: of the drivers' test, and of configure."""
     cell = parse_cell(f"{triple}:{VERSION}", session.matrix)
     names = {"drivers": f"make:{triple}:test", "configure": f"configure:{cell.abi}"}
-    yield {name: trees(session, cell, node, tmp_path_factory.mktemp(name) / "out") for name, node in names.items()}
+    yield {name: trees(session, cell, node, folder(name) / "out") for name, node in names.items()}
 
 
 def trees(session: Session, cell: Cell, name: str, place: Path) -> Path:

@@ -15,7 +15,7 @@ from graph.store import Store
 from graph.target import Cell
 from graph.testrun import expected_of, unpack_archive
 from tests.mini import ROOT, Checkout
-from tests.real.conftest import HOUR
+from tests.real.conftest import HOUR, Folder
 from tests.real.machine import patiently, said
 from tests.real.roots import MuslRoot
 from tests.real.version import MINOR, MUSL, STATIC, VERSION
@@ -82,12 +82,12 @@ def loader(built: Checkout) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trees(built: Checkout, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def trees(built: Checkout, folder: Folder) -> dict[str, Path]:
     """Options -> the install folder of the full archive."""
     found = {}
     for options in OPTIONS:
         [archive] = (built.root / "dist").glob(f"cpython-{VERSION}+*-{TRIPLE}-{options}-full.tar.zst")
-        found[options] = tmp_path_factory.mktemp("full")
+        found[options] = folder("full")
         unpack_archive(archive, found[options] / "a")
     return {options: place / "a/python/install" for options, place in found.items()}
 

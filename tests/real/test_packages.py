@@ -17,6 +17,7 @@ import lief
 import pytest
 from packaging.utils import parse_wheel_filename
 
+from tests.real.conftest import Folder
 from tests.real.machine import said
 from tests.real.packages import (
     LONG,
@@ -72,9 +73,9 @@ class Outcome:
 
 
 @pytest.fixture(scope="module")
-def workshop(request: pytest.FixtureRequest, moved: Path, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+def workshop(request: pytest.FixtureRequest, moved: Path, folder: Folder) -> Workshop:
     """A copy of the distribution in a place with spaces and letters beyond ASCII, and the archives to build."""
-    top = tmp_path_factory.mktemp("workshop")
+    top = folder("workshop")
     # a straight apostrophe would break the machine file that meson-python writes
     place = top / "où bâtir/first place"
     place.mkdir(parents=True)
@@ -216,9 +217,9 @@ def test_built_and_installed_in_a_virtual_environment(base: Workshop, tmp_path: 
 
 
 @pytest.fixture(scope="module")
-def elsewhere(base: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+def elsewhere(base: Workshop, folder: Folder) -> Iterator[Workshop]:
     """The same, moved as a whole. Comes last: the first place is gone then."""
-    place = tmp_path_factory.mktemp("elsewhere") / "ailleurs, très loin"
+    place = folder("elsewhere") / "ailleurs, très loin"
     base.place.rename(place)
     yield replace(base, place=place)
     place.rename(base.place)

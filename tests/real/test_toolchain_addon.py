@@ -18,7 +18,7 @@ from graph.facts import Binary, Kind
 from graph.testrun import prefix_of
 from tests.data import TARGET
 from tests.mini import Checkout
-from tests.real.conftest import DEEP, archive
+from tests.real.conftest import DEEP, HOUR, Folder, archive
 from tests.real.packages import LIBYAML, LIBYAML_FILES, LONG, PACKAGES, Package, from_source, offline, smoke_program, stock
 from tests.real.roots import Root
 from tests.real.version import ADDON
@@ -48,9 +48,9 @@ def addon(first: Checkout) -> Path:
 
 
 @pytest.fixture(scope="module")
-def prefix(moved: Path, addon: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prefix(moved: Path, addon: Path, folder: Folder) -> Path:
     """A moved distribution, the add-on unpacked over it by its own Python, and all moved once more."""
-    place = tmp_path_factory.mktemp("addon")
+    place = folder("addon")
     subprocess.run(["cp", "-al", moved, place / "python"], check=True)
     start = time.monotonic()
     subprocess.run([place / "python/bin/python3", "-m", "tarfile", "--filter", "data", "-e", addon, place], check=True)
@@ -67,9 +67,9 @@ def chosen(request: pytest.FixtureRequest) -> tuple[Package, ...]:
 
 
 @pytest.fixture(scope="module")
-def machine(prefix: Path, chosen: tuple[Package, ...], tmp_path_factory: pytest.TempPathFactory) -> Root:
+def machine(prefix: Path, chosen: tuple[Package, ...], folder: Folder) -> Root:
     """A root file system without a compiler, with source archives and wheels of build requirements in /house."""
-    top = tmp_path_factory.mktemp("machine")
+    top = folder("machine")
     root = Root(top / "root", PROGRAMS)
     root.libraries(*RUNTIME)
     root.tree(prefix, PREFIX)
@@ -288,7 +288,7 @@ def test_an_object_does_not_tell_where_the_add_on_lay(machine: Root) -> None:
 
 
 def test_the_audit_and_the_same_bytes_again(first: Checkout, addon: Path) -> None:
-    done = first.doit(f"check:{ADDON}", timeout=300)
+    done = first.doit(f"check:{ADDON}", timeout=HOUR)
     assert done.returncode == 0 and "nothing found" in done.stdout, done.stdout + done.stderr
     done = first.doit("verify", f"archive:{ADDON}", timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
