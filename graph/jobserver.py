@@ -16,6 +16,7 @@ import os
 import select
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
 
 from graph.errors import Interrupted, UsageError
@@ -38,6 +39,8 @@ class Jobserver:
         self._reader = _own_reader(self.fds[0])
         self._guard = threading.Lock()
         self._running = 0
+        self._waiting: deque[threading.Event] = deque()
+        """One for each thread that wants a slot, in the order in which they came; the first one's is set."""
         os.write(self.fds[1], TOKEN * tokens)
 
     def makeflags(self, fds: tuple[int, int]) -> str:
@@ -66,12 +69,29 @@ class Jobserver:
             os.close(fd)
 
     def _acquire(self, cancel: threading.Event | None) -> None:
-        poller = select.poll()
-        poller.register(self._reader, select.POLLIN)
-        while not self._take():
-            if cancel is not None and cancel.is_set():
-                raise Interrupted("interrupted while waiting for a job slot")
-            poller.poll(POLL_MILLISECONDS)
+        with self._queued() as first:
+            poller = select.poll()
+            poller.register(self._reader, select.POLLIN)
+            while not (first.wait(POLL_MILLISECONDS / 1000) and self._take()):
+                if cancel is not None and cancel.is_set():
+                    raise Interrupted("interrupted while waiting for a job slot")
+                if first.is_set():
+                    poller.poll(POLL_MILLISECONDS)
+
+    @contextlib.contextmanager
+    def _queued(self) -> Iterator[threading.Event]:
+        """A place in the queue; the event is set when it is the first. (Who has just ended a node would else be first again, each time.)"""
+        place = threading.Event()
+        with self._guard:
+            self._waiting.append(place)
+            self._waiting[0].set()
+        try:
+            yield place
+        finally:
+            with self._guard:
+                self._waiting.remove(place)
+                if self._waiting:
+                    self._waiting[0].set()
 
     def _take(self) -> bool:
         with self._guard, contextlib.suppress(BlockingIOError):

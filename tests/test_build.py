@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -334,7 +335,7 @@ def test_two_builds_at_once_on_one_store_run_each_node_once(world: World) -> Non
     assert sorted(ran) == sorted(EVERYTHING)
 
 
-def test_a_node_that_waits_for_a_slot_is_free_for_who_has_one(world: World) -> None:
+def test_a_node_that_waits_for_a_slot_is_free_for_who_has_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run with one job, busy with another node, holds up nobody; and a node that is being made is waited for without a slot."""
     (busy, said), (other, _) = world.build(context_of()), world.build(context_of())
     jobs = busy._shop.jobserver
@@ -343,9 +344,17 @@ def test_a_node_that_waits_for_a_slot_is_free_for_who_has_one(world: World) -> N
         for one in rest:
             build.realise(one)
     waiting = next(one for one in busy.plan.nodes if busy.plan[one].inputs and {given.node for given in busy.plan[one].inputs} <= {*rest})
+    asked, slot = threading.Event(), jobs.slot
+
+    def asking(cancel: threading.Event | None = None) -> AbstractContextManager[None]:
+        asked.set()
+        return slot(cancel)
+
     with ThreadPoolExecutor(1) as pool:
-        with jobs.slot(), jobs.slot():
+        with slot(), slot():
+            monkeypatch.setattr(jobs, "slot", asking)
             behind = pool.submit(busy.realise, waiting)
+            assert asked.wait(60)
             other.realise(waiting)
             assert not behind.done()
         assert behind.result(60) == other.result(waiting)

@@ -155,3 +155,23 @@ def test_as_many_jobs_as_a_pipe_surely_holds() -> None:
         assert server.free() == 4095
     assert server.free() == 4096
     server.close()
+
+
+def test_slots_are_given_in_the_order_in_which_they_were_asked_for() -> None:
+    """Who ends a node and asks for the next one comes behind who waits: what is named first is ended first."""
+    server = Jobserver(1)
+    order: list[int] = []
+
+    def run(number: int) -> None:
+        with server.slot():
+            order.append(number)
+
+    with ThreadPoolExecutor(5) as pool:
+        with server.slot():
+            for number in range(5):
+                pool.submit(run, number)
+                while len(server._waiting) <= number:
+                    time.sleep(0.001)
+        run(5)
+    server.close()
+    assert order == [0, 1, 2, 3, 4, 5]
