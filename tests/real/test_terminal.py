@@ -148,8 +148,11 @@ def test_lines_are_edited_and_remembered(bare: Root, repl: str) -> None:
         terminal.expect(f'{PROMPT} print("ä世界")', "ä世界", PROMPT)
         terminal.send(CTRL_R, *"1 +")
         terminal.wait(lambda: any(line.endswith("1 + 2") for line in terminal.lines()[-2:]), "the line that is searched for")
-        # pyrepl takes it for the end of the search only
-        terminal.send(*{"pyrepl": [ENTER, ENTER], "basic": [ENTER]}[repl])
+        if repl == "pyrepl":
+            # takes it for the end of the search only, and drops what was typed and not read by then (isearch_end, forgetinput)
+            terminal.send(ENTER)
+            terminal.expect(f"{PROMPT} 1 + 2")
+        terminal.send(ENTER)
         terminal.expect(f"{PROMPT} 1 + 2", "3", PROMPT)
         terminal.send(CTRL_D)
         assert terminal.ended() == 0
