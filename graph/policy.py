@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Any
 
 from graph import toml
@@ -104,10 +105,7 @@ class Policy:
 
 def parse_policy(text: str, cell: Cell) -> Policy:
     """The limits of toolchains/policy.toml (its text) for one cell. Raises LockError."""
-    try:
-        tables = toml.loads(text)
-    except toml.TOMLDecodeError as error:
-        raise LockError(str(error), place="policy.toml") from None
+    tables = _tables(text)
     target = cell.target
     values = ((target.os,), (target.libc,), (target.arch,), (target.triple,), (cell.minor,), cell.options)
     where: dict[str, tuple[str, ...]] = dict(zip(KEYS, values, strict=True))
@@ -121,6 +119,15 @@ def parse_policy(text: str, cell: Cell) -> Policy:
         raise LockError(f"no [[modules]] table for Python {cell.minor} on {target.os}", place="policy.toml")
     slices = tuple(parse_policy(text, replace(cell, target=one)) for one in target.slices)
     return replace(_policy(merged, cell), slices=slices)
+
+
+@cache
+def _tables(text: str) -> Mapping[str, Any]:
+    """The text, parsed once in a process however many cells ask."""
+    try:
+        return toml.loads(text)
+    except toml.TOMLDecodeError as error:
+        raise LockError(str(error), place="policy.toml") from None
 
 
 def _applies(table: Mapping[str, Any], where: Mapping[str, tuple[str, ...]]) -> bool:

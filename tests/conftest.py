@@ -3,6 +3,7 @@ runs these and the real ones: compilers, namespaces, servers, the whole distribu
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -20,6 +21,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--built", metavar="CHECKOUT", help="real tests take this checkout and its store, not a fresh clone")
     parser.addoption("--host", metavar="ROOT", help="the other build host of the real tests: what tests/real/two_hosts.py made there")
     parser.addoption("--golden", action="store_true", help="write tests/golden and docs/graph.svg anew from the plan")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """`pytest` takes every core, where no file is named and nothing is asked for that wants one process. (Called before xdist's own.)"""
+    alone = config.args_source is not pytest.Config.ArgsSource.TESTPATHS or any(map(config.getoption, ("real", "golden", "usepdb")))
+    # a worker is told of no processes either
+    if config.pluginmanager.hasplugin("xdist") and config.option.numprocesses is None and not alone and not hasattr(config, "workerinput"):
+        config.option.numprocesses = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        # a stretch for each, as neighbours share plans; who is done takes over from the other
+        config.option.dist = "worksteal"
 
 
 def pytest_configure(config: pytest.Config) -> None:

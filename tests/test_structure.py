@@ -6,6 +6,7 @@ import ast
 import statistics
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 def imported(path: Path) -> set[str]:
     found = set()
-    for statement in ast.walk(ast.parse(path.read_text())):
+    for statement in ast.walk(parsed(path)):
         if isinstance(statement, ast.ImportFrom) and statement.module and statement.module.split(".")[0] == "graph":
             names = [statement.module.split(".")[1]] if "." in statement.module else [alias.name for alias in statement.names]
             found.update(names)
@@ -155,8 +156,13 @@ def sources(*folders: str) -> Iterator[Path]:
             yield ROOT / name
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def functions(path: Path) -> Iterator[tuple[str, int]]:
-    for item in ast.walk(ast.parse(path.read_text())):
+    for item in ast.walk(parsed(path)):
         if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
             assert item.end_lineno is not None
             yield f"{path.relative_to(ROOT)}:{item.name}", item.end_lineno - item.lineno + 1
@@ -181,7 +187,7 @@ def test_files_are_short() -> None:
 
 def test_every_dataclass_is_frozen() -> None:
     for path in sources("graph/", "toolchains/", "benchmarks/"):
-        for item in ast.walk(ast.parse(path.read_text())):
+        for item in ast.walk(parsed(path)):
             if isinstance(item, ast.ClassDef):
                 for decorator in item.decorator_list:
                     text = ast.unparse(decorator)
@@ -192,7 +198,7 @@ def test_public_functions_of_the_package_have_docstrings() -> None:
     """All but main() of programs and nodes() of recipes, which are what their module's docstring says."""
     missing = []
     for path in sources("graph/"):
-        for item in ast.parse(path.read_text()).body:
+        for item in parsed(path).body:
             if not isinstance(item, ast.FunctionDef | ast.ClassDef) or item.name.startswith("_") or item.name in ("main", "nodes"):
                 continue
             if not ast.get_docstring(item):
