@@ -168,7 +168,7 @@ def test_ctrl_c_ends_the_steps_and_says_how_to_go_on(tmp_path: Path) -> None:
         line = process.stdout.readline()
     os.kill(process.pid, signal.SIGINT)
     try:
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=120)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         raise

@@ -26,14 +26,13 @@ MB = len(BODY)
 class Bench:
     """A fetcher whose waits and warnings are written down."""
 
-    def __init__(self, folder: Path, mirrors: tuple[Path, ...] = (), offline: bool = False) -> None:
+    def __init__(self, folder: Path, mirrors: tuple[Path, ...] = (), offline: bool = False, read: float = 60.0) -> None:
         self.slept: list[float] = []
         self.warned: list[str] = []
         self.cache = folder / "downloads"
         self.dest = folder / "out" / "a.tar.gz"
-        self.fetcher = Fetcher(
-            mirrors, offline, self.cache, warn=self.warned.append, sleep=self.slept.append, timeouts=Timeouts(connect=5.0, read=2.0)
-        )
+        timeouts = Timeouts(connect=5.0, read=read)
+        self.fetcher = Fetcher(mirrors, offline, self.cache, warn=self.warned.append, sleep=self.slept.append, timeouts=timeouts)
 
     def fetch(self, source: Source) -> bytes:
         self.fetcher.fetch(source, self.dest)
@@ -151,7 +150,8 @@ def test_a_refused_connection_and_an_unknown_host(bench: Bench) -> None:
     assert "http://host.invalid/a: no such host" in error.what
 
 
-def test_a_slow_server_is_left_for_the_next_way(server: Server, bench: Bench) -> None:
+def test_a_slow_server_is_left_for_the_next_way(server: Server, tmp_path: Path) -> None:
+    bench = Bench(tmp_path, read=2.0)
     release = threading.Event()
     waited_for: list[Handler] = []
 
@@ -169,7 +169,8 @@ def test_a_slow_server_is_left_for_the_next_way(server: Server, bench: Bench) ->
     assert time.monotonic() - began < Timeouts().read, "the bench's own is a thirtieth of it"
 
 
-def test_a_server_that_falls_silent_amid_the_body(server: Server, bench: Bench) -> None:
+def test_a_server_that_falls_silent_amid_the_body(server: Server, tmp_path: Path) -> None:
+    bench = Bench(tmp_path, read=2.0)
     release = threading.Event()
 
     def silent(handler: Handler) -> None:

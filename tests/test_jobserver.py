@@ -70,7 +70,7 @@ def test_the_token_of_a_node_that_ends_goes_to_one_that_runs(jobserver: Jobserve
     log = tmp_path / "log"
     with jobserver.slot():
         with jobserver.slot():
-            process = make(jobserver, tmp_path / "a", log, 12, 0.05)
+            process = make(jobserver, tmp_path / "a", log, 40, 0.05)
             while not log.exists() or log.read_text().count("-") < 3:
                 time.sleep(0.01)
             first = log.read_text()
@@ -84,7 +84,7 @@ def test_the_token_of_a_node_that_ends_goes_to_one_that_runs(jobserver: Jobserve
 def test_tokens_of_a_killed_make_come_back_when_no_node_runs(jobserver: Jobserver, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with jobserver.slot():
-        process = make(jobserver, tmp_path / "a", log, 4, 0.4)
+        process = make(jobserver, tmp_path / "a", log, 4, 1.0)
         while not log.exists() or log.read_text().count("+") < 2:
             time.sleep(0.01)
         process.kill()

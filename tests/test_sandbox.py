@@ -161,7 +161,7 @@ def test_a_large_log_is_whole(runner: Runner, tmp_path: Path) -> None:
 def test_makeflags_lead_to_the_jobserver(runner: Runner, tmp_path: Path) -> None:
     jobserver = Jobserver(2)
     given = job(tmp_path, "echo $MAKEFLAGS", ("make",))
-    (given.root / "work/Makefile").write_text("all: a b\na b:\n\t@echo +; sleep 0.1; echo -\n")
+    (given.root / "work/Makefile").write_text("all: a b\na b:\n\t@echo +; sleep 0.5; echo -\n")
     with jobserver.slot():
         runner.run(given, jobserver)
     jobserver.close()
@@ -236,7 +236,7 @@ def test_a_shell_on_a_terminal(runner: Runner, tmp_path: Path) -> None:
         except OSError:
             break
     os.close(ours)
-    assert caller.wait(timeout=5) == 5, text
+    assert caller.wait(timeout=60) == 5, text
     assert b"sum 42 " in text
     assert b"terminal\r\n" in text
     assert b"/build/work\r\n" in text
@@ -244,7 +244,7 @@ def test_a_shell_on_a_terminal(runner: Runner, tmp_path: Path) -> None:
 
 def test_a_shell_without_a_terminal_ends_with_its_input(runner: Runner, tmp_path: Path) -> None:
     argv = [sys.executable, "-c", CALLER, type(runner).__name__, str(tmp_path), "shell"]
-    ended = subprocess.run(argv, cwd=ROOT, input=b"echo sum $((40+2))\n(exit 6)\n", stdout=subprocess.PIPE, timeout=10, check=False)
+    ended = subprocess.run(argv, cwd=ROOT, input=b"echo sum $((40+2))\n(exit 6)\n", stdout=subprocess.PIPE, timeout=60, check=False)
     assert b"sum 42\r\n" in ended.stdout
     assert ended.returncode == 6
 

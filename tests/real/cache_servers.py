@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +28,14 @@ class CacheServer:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    """Ports that nobody listens on, each another."""
+    with ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return tuple(int(server.getsockname()[1]) for server in servers)
 
 
 def program(name: str, why: str) -> str:
@@ -86,7 +92,7 @@ def unmount(place: Path) -> None:
 @contextmanager
 def bazel_remote(place: Path) -> Iterator[CacheServer]:
     """bazel-remote: the same cache over gRPC and over HTTP, with zstd."""
-    rpc, web = free_port(), free_port()
+    rpc, web = free_ports(2)
     argv = [program("bazel-remote", "built with go from its module"), "--dir", str(place / "cache"), "--max_size", "20"]
     with listening([*argv, "--grpc_address", f"127.0.0.1:{rpc}", "--http_address", f"127.0.0.1:{web}"], place, rpc) as kill:
         yield CacheServer(f"grpc://127.0.0.1:{rpc}", (f"grpc://127.0.0.1:{rpc}", f"http://127.0.0.1:{web}"), kill)

@@ -17,13 +17,14 @@ from pathlib import Path
 import pytest
 
 from graph.disk import remove_tree
+from graph.errors import FetchError
 from graph.machine import Wine
 from graph.recipes.common import Context
 from graph.recipes.distribution import FLAVOURS, archive_name
 from graph.session import Session
 from graph.testrun import prefix_of, unpack_archive
 from tests.mini import ROOT, Checkout
-from tests.real.machine import patiently, said
+from tests.real.machine import TRIES, patiently, pause, said
 from tests.real.version import ADDON, CELL, DARWIN, EMULATED, MUSL, STATIC, TARGET, WINDOWS, WINDOWS_CORE
 from tests.real.wine import make_root
 
@@ -48,10 +49,23 @@ ROOM = 12 * 1024**3
 TOOLS = ("uv==0.13.9", "pbs-installer[install]==2026.10.25")
 
 
+class Patient(Checkout):
+    """A checkout in which doit is typed again, after a while, where an index refused a file."""
+
+    def doit(self, *argv: str, timeout: float = 600, **more: str) -> subprocess.CompletedProcess[str]:
+        for number in range(TRIES - 1):
+            done = super().doit(*argv, timeout=timeout, **more)
+            if done.returncode != FetchError.exit_code:
+                return done
+            print(f"once more: {done.stdout[-300:]}")
+            time.sleep(pause(number))
+        return super().doit(*argv, timeout=timeout, **more)
+
+
 def clone(place: Path) -> Checkout:
     """A fresh clone of this checkout's last commit, with an empty store."""
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(place)], check=True)
-    return Checkout(place)
+    return Patient(place)
 
 
 def _cpu_seconds() -> float:

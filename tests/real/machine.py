@@ -48,5 +48,10 @@ def patiently(attempt: Callable[[], T]) -> T:
             return attempt()
         except (AssertionError, subprocess.TimeoutExpired, subprocess.CalledProcessError, FetchError) as error:
             print(f"once more: {str(error)[-300:]}")
-            time.sleep(3 * 4**number)
+            time.sleep(pause(number))
     return attempt()
+
+
+def pause(number: int) -> float:
+    """Seconds to wait after try `number`."""
+    return 3 * float(4**number)

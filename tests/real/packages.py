@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from graph.fetch import Fetcher
@@ -213,7 +214,7 @@ def stock(python: Path, house: Path, packages: Iterable[Package] = PACKAGES, req
     house.mkdir(parents=True, exist_ok=True)
     fetcher = Fetcher(_mirrors(), False, house / ".downloads")
     for package in (*packages, LIBYAML):
-        fetcher.fetch(package.source, house / package.filename)
+        patiently(partial(fetcher.fetch, package.source, house / package.filename))
     options = ("--quiet", "--no-deps", "--only-binary", ":all:", *requirements)
     patiently(lambda: said(python, "-m", "pip", "download", "--dest", house, *options, timeout=300))
     return house

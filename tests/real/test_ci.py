@@ -142,6 +142,8 @@ def test_another_job_takes_over_from_one_that_was_killed(tmp_path: Path) -> None
         options = ("--remote", url, "--push", "--claim", "make:slow")
         owner = first.start(*options)
         wait_for(owner, "run  make:slow")
+        # or it may end before the other looks
+        os.killpg(owner.pid, signal.SIGSTOP)
         other = second.start(*options)
         wait_for(other, "wait make:slow")
         os.killpg(owner.pid, signal.SIGKILL)

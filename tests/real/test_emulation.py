@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import lief
@@ -18,6 +19,7 @@ from graph.recipes.common import Context, configure_node
 from graph.session import Session
 from tests.mini import Checkout
 from tests.real.guesses import guesses, logs_of
+from tests.real.machine import patiently
 
 PROGRAM = Path(__file__).with_name("emulation.c")
 FOREIGN = tuple(
@@ -71,7 +73,7 @@ def build_of(session: Session, triple: str) -> Build:
 
 def made(build: Build, name: str) -> None:
     for node in build.plan.closure([name]):
-        build.realise(node)
+        patiently(partial(build.realise, node))
 
 
 @pytest.fixture(scope="module")

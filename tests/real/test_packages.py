@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import lief
@@ -18,7 +19,7 @@ import pytest
 from packaging.utils import parse_wheel_filename
 
 from tests.real.conftest import Folder
-from tests.real.machine import said
+from tests.real.machine import patiently, said
 from tests.real.packages import (
     LONG,
     NUMPY,
@@ -95,17 +96,19 @@ def outcomes(workshop: Workshop) -> dict[str, Outcome]:
 
     def build(package: Package) -> Outcome:
         start, error = time.monotonic(), ""
+        argv: tuple[str | Path, ...] = (
+            workshop.python,
+            "-m",
+            "pip",
+            "wheel",
+            "--wheel-dir",
+            workshop.wheels,
+            *from_source(package, workshop.house),
+        )
+        wheel = partial(said, *argv, env=workshop.env)
         try:
-            said(
-                workshop.python,
-                "-m",
-                "pip",
-                "wheel",
-                "--wheel-dir",
-                workshop.wheels,
-                *from_source(package, workshop.house),
-                env=workshop.env,
-            )
+            # cargo asks its index for crates
+            patiently(wheel) if package.language == "rust" else wheel()
         except (AssertionError, subprocess.TimeoutExpired) as failed:
             error = str(failed)
         return Outcome(error, time.monotonic() - start)
