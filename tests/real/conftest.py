@@ -24,7 +24,7 @@ from graph.recipes.distribution import FLAVOURS, archive_name
 from graph.session import Session
 from graph.testrun import prefix_of, unpack_archive
 from tests.mini import ROOT, Checkout
-from tests.real.machine import TRIES, patiently, pause, said
+from tests.real.machine import patiently, said
 from tests.real.version import ADDON, CELL, DARWIN, EMULATED, MUSL, STATIC, TARGET, WINDOWS, WINDOWS_CORE
 from tests.real.wine import make_root
 
@@ -53,13 +53,14 @@ class Patient(Checkout):
     """A checkout in which doit is typed again, after a while, where an index refused a file."""
 
     def doit(self, *argv: str, timeout: float = 600, **more: str) -> subprocess.CompletedProcess[str]:
-        for number in range(TRIES - 1):
-            done = super().doit(*argv, timeout=timeout, **more)
-            if done.returncode != FetchError.exit_code:
-                return done
-            print(f"once more: {done.stdout[-300:]}")
-            time.sleep(pause(number))
-        return super().doit(*argv, timeout=timeout, **more)
+        def typed() -> subprocess.CompletedProcess[str]:
+            done = super(Patient, self).doit(*argv, timeout=timeout, **more)
+            if done.returncode == FetchError.exit_code:
+                raise FetchError(f"doit {' '.join(argv)} was refused a file:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+            return done
+
+        # not when it hangs: that takes an hour, and says nothing of an index
+        return patiently(typed, (FetchError,))
 
 
 def clone(place: Path) -> Checkout:

@@ -41,17 +41,15 @@ def said(*argv: str | Path, cwd: Path | None = None, env: Mapping[str, str] | No
     return done.stdout
 
 
-def patiently(attempt: Callable[[], T]) -> T:
-    """What `attempt` gives; it is made again, after a while, where an index was slow or broke off."""
+BROKE_OFF = (AssertionError, subprocess.TimeoutExpired, subprocess.CalledProcessError, FetchError)
+
+
+def patiently(attempt: Callable[[], T], faults: tuple[type[Exception], ...] = BROKE_OFF) -> T:
+    """What `attempt` gives; it is made again, after a while, where an index was slow or broke off (`faults`)."""
     for number in range(TRIES - 1):
         try:
             return attempt()
-        except (AssertionError, subprocess.TimeoutExpired, subprocess.CalledProcessError, FetchError) as error:
+        except faults as error:
             print(f"once more: {str(error)[-300:]}")
-            time.sleep(pause(number))
+            time.sleep(3 * 4**number)
     return attempt()
-
-
-def pause(number: int) -> float:
-    """Seconds to wait after try `number`."""
-    return 3 * float(4**number)
